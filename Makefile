@@ -1,0 +1,41 @@
+# The two commands to know: `make demo` and `make test`. Both set up .venv first and are quick the second time.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SHELL := /bin/bash
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check generate format setup clean
+
+help: ## Lists the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(READY) ## Creates .venv with everything in it
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=…" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev -e '.[all]'
+	@touch $@
+
+demo: $(READY) ## One job from client to worker and back, on this machine
+	@$(BIN)/novita-gpus dev examples/sleep-worker/handler.py --input '{"seconds": 2}'
+
+generate: $(READY) ## Writes generated/ from proto/
+	@$(BIN)/python -m novita_codegen generate proto --out generated
+
+format: $(READY) ## Formats protos and Python
+	@$(BIN)/buf format -w
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format .
+
+check: $(READY) ## Everything but the test suite
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/check.py
+
+test: check ## Everything that CI checks
+	@$(BIN)/pytest -n auto
+
+clean: ## Removes what the commands made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .tmp
