@@ -1,0 +1,9 @@
+"""Compiles protos to Python: messages, gRPC stubs, and the method tables and typed stubs of `protoc-gen-novita`."""
+
+from __future__ import annotations
+
+from novita_codegen._generate import generate
+from novita_codegen._protoc import GenerateError
+from novita_codegen._tree import Change
+
+__all__ = ["Change", "GenerateError", "generate"]

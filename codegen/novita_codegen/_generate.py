@@ -1,0 +1,72 @@
+"""The `generate` command: protos in, a directory of Python packages out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from novita_codegen._known import known_files
+from novita_codegen._protoc import GenerateError, run_protoc
+from novita_codegen._tree import MARK, Change, apply, compare
+
+_PROTOCOL = "novita_protocol"
+
+
+def generate(proto_dir: Path, out: Path, *, check: bool = False) -> list[Change]:
+    """Compiles all protos under a directory.
+
+    Args:
+        proto_dir: The root that the imports in the protos are relative to.
+        out: A directory for generated files alone; it becomes a source root. What no proto asks for is removed.
+        check: Write nothing.
+
+    Returns:
+        The files that were written or removed, or, with `check`, those that would be.
+
+    Raises:
+        GenerateError: A proto is wrong (protoc's text, with file, line and column), there is none, or `out` holds files
+            that were not generated.
+    """
+    names = sorted(path.relative_to(proto_dir).as_posix() for path in proto_dir.rglob("*.proto"))
+    if not names:
+        raise GenerateError(f"no .proto file in {proto_dir}")
+    wanted = _compile(proto_dir.resolve(), names)
+    wanted |= _package_files(wanted)
+    if any(name.startswith(f"{_PROTOCOL}/") for name in names):
+        wanted[f"{_PROTOCOL}/method.py"] = _support("method")
+    changes = compare(wanted, out)
+    if not check:
+        apply(changes, wanted, out)
+    return changes
+
+
+def _compile(proto_dir: Path, names: list[str]) -> dict[str, bytes]:
+    """The output of protoc and all plugins, by relative path."""
+    with TemporaryDirectory(prefix="novita-codegen-") as folder:
+        scratch = Path(folder)
+        result, known, descriptors = scratch / "out", scratch / "known.binpb", scratch / "descriptors.binpb"
+        result.mkdir()
+        known.write_bytes(known_files(names).SerializeToString(deterministic=True))
+        messages = [f"--python_out={result}", f"--mypy_out=quiet:{result}", f"--descriptor_set_out={descriptors}"]
+        run_protoc(proto_dir, known, names, messages, scratch)
+        services = [file.name for file in FileDescriptorSet.FromString(descriptors.read_bytes()).file if file.service]
+        if services:
+            stubs = [f"--grpc_python_out={result}", f"--mypy_grpc_out=quiet:{result}", f"--novita_out={result}"]
+            run_protoc(proto_dir, known, services, stubs, scratch)
+        return {path.relative_to(result).as_posix(): path.read_bytes() for path in result.rglob("*.py*")}
+
+
+def _package_files(modules: Iterable[str]) -> dict[str, bytes]:
+    """An `__init__.py` per folder, and `py.typed` in the topmost ones."""
+    folders = {folder for module in modules for folder in PurePosixPath(module).parents if folder.name}
+    files = {f"{folder}/__init__.py": f'"""{MARK}."""\n'.encode() for folder in folders}
+    return files | {f"{folder}/py.typed": b"" for folder in folders if len(folder.parts) == 1}
+
+
+def _support(name: str) -> bytes:
+    """A module that all generated code imports; its source lives with the generator."""
+    source = (Path(__file__).parent / "support" / f"{name}.py").read_text(encoding="utf-8")
+    return f"# {MARK} from novita_codegen/support/{name}.py. Do not edit.\n{source}".encode()

@@ -1,0 +1,58 @@
+"""Runs protoc, the one of grpcio-tools, with its plugins as modules of this very interpreter."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_PLUGINS = {
+    "protoc-gen-mypy": "-c 'from mypy_protobuf.main import main; main()'",
+    "protoc-gen-mypy_grpc": "-c 'from mypy_protobuf.main import grpc; grpc()'",
+    "protoc-gen-novita": "-m novita_codegen.plugin",
+}
+
+
+class GenerateError(ValueError):
+    """The protos don't compile, or the output directory is not one for generated files.
+
+    For a proto error the text is protoc's own: one `file:line:column: message` per line.
+    """
+
+
+def run_protoc(include: Path, known_files: Path, files: Sequence[str], options: Sequence[str], scratch: Path) -> None:
+    """Compiles `files` (relative to `include`) with the given output options.
+
+    Args:
+        include: The root of the protos.
+        known_files: A FileDescriptorSet with imports that need not be on disk.
+        files: Paths relative to `include`.
+        options: protoc's options: `--python_out=…`, `--mypy_out=…`.
+        scratch: A directory for the plugins' start scripts.
+
+    Raises:
+        GenerateError: protoc refused; the text is its own.
+    """
+    command = [sys.executable, "-P", "-m", "grpc_tools.protoc", f"-I{include}", f"--descriptor_set_in={known_files}"]
+    command += [f"--plugin={name}={path}" for name, path in _start_scripts(scratch).items()]
+    outcome = subprocess.run([*command, *options, *files], capture_output=True, text=True, check=False)  # noqa: S603
+    if outcome.returncode != 0:
+        raise GenerateError(outcome.stderr.strip() or f"protoc ended with status {outcome.returncode}")
+
+
+def _start_scripts(folder: Path) -> dict[str, Path]:
+    """Writes one executable per plugin, because protoc takes a path and no arguments."""
+    scripts = {}
+    for name, arguments in _PLUGINS.items():
+        if os.name == "nt":
+            path = folder / f"{name}.bat"
+            path.write_text(f'@"{sys.executable}" -P {arguments}\n'.replace("'", '"'), encoding="utf-8")
+        else:
+            path = folder / name
+            path.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -P {arguments}\n", encoding="utf-8")
+            path.chmod(0o700)
+        scripts[name] = path
+    return scripts

@@ -1,0 +1,1 @@
+"""Sources of modules that the generator copies into its output."""
