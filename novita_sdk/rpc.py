@@ -1,0 +1,31 @@
+"""The method tables, typed stubs and handler protocols: the one door through which they are imported."""
+
+from __future__ import annotations
+
+from novita_protocol.method import AsyncCaller, Method, SyncCaller
+from novita_protocol.v1.jobs_service_novita import (
+    JobsServiceAsync,
+    JobsServiceHandler,
+    JobsServiceMethods,
+    JobsServiceSync,
+)
+from novita_protocol.v1.worker_service_novita import (
+    WorkerServiceAsync,
+    WorkerServiceHandler,
+    WorkerServiceMethods,
+    WorkerServiceSync,
+)
+
+__all__ = [
+    "AsyncCaller",
+    "JobsServiceAsync",
+    "JobsServiceHandler",
+    "JobsServiceMethods",
+    "JobsServiceSync",
+    "Method",
+    "SyncCaller",
+    "WorkerServiceAsync",
+    "WorkerServiceHandler",
+    "WorkerServiceMethods",
+    "WorkerServiceSync",
+]

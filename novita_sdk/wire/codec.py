@@ -1,0 +1,291 @@
+"""The JSON form of the protocol's messages, table-driven from their descriptors.
+
+What each kind of surprise does:
+
+- a missing required key, a value of the wrong type, invalid JSON: `WireError`, naming message and field
+- an unknown key: kept where the message has a `json_extra` map, else ignored
+- `null` for anything but a JSON payload: as if the key were missing
+- an opaque payload: carried byte for byte, never parsed into Python objects
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import msgspec
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from novita_sdk.models import json_extra, json_payload, required
+
+__all__ = ["WireError", "decode", "decode_array", "encode", "parse_scalar"]
+
+MessageT = TypeVar("MessageT", bound=Message)
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+_ANY = msgspec.json.Decoder()
+
+_DIGITS = re.compile(r"-?[0-9]{1,20}")
+
+_INTEGERS = {
+    FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
+    FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
+    FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
+    FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
+}
+
+
+_TABLES: dict[type[Message], _Table] = {}
+"""Filled at first use; a table depends on nothing but its message type."""
+
+
+class WireError(ValueError):
+    """Bytes that don't follow the contract; the message names the message type and the field."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Field:
+    name: str
+    key: str
+    encoded_key: bytes
+    """The key as it stands in JSON, with its colon."""
+    is_repeated: bool
+    has_presence: bool
+    is_required: bool
+    is_payload: bool
+    message_type: type[Message] | None
+    integer_range: tuple[int, int] | None
+    cpp_type: int
+
+    @property
+    def expected(self) -> str:
+        if self.message_type is not None:
+            return "an object"
+        if self.integer_range is not None:
+            return "an integer"
+        names = {FieldDescriptor.CPPTYPE_BOOL: "true or false", FieldDescriptor.CPPTYPE_STRING: "a string"}
+        return names.get(self.cpp_type, "a number")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    message: str
+    fields: tuple[_Field, ...]
+    by_key: dict[str, _Field]
+    required: tuple[_Field, ...]
+    extra: str | None
+    """Name of the map that takes the keys no field has."""
+
+
+def decode(message_type: type[MessageT], data: bytes) -> MessageT:
+    """Parses the JSON object of a message.
+
+    Raises:
+        WireError: The bytes are not that message's JSON.
+    """
+    table = _table(message_type)
+    try:
+        str(data, "utf-8")  # msgspec does not look into the bytes that it hands through
+        items = _OBJECT.decode(data)
+    except RecursionError:
+        raise WireError(f"{table.message}: nested too deeply") from None
+    except ValueError as error:
+        raise WireError(f"{table.message}: {_reason(data, error)}") from None
+    return _build(message_type, table, items)
+
+
+def decode_array(message_type: type[MessageT], data: bytes) -> list[MessageT]:
+    """Parses a JSON array of messages.
+
+    Raises:
+        WireError: The bytes are not such an array.
+    """
+    try:
+        str(data, "utf-8")
+        items = _ARRAY.decode(data)
+    except RecursionError:
+        raise WireError(f"{_table(message_type).message}: nested too deeply") from None
+    except ValueError as error:
+        raise WireError(f"{_table(message_type).message}: {_reason(data, error)}") from None
+    return [decode(message_type, bytes(item)) for item in items]
+
+
+def encode(message: Message) -> bytes:
+    """Writes a message as JSON: fields without presence always, the others where they are set.
+
+    Raises:
+        WireError: A required field is empty, or text holds a lone surrogate.
+    """
+    table = _table(type(message))
+    parts: list[bytes] = []
+    for field in table.fields:
+        if field.has_presence and not message.HasField(field.name):
+            continue
+        value = getattr(message, field.name)
+        if field.is_required and not value:
+            raise WireError(f"{table.message}.{field.key} is empty")
+        parts.append(field.encoded_key + _encode_value(field, value))
+    if table.extra is not None:
+        extra = cast("dict[str, bytes]", getattr(message, table.extra))
+        parts.extend(msgspec.json.encode(key) + b":" + extra[key] for key in extra)
+    return b"{" + b",".join(parts) + b"}"
+
+
+def parse_scalar(message_type: type[Message], name: str, text: str) -> str | int | float | bool:
+    """Parses the text of a path or query parameter as the type of the named field.
+
+    Raises:
+        WireError: The text is not of that type.
+    """
+    table = _table(message_type)
+    field = next(field for field in table.fields if field.name == name)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        return text
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL and text in {"true", "false"}:
+        return text == "true"
+    try:
+        number: int | float = float(text) if field.integer_range is None else int(text)
+    except ValueError:
+        raise WireError(f"{table.message}.{field.key} must be {field.expected}, not {text[:40]!r}") from None
+    return cast("int | float", _checked(table, field, number))
+
+
+def _build(message_type: type[MessageT], table: _Table, items: dict[str, msgspec.Raw]) -> MessageT:
+    values: dict[str, object] = {}
+    extra: dict[str, bytes] = {}
+    for key, raw in items.items():
+        field = table.by_key.get(key)
+        if field is None:
+            if table.extra is not None:
+                extra[key] = bytes(raw)
+        elif field.is_payload:
+            values[field.name] = bytes(raw)
+        elif (value := _decode_value(table, field, raw)) is not None:
+            values[field.name] = value
+    for field in table.required:
+        if values.get(field.name) in (None, ""):
+            raise WireError(f"{table.message}.{field.key} is missing")
+    if extra and table.extra is not None:
+        values[table.extra] = extra
+    return message_type(**values)
+
+
+def _decode_value(table: _Table, field: _Field, raw: msgspec.Raw) -> object:
+    """The value as the message's constructor takes it, or None for `null`."""
+    data = bytes(raw)
+    if data == b"null":
+        return None
+    if field.message_type is not None:
+        if not field.is_repeated:
+            return decode(field.message_type, data)
+        return decode_array(field.message_type, data)
+    try:
+        value = _ANY.decode(data)
+    except ValueError as error:
+        raise WireError(f"{table.message}.{field.key}: {error}") from None
+    if not field.is_repeated:
+        return _checked(table, field, value)
+    if not isinstance(value, list):
+        raise WireError(f"{table.message}.{field.key} must be an array")
+    return [_checked(table, field, item) for item in value]
+
+
+def _checked(table: _Table, field: _Field, value: object) -> object:
+    if field.integer_range is not None:
+        # The proto3 JSON mapping writes 64-bit integers as strings, and some languages write whole floats.
+        is_digits = isinstance(value, str) and _DIGITS.fullmatch(value)
+        if is_digits or (isinstance(value, float) and value.is_integer()):
+            value = int(cast("str | float", value))
+        low, high = field.integer_range
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+    elif field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        if isinstance(value, bool):
+            return value
+    elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        if isinstance(value, str):
+            return value
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    raise WireError(f"{table.message}.{field.key} must be {field.expected}")
+
+
+def _encode_value(field: _Field, value: object) -> bytes:
+    encode_one: Callable[[object], bytes]
+    if field.is_payload:
+        encode_one = cast("Callable[[object], bytes]", bytes)
+    elif field.message_type is not None:
+        encode_one = cast("Callable[[object], bytes]", encode)
+    else:
+        encode_one = _encode_scalar
+    if not field.is_repeated:
+        return encode_one(value)
+    return b"[" + b",".join(map(encode_one, cast("list[object]", value))) + b"]"
+
+
+def _encode_scalar(value: object) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        raise WireError("text with a lone surrogate can't be sent") from None
+
+
+def _table(message_type: type[Message]) -> _Table:
+    table = _TABLES.get(message_type)
+    if table is None:
+        table = _TABLES[message_type] = _make_table(message_type)
+    return table
+
+
+def _make_table(message_type: type[Message]) -> _Table:
+    descriptor = cast("Descriptor", message_type.DESCRIPTOR)
+    fields = [_field(message_type, field) for field in descriptor.fields if not _is_extra(field)]
+    extra = next((field.name for field in descriptor.fields if _is_extra(field)), None)
+    return _Table(
+        message=descriptor.name,
+        fields=tuple(fields),
+        by_key={field.key: field for field in fields},
+        required=tuple(field for field in fields if field.is_required),
+        extra=extra,
+    )
+
+
+def _field(message_type: type[Message], field: FieldDescriptor) -> _Field:
+    options = field.GetOptions()
+    inner = field.message_type
+    return _Field(
+        name=field.name,
+        key=field.json_name,
+        encoded_key=msgspec.json.encode(field.json_name) + b":",
+        is_repeated=not field.has_presence and _is_list(message_type, field),
+        has_presence=field.has_presence,
+        is_required=options.Extensions[required],
+        is_payload=options.Extensions[json_payload],
+        message_type=None if inner is None else GetMessageClass(inner),
+        integer_range=_INTEGERS.get(field.cpp_type),
+        cpp_type=field.cpp_type,
+    )
+
+
+def _is_list(message_type: type[Message], field: FieldDescriptor) -> bool:
+    # FieldDescriptor.label is deprecated in protobuf 7, and is_repeated is absent from 5.29.
+    return not isinstance(getattr(message_type(), field.name), (str, bytes, int, float, bool, Message))
+
+
+def _is_extra(field: FieldDescriptor) -> bool:
+    return bool(field.GetOptions().Extensions[json_extra])
+
+
+def _reason(data: bytes, error: ValueError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "the bytes are not UTF-8"
+    if not data.strip():
+        return "empty where a JSON object was expected"
+    if isinstance(error, msgspec.ValidationError):
+        return str(error)
+    return f"not JSON ({error}): {str(data[:40], 'utf-8', 'replace')!r}"

@@ -1,0 +1,141 @@
+"""JSON payloads: what users pass as input, return as output and report as progress."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
+
+__all__ = ["MAX_PAYLOAD", "JSONValue", "PayloadError", "PayloadTooLargeError", "check_size", "dump", "load"]
+
+JSONValue: TypeAlias = Any
+"""Any value `json` can write: dict, list, str, int, float, bool, None. The one alias where JSON is meant."""
+
+MAX_PAYLOAD: Final = 4 * 1024 * 1024
+"""Largest input or output in bytes, as the platform's public pages give it."""
+
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
+
+
+class PayloadError(ValueError):
+    """A value can't travel as JSON. The message names the path to it."""
+
+
+class PayloadTooLargeError(PayloadError):
+    """A payload is over the limit.
+
+    Attributes:
+        size: Encoded size in bytes.
+        limit: Largest size in bytes.
+    """
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        super().__init__(
+            f"{what} is {size:,} bytes of JSON; the limit is {limit:,} bytes. "
+            "Put large data into object storage and pass its URL."
+        )
+        self.size = size
+        self.limit = limit
+
+
+def dump(value: JSONValue, what: str = "input") -> bytes:
+    """Serialises a value to compact UTF-8 JSON.
+
+    Args:
+        value: What to serialise. Tuples become arrays and scalar keys become strings, as in `json`.
+        what: How an error calls the value.
+
+    Raises:
+        PayloadError: The value holds something that JSON hasn't; the message names the path to it.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except RecursionError:
+        raise PayloadError(f"{what} is nested too deeply for JSON") from None
+    except (TypeError, ValueError) as error:
+        raise PayloadError(_explain(value, what, error)) from None
+
+
+def load(data: bytes) -> JSONValue:
+    """Parses a payload; integers keep every digit and objects their key order.
+
+    Raises:
+        PayloadError: The bytes are not JSON.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise PayloadError("the payload is nested too deeply") from None
+    except ValueError as error:
+        raise PayloadError(f"the payload is not JSON: {error}") from None
+
+
+def check_size(data: bytes, what: str, limit: int = MAX_PAYLOAD) -> None:
+    """Refuses a payload over the limit.
+
+    Raises:
+        PayloadTooLargeError: Names the size and the limit, in bytes.
+    """
+    if len(data) > limit:
+        raise PayloadTooLargeError(what, len(data), limit)
+
+
+def _explain(value: JSONValue, what: str, error: Exception) -> str:
+    """Names the first value that makes `dump` fail; falls back to json's own words."""
+    stack: list[tuple[str, JSONValue, frozenset[int]]] = [(what, value, frozenset())]
+    while stack:
+        path, item, parents = stack.pop()
+        if id(item) in parents:
+            return f"{path} refers back to an object that contains it; JSON has no cycles"
+        if isinstance(item, dict):
+            for key in item:
+                if problem := _key_problem(key):
+                    return f"{path} has the key {key!r}, {problem}"
+            children: Iterable[tuple[str, JSONValue]] = ((_member(path, key), child) for key, child in item.items())
+        elif isinstance(item, (list, tuple)):
+            children = ((f"{path}[{index}]", child) for index, child in enumerate(item))
+        elif problem := _scalar_problem(item):
+            return f"{path} {problem}"
+        else:
+            continue
+        inside = parents | {id(item)}
+        stack.extend(reversed([(child_path, child, inside) for child_path, child in children]))
+    return f"{what} can't be written as JSON: {error}"
+
+
+def _member(path: str, key: JSONValue) -> str:
+    if isinstance(key, str) and _IDENTIFIER.fullmatch(key):
+        return f"{path}.{key}"
+    return f"{path}[{json.dumps(key)}]"
+
+
+def _key_problem(key: object) -> str | None:
+    if isinstance(key, str):
+        return None if _is_text(key) else "which holds a lone surrogate; it is not valid text"
+    if key is None or isinstance(key, (bool, int, float)):
+        return None
+    return f"a {type(key).__name__}; JSON keys are strings"
+
+
+def _scalar_problem(item: object) -> str | None:
+    if isinstance(item, str):
+        return None if _is_text(item) else "holds a lone surrogate; it is not valid text"
+    if isinstance(item, float) and (item != item or item in (float("inf"), float("-inf"))):
+        return f"is {item}; JSON has no NaN or Infinity"
+    if isinstance(item, (bytes, bytearray, memoryview)):
+        return f"is {type(item).__name__}; encode it (base64) or upload it and pass a URL"
+    try:
+        json.dumps(item)
+    except (TypeError, ValueError) as error:
+        reason = f" ({error})" if isinstance(error, ValueError) else ""
+        return f"is of type {type(item).__name__}, which JSON can't hold{reason}"
+    return None
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
