@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from novita_codegen._generate import generate
+from novita_codegen._generate import descriptors, generate
 from novita_codegen._protoc import GenerateError
 from novita_codegen._tree import Change
 
-__all__ = ["Change", "GenerateError", "generate"]
+__all__ = ["Change", "GenerateError", "descriptors", "generate"]

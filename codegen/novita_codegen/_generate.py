@@ -30,9 +30,7 @@ def generate(proto_dir: Path, out: Path, *, check: bool = False) -> list[Change]
         GenerateError: A proto is wrong (protoc's text, with file, line and column), there is none, or `out` holds files
             that were not generated.
     """
-    names = sorted(path.relative_to(proto_dir).as_posix() for path in proto_dir.rglob("*.proto"))
-    if not names:
-        raise GenerateError(f"no .proto file in {proto_dir}")
+    names = _protos(proto_dir)
     wanted = _compile(proto_dir.resolve(), names)
     wanted |= _package_files(wanted)
     if any(name.startswith(f"{_PROTOCOL}/") for name in names):
@@ -41,6 +39,29 @@ def generate(proto_dir: Path, out: Path, *, check: bool = False) -> list[Change]
     if not check:
         apply(changes, wanted, out)
     return changes
+
+
+def descriptors(proto_dir: Path) -> bytes:
+    """Compiles all protos under a directory to one serialised FileDescriptorSet, with imports and comments.
+
+    Raises:
+        GenerateError: A proto is wrong, or there is none.
+    """
+    names = _protos(proto_dir)
+    with TemporaryDirectory(prefix="novita-codegen-") as folder:
+        scratch = Path(folder)
+        known, result = scratch / "known.binpb", scratch / "descriptors.binpb"
+        known.write_bytes(known_files(names).SerializeToString(deterministic=True))
+        options = ["--include_imports", "--include_source_info", f"--descriptor_set_out={result}"]
+        run_protoc(proto_dir.resolve(), known, names, options, scratch)
+        return result.read_bytes()
+
+
+def _protos(proto_dir: Path) -> list[str]:
+    names = sorted(path.relative_to(proto_dir).as_posix() for path in proto_dir.rglob("*.proto"))
+    if not names:
+        raise GenerateError(f"no .proto file in {proto_dir}")
+    return names
 
 
 def _compile(proto_dir: Path, names: list[str]) -> dict[str, bytes]:
