@@ -1,0 +1,137 @@
+"""The JSON form of the messages: exact, and strict about what it doesn't expect."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any, cast
+
+import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from novita_sdk import models
+from novita_sdk.wire import codec
+
+MESSAGES = [item for _, item in sorted(vars(models).items()) if inspect.isclass(item) and issubclass(item, Message)]
+
+
+def saturated(message_type: type[Message]) -> Message:
+    """A message with a value that is not the default in every field."""
+    values: dict[str, Any] = {}
+    for number, field in enumerate(cast("Descriptor", message_type.DESCRIPTOR).fields):
+        options = field.GetOptions()
+        if options.Extensions[models.json_extra]:
+            values[field.name] = {"unknown": b'{"kept":[1.0,2]}'}
+            continue
+        one: Any
+        if options.Extensions[models.json_payload]:
+            one = b'{"n":18446744073709551616,"f":1.0,"z":null}'
+        elif field.message_type is not None:
+            from google.protobuf.message_factory import GetMessageClass
+
+            one = saturated(GetMessageClass(field.message_type))
+        else:
+            one = {
+                FieldDescriptor.CPPTYPE_STRING: f"é{number}",
+                FieldDescriptor.CPPTYPE_BOOL: True,
+                FieldDescriptor.CPPTYPE_DOUBLE: 0.5,
+            }.get(field.cpp_type, number + 7)
+        values[field.name] = one if field.has_presence or not is_list(message_type, field) else [one, one]
+    return message_type(**values)
+
+
+def is_list(message_type: type[Message], field: FieldDescriptor) -> bool:
+    return hasattr(getattr(message_type(), field.name), "append")
+
+
+@pytest.mark.parametrize("message_type", MESSAGES, ids=lambda item: item.__name__)
+def test_every_field_of_every_message_survives(message_type: type[Message]) -> None:
+    message = saturated(message_type)
+    data = codec.encode(message)
+    assert codec.decode(message_type, data) == message
+    assert len(json.loads(data)) == len(cast("Descriptor", message_type.DESCRIPTOR).fields)
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_any_bytes_give_a_message_or_a_wire_error(data: bytes) -> None:
+    for message_type in MESSAGES:
+        try:
+            codec.decode(message_type, data)
+        except codec.WireError as error:
+            assert message_type.__name__ in str(error)
+
+
+json_scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
+json_values = st.recursive(json_scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner))
+
+
+@given(st.dictionaries(st.sampled_from(["id", "status", "output", "error", "delayTime", "workerId", "x"]), json_values))
+def test_any_object_gives_a_status_or_a_wire_error(value: dict[str, Any]) -> None:
+    try:
+        message = codec.decode(models.JobStatus, json.dumps(value).encode())
+    except codec.WireError as error:
+        assert "JobStatus" in str(error)
+    else:
+        assert (message.id, message.status) == (value["id"], value["status"])
+
+
+def test_payload_bytes_are_carried_untouched() -> None:
+    raw = b'{ "seed" : 1125899906842624123, "steps":10,"cfg": 7.0, "z": null , "\xc3\xa9": "\\u00e9" }'
+    message = codec.decode(models.JobRequest, b'{"input": ' + raw + b"}")
+    assert message.input == raw
+    assert codec.encode(message) == b'{"input":' + raw + b"}"
+
+
+def test_null_is_a_payload_but_no_value_for_anything_else() -> None:
+    message = codec.decode(models.JobStatus, b'{"id":"j","status":"COMPLETED","output":null,"workerId":null}')
+    assert message.HasField("output")
+    assert message.output == b"null"
+    assert not message.HasField("worker_id")
+
+
+def test_unknown_keys_of_a_job_are_kept_and_of_a_status_ignored() -> None:
+    job = codec.decode(models.Job, b'{"id":"j","input":{},"batchId":[1.0]}')
+    assert dict(job.extra) == {"batchId": b"[1.0]"}
+    status = codec.decode(models.JobStatus, b'{"id":"j","status":"NEW_STATE","new":1}')
+    assert status.status == "NEW_STATE"
+
+
+@pytest.mark.parametrize(
+    ("message_type", "data", "problem"),
+    [
+        (models.JobStatus, b'{"id":"j"}', "JobStatus.status is missing"),
+        (models.JobStatus, b'{"id":null,"status":"PENDING"}', "JobStatus.id is missing"),
+        (models.JobStatus, b'{"id":7,"status":"PENDING"}', "JobStatus.id must be a string"),
+        (models.JobStatus, b'{"id":"j","status":"PENDING","delayTime":1.5}', "JobStatus.delayTime must be an integer"),
+        (models.JobStatus, b'{"id":"j","status":"PENDING","delayTime":true}', "JobStatus.delayTime must be an integer"),
+        (models.JobStatus, b'{"id":"j","status":"PENDING","retries":4294967296}', "JobStatus.retries must be an int"),
+        (models.JobRequest, b"{}", "JobRequest.input is missing"),
+        (models.JobRequest, b'{"input":{},"policy":[]}', "ExecutionPolicy: Expected `object`"),
+        (models.JobRequest, b'{"input":{},"policy":{"lowPriority":1}}', "ExecutionPolicy.lowPriority must be true or"),
+        (models.JobRequest, b'{"input":NaN}', "JobRequest: not JSON"),
+        (models.JobRequest, b'{"input":"\xff"}', "JobRequest: the bytes are not UTF-8"),
+        (models.JobRequest, b'{"input":' + b"[" * 5000 + b"]" * 5000 + b"}", "JobRequest: nested too deeply"),
+        (models.WatchStopsResponse, b'{"jobsToStop":"j1"}', "WatchStopsResponse.jobsToStop must be an array"),
+        (models.WatchStopsResponse, b'{"jobsToStop":[1]}', "WatchStopsResponse.jobsToStop must be a string"),
+        (models.Job, b"<html>", "Job: not JSON"),
+        (models.Job, b"", "Job: empty where a JSON object was expected"),
+    ],
+)
+def test_a_wire_error_names_message_and_field(message_type: type[Message], data: bytes, problem: str) -> None:
+    with pytest.raises(codec.WireError) as caught:
+        codec.decode(message_type, data)
+    assert str(caught.value).startswith(problem)
+
+
+@pytest.mark.parametrize("text", [b'"12"', b"12", b"12.0"])
+def test_whole_numbers_are_integers_however_they_are_written(text: bytes) -> None:
+    message = codec.decode(models.JobStatus, b'{"id":"j","status":"PENDING","delayTime":' + text + b"}")
+    assert message.delay_time == 12
+
+
+def test_an_empty_required_field_is_not_sent() -> None:
+    with pytest.raises(codec.WireError, match=r"JobRequest\.input is empty"):
+        codec.encode(models.JobRequest())

@@ -1,0 +1,21 @@
+"""The state constants are the ones of the proto."""
+
+from __future__ import annotations
+
+from novita_sdk.models import JobState, final, wire_name
+from novita_sdk.wire import states
+
+
+def test_constants_and_final_states_are_those_of_the_proto() -> None:
+    values = [value for value in JobState.DESCRIPTOR.values if value.number]
+    words = {value.GetOptions().Extensions[wire_name] for value in values}
+    assert words == {getattr(states, name) for name in states.__all__ if name.isupper() and name != "FINAL"}
+    assert states.FINAL == {
+        value.GetOptions().Extensions[wire_name] for value in values if value.GetOptions().Extensions[final]
+    }
+
+
+def test_an_unknown_state_is_not_final() -> None:
+    assert not states.is_final("PAUSED")
+    assert not states.is_final("completed")
+    assert states.is_final("CANCELLED")
