@@ -1,0 +1,1 @@
+"""The `novita-gpus` command line."""
