@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate format setup clean
+.PHONY: help demo test test-wheel check generate format setup clean
 
 help: ## Lists the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -36,6 +36,10 @@ check: $(READY) ## Everything but the test suite
 
 test: check ## Everything that CI checks
 	@$(BIN)/pytest -n auto
+	@$(BIN)/python tests/wheel.py -n auto
+
+test-wheel: $(READY) ## The test suite against the built wheel
+	@$(BIN)/python tests/wheel.py -n auto
 
 clean: ## Removes what the commands made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .tmp
