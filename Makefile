@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-wheel check generate format setup clean
+.PHONY: help demo test test-wheel check generate format setup clean bench-imports
 
 help: ## Lists the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,6 +40,9 @@ test: check ## Everything that CI checks
 
 test-wheel: $(READY) ## The test suite against the built wheel
 	@$(BIN)/python tests/wheel.py -n auto
+
+bench-imports: $(READY) ## What importing costs, beside the published package
+	@$(BIN)/python bench/imports.py
 
 clean: ## Removes what the commands made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .tmp
