@@ -61,10 +61,9 @@ def _brief(progress: JSONValue) -> str:
     """Progress in few words: the message where there is one, else its JSON."""
     if progress is None:
         return ""
+    text = progress if isinstance(progress, str) else json.dumps(progress, ensure_ascii=False)
     if isinstance(progress, dict) and isinstance(progress.get("message"), str):
         fraction = progress.get("fraction")
         percent = f"{fraction:.0%} " if isinstance(fraction, (int, float)) else ""
-        text = percent + progress["message"]
-    else:
-        text = progress if isinstance(progress, str) else json.dumps(progress, ensure_ascii=False)
+        text = f"{percent}{progress['message']}"
     return text if len(text) <= _MAX_PROGRESS else text[: _MAX_PROGRESS - 1] + "…"
