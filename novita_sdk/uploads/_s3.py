@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from novita_sdk.uploads._endpoints import host_of, is_aws
+from novita_sdk.uploads._errors import UploadError
+from novita_sdk.uploads._settings import Bucket
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+
+MIB = 1024 * 1024
+PART_SIZE = 16 * MIB
+CONCURRENCY = 8
+MAX_EXPIRES_IN = 7 * 24 * 3600
+
+_ATTEMPTS = 6
+_CONNECT_TIMEOUT = 10
+_READ_TIMEOUT = 60
+
+
+class S3Client(Protocol):
+    """The part of boto3's client that uploads use."""
+
+    def upload_fileobj(self, source: BinaryIO, bucket: str, key: str, **options: object) -> None: ...
+    def upload_file(self, path: str, bucket: str, key: str, **options: object) -> None: ...
+    def generate_presigned_url(self, operation: str, **options: object) -> str: ...
+
+
+def put(
+    bucket: Bucket,
+    key: str,
+    source: str | BinaryIO,
+    *,
+    content_type: str,
+    on_bytes: Callable[[int], None] | None = None,
+) -> None:
+    """Uploads a file (by path) or bytes; large ones in parallel parts, each retried for itself.
+
+    Args:
+        bucket: Where to.
+        key: The object's key.
+        source: A path, read part by part, or an open binary file that can seek.
+        content_type: The media type that downloads get.
+        on_bytes: Called from the transfer's threads with the bytes that went out since the last call; a part that is
+            sent again counts backwards first.
+
+    Raises:
+        UploadError: The store refused or could not be reached.
+        OSError: The local file could not be read.
+    """
+    from boto3.exceptions import Boto3Error
+    from boto3.s3.transfer import TransferConfig
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    options = {
+        "ExtraArgs": {"ContentType": content_type},
+        "Config": TransferConfig(
+            multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE, max_concurrency=CONCURRENCY
+        ),
+        "Callback": on_bytes,
+    }
+    client = client_for(bucket)
+    try:
+        if isinstance(source, str):
+            client.upload_file(source, bucket.name, key, **options)
+        else:
+            client.upload_fileobj(source, bucket.name, key, **options)
+    except (Boto3Error, BotoCoreError, ClientError) as error:
+        raise _explain(error, bucket, key) from error
+
+
+def presign(bucket: Bucket, key: str, expires_in: int) -> str:
+    """A link that downloads the object without credentials for `expires_in` seconds."""
+    return client_for(bucket).generate_presigned_url(
+        "get_object", Params={"Bucket": bucket.name, "Key": key}, ExpiresIn=expires_in
+    )
+
+
+_clients: dict[tuple[int, Bucket], S3Client] = {}
+_clients_lock = threading.Lock()
+
+
+def client_for(bucket: Bucket) -> S3Client:
+    """The client of these settings: one per process, safe to share between threads."""
+    key = (os.getpid(), bucket)
+    with _clients_lock:
+        if key not in _clients:
+            _clients[key] = _new_client(bucket)
+        return _clients[key]
+
+
+def _new_client(bucket: Bucket) -> S3Client:
+    from boto3.session import Session
+
+    client: S3Client = Session().client(
+        "s3",
+        aws_access_key_id=bucket.access_key_id,
+        aws_secret_access_key=bucket.secret_access_key,
+        region_name=bucket.region,
+        endpoint_url=bucket.endpoint_url,
+        config=_client_config(bucket),
+    )
+    return client
+
+
+def _client_config(bucket: Bucket) -> Config:
+    from botocore.config import Config
+
+    options: dict[str, object] = {
+        "signature_version": "s3v4",
+        "connect_timeout": _CONNECT_TIMEOUT,
+        "read_timeout": _READ_TIMEOUT,
+        "max_pool_connections": 4 * CONCURRENCY,
+        "retries": {"mode": "standard", "total_max_attempts": _ATTEMPTS},
+    }
+    if bucket.endpoint_url is None:
+        # Links to a bucket outside us-east-1 otherwise lead to the global host, which answers with a redirect.
+        options["s3"] = {"addressing_style": "virtual"}
+    if not is_aws(bucket.endpoint_url) and "request_checksum_calculation" in Config.OPTION_DEFAULTS:
+        # Since botocore 1.36 every upload carries a CRC trailer, which GCS and older R2, MinIO and Spaces refuse.
+        options |= {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
+    return Config(**options)
+
+
+_ADVICE = {
+    "InvalidAccessKeyId": "the endpoint does not know this access key id (BUCKET_ACCESS_KEY_ID)",
+    "SignatureDoesNotMatch": "the secret access key is wrong (BUCKET_SECRET_ACCESS_KEY)",
+    "AccessDenied": "these credentials may not write to this bucket",
+    "NoSuchBucket": "there is no such bucket: create it, or set BUCKET_NAME or bucket_name=",
+    "AuthorizationHeaderMalformed": "the region is wrong (BUCKET_REGION)",
+    "PermanentRedirect": "the bucket is at another endpoint (BUCKET_ENDPOINT_URL, BUCKET_REGION)",
+    "EntityTooLarge": "the store does not take objects of this size",
+    "InsufficientStorage": "the store's disk is full",
+    "XMinioStorageFull": "the store's disk is full",
+    "507": "the store's disk is full",
+    "QuotaExceeded": "the bucket's quota is used up",
+}
+
+
+def _explain(error: Exception, bucket: Bucket, key: str) -> UploadError:
+    from botocore import exceptions
+
+    # upload_file wraps what happened into an error of its own, as text only.
+    cause = error.__context__ if isinstance(error.__context__, exceptions.ClientError) else error
+    where = f"{key!r} to bucket {bucket.name!r} at {host_of(bucket.endpoint_url or '') or 'AWS ' + bucket.region}"
+    if isinstance(cause, exceptions.ClientError):
+        details = cause.response.get("Error", {})
+        code = str(details.get("Code", "Unknown"))
+        why = _ADVICE.get(code) or f"{code}: {details.get('Message') or 'no message'}"
+        return UploadError(f"uploading {where} failed: {why}", code=code)
+    code = (
+        "Unreachable"
+        if isinstance(cause, (exceptions.ConnectionError, exceptions.HTTPClientError))
+        else type(cause).__name__
+    )
+    return UploadError(f"uploading {where} failed: {cause}", code=code)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from novita_sdk.uploads._endpoints import region_of
+from novita_sdk.uploads._errors import UploadError
+
+# Key, secret, endpoint and region, in the words of each source.
+_IN_CREDS = ("accessId", "accessSecret", "endpointUrl", "region")
+_IN_ENVIRONMENT = ("BUCKET_ACCESS_KEY_ID", "BUCKET_SECRET_ACCESS_KEY", "BUCKET_ENDPOINT_URL", "BUCKET_REGION")
+_ON_PLATFORM = ("NOVITA_WEBHOOK_GET_JOB", "RUNPOD_WEBHOOK_GET_JOB")
+
+_job_credentials: ContextVar[Mapping[str, object] | None] = ContextVar("novita_job_credentials", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """One bucket and how to get in. Equal settings share a connection pool."""
+
+    name: str
+    region: str
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    endpoint_url: str | None = None
+
+
+@contextmanager
+def use_s3_config(s3_config: Mapping[str, object] | None) -> Iterator[None]:
+    """Sends uploads of this context to the bucket that a job brought along.
+
+    A worker enters it around the handler; threads that run with a copy of the context see it too.
+
+    Args:
+        s3_config: The job's ``s3Config``: endpointUrl, accessId, accessSecret, bucketName, region. None keeps what
+            was in force.
+    """
+    token = _job_credentials.set(s3_config or _job_credentials.get())
+    try:
+        yield
+    finally:
+        _job_credentials.reset(token)
+
+
+def find_bucket(bucket_name: str | None, bucket_creds: Mapping[str, object] | None) -> Bucket | None:
+    """The bucket to upload to, or None where files stay on this machine.
+
+    Raises:
+        UploadError: Credentials are incomplete, or missing in a platform worker.
+    """
+    if bucket_creds:
+        return _bucket(bucket_name, bucket_creds, "bucket_creds")
+    if of_job := _job_credentials.get():
+        return _bucket(bucket_name, of_job, "the job's s3Config")
+    if not missing_variables():
+        of_worker: dict[str, object] = {
+            key: os.environ.get(name) for key, name in zip(_IN_CREDS, _IN_ENVIRONMENT, strict=True)
+        }
+        return _bucket(bucket_name, of_worker, "the environment")
+    if any(os.environ.get(name) for name in _ON_PLATFORM):
+        raise UploadError(
+            f"this worker has no bucket to upload to: set {' and '.join(missing_variables())} in the endpoint's "
+            "environment, or submit the job with an s3Config",
+            code="NotConfigured",
+        )
+    return None
+
+
+def missing_variables() -> list[str]:
+    """Names of the environment variables that stand between this process and its bucket."""
+    return _missing(os.environ, _IN_ENVIRONMENT)
+
+
+def _missing(source: Mapping[str, object], names: tuple[str, str, str, str]) -> list[str]:
+    *keys, endpoint, region = names
+    missing = [name for name in keys if not source.get(name)]
+    if not source.get(endpoint) and not source.get(region):
+        missing.append(f"{endpoint} (on AWS, {region} is enough)")
+    return missing
+
+
+def _bucket(bucket_name: str | None, creds: Mapping[str, object], source: str) -> Bucket:
+    if missing := _missing(creds, _IN_CREDS):
+        raise UploadError(f"{source} lacks {' and '.join(missing)}", code="InvalidSettings")
+    texts: dict[str, str] = {}
+    for key in (*_IN_CREDS, "bucketName"):
+        value = creds.get(key) or ""
+        if not isinstance(value, str):
+            raise UploadError(f"{key} in {source} must be text, not {type(value).__name__}", code="InvalidSettings")
+        texts[key] = value.strip()
+    endpoint_url = texts["endpointUrl"] or None
+    if endpoint_url:
+        parts = urlsplit(endpoint_url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise UploadError(
+                f"the endpoint in {source} must be a URL such as https://s3.us-east-1.amazonaws.com",
+                code="InvalidSettings",
+            )
+    return Bucket(
+        name=bucket_name or texts["bucketName"] or os.environ.get("BUCKET_NAME") or time.strftime("%Y-%m"),
+        region=texts["region"] or region_of(endpoint_url or ""),
+        access_key_id=texts["accessId"],
+        secret_access_key=texts["accessSecret"],
+        endpoint_url=endpoint_url,
+    )
