@@ -1,0 +1,53 @@
+"""The embedded gateway: the platform's protocol on any machine, for every published client and worker.
+
+>>> async with Gateway() as gateway:
+...     print(gateway.url, gateway.api_key)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from novita_gateway._board import Limits
+    from novita_gateway._clock import Clock, ManualClock, SystemClock
+    from novita_gateway._gateway import Gateway, serve_in_thread
+    from novita_gateway._memory_store import MemoryStore
+    from novita_gateway._service import Waits
+    from novita_gateway._store import Store
+    from novita_gateway._worker_env import worker_env
+
+__all__ = [
+    "Clock",
+    "Gateway",
+    "Limits",
+    "ManualClock",
+    "MemoryStore",
+    "Store",
+    "SystemClock",
+    "Waits",
+    "serve_in_thread",
+    "worker_env",
+]
+
+_MODULES = {
+    "Clock": "_clock",
+    "Gateway": "_gateway",
+    "Limits": "_board",
+    "ManualClock": "_clock",
+    "MemoryStore": "_memory_store",
+    "Store": "_store",
+    "SystemClock": "_clock",
+    "Waits": "_service",
+    "serve_in_thread": "_gateway",
+    "worker_env": "_worker_env",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Loads a public name at its first use, so that importing the package stays cheap."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

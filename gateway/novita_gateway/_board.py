@@ -1,0 +1,462 @@
+"""The board: which job is in which state, who holds it, and until when. No I/O, no clock, no payloads."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final
+
+from novita_gateway import _commands as commands
+from novita_gateway._commands import Command, Event, EventKind
+from novita_gateway._rows import EndpointRows, Row, WorkerRow
+from novita_gateway._timers import Timers
+from novita_sdk.wire import states
+
+__all__ = ["Board", "Counters", "Limits"]
+
+SCAN: Final = 10_000
+"""Rows that one page of a filtered listing looks at, so that a listing can't hold up the rest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long and how often. All times are milliseconds."""
+
+    lease: int = 60_000
+    """Silence after which a worker loses its jobs."""
+    max_attempts: int = 3
+    """Times a job is offered before lost leases make it FAILED."""
+    retention: int = 6 * 3_600_000
+    """How long a final job is kept."""
+    ttl: int = 24 * 3_600_000
+    """From the submit to a final state, where the job's policy does not say."""
+    execution_timeout: int | None = None
+    """For one attempt, where the job's policy does not say."""
+    worker_memory: int = 120_000
+    """How long an idle worker that does not call is still counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """The health of an endpoint: its jobs that are still known, and its workers that were heard of lately."""
+
+    queued: int
+    running: int
+    completed: int
+    failed: int
+    retried: int
+    idle_workers: int
+    running_workers: int
+
+
+class Board:
+    """Every job of a gateway.
+
+    `apply` is the only way to change something. A command about an unknown job, or from a worker that does not hold the
+    job, has no events.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits: Final = limits
+        self._rows: dict[str, Row] = {}
+        self._keys: dict[tuple[str, str], Row] = {}
+        self._endpoints: dict[str, EndpointRows] = {}
+        self._timers = Timers()
+        self._seq = 0
+        self._handlers: dict[type[Command], Callable[[Any, int], list[Event]]] = {
+            commands.Submit: self._submit,
+            commands.Take: self._take,
+            commands.GiveBack: self._give_back,
+            commands.Ping: self._ping,
+            commands.Report: self._report,
+            commands.Append: self._append,
+            commands.Finish: self._finish_job,
+            commands.Cancel: self._cancel,
+            commands.Retry: self._retry,
+            commands.Purge: self._purge,
+            commands.CollectStops: self._collect_stops,
+            commands.RestoreStops: self._restore_stops,
+            commands.ReadChunks: self._read_chunks,
+            commands.RestoreChunks: self._restore_chunks,
+            commands.MarkNotified: self._mark_notified,
+            commands.Tick: self._tick,
+        }
+
+    def apply(self, command: Command, now: int) -> list[Event]:
+        """Carries a command out and says what changed, in order.
+
+        Args:
+            command: What happens.
+            now: Milliseconds since the epoch; must never go back.
+        """
+        return self._handlers[type(command)](command, now)
+
+    def restore(self, rows: Iterable[Row], now: int) -> None:
+        """Fills an empty board with the rows of an earlier one.
+
+        Running jobs get a fresh lease, for their workers could not ping while the gateway was away.
+        """
+        for row in sorted(rows, key=attrgetter("seq")):
+            self._seq = max(self._seq, row.seq)
+            endpoint = self._add(row)
+            endpoint.retried += row.retries
+            if row.is_queued:
+                endpoint.queue_of(row)[row.id] = row
+            elif row.is_running and row.worker_id is not None:
+                row.lease_until = now + self.limits.lease
+                self._worker(endpoint, row.worker_id, now).running[row.id] = row
+                endpoint.running += 1
+            else:
+                self._count_final(endpoint, row, 1)
+            self._schedule(row)
+
+    def find(self, endpoint: str, id: str) -> Row | None:
+        """The job of that endpoint and id, if it is known."""
+        row = self._rows.get(id)
+        return row if row is not None and row.endpoint == endpoint else None
+
+    def __len__(self) -> int:
+        """Jobs that are known."""
+        return len(self._rows)
+
+    def endpoints(self) -> Iterable[str]:
+        """Names of the endpoints that were seen."""
+        return self._endpoints
+
+    def next_wake(self) -> int | None:
+        """When the next `Tick` is due, or None."""
+        return self._timers.next_wake()
+
+    def counters(self, name: str) -> Counters:
+        """Counts an endpoint's jobs and workers; one that was never seen has none."""
+        endpoint = self._endpoints.get(name) or EndpointRows(name=name)
+        busy = sum(1 for worker in endpoint.workers.values() if worker.running)
+        return Counters(
+            queued=endpoint.queued,
+            running=endpoint.running,
+            completed=endpoint.completed,
+            failed=endpoint.failed,
+            retried=endpoint.retried,
+            idle_workers=len(endpoint.workers) - busy,
+            running_workers=busy,
+        )
+
+    def page(self, name: str, *, status: str | None, limit: int, before: int | None) -> tuple[list[Row], int | None]:
+        """Lists an endpoint's jobs, newest first.
+
+        Args:
+            name: The endpoint.
+            status: Only jobs in this state.
+            limit: At most this many.
+            before: Only jobs submitted before this `seq`: what the page before gave as its cursor.
+
+        Returns:
+            The rows and the cursor of the next page, None on the last one. A page of a filtered listing may be short.
+        """
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            return [], None
+        recent = endpoint.recent
+        end = len(recent) if before is None else bisect.bisect_left(recent, before, key=attrgetter("seq"))
+        rows: list[Row] = []
+        for index in range(end - 1, max(-1, end - 1 - SCAN), -1):
+            row = recent[index]
+            if len(rows) == limit:
+                return rows, recent[index + 1].seq
+            if row.id in self._rows and (status is None or row.status == status):
+                rows.append(row)
+        return rows, recent[end - SCAN].seq if end > SCAN else None
+
+    # Clients
+
+    def _submit(self, command: commands.Submit, now: int) -> list[Event]:
+        if command.idempotency_key is not None:
+            known = self._keys.get((command.endpoint, command.idempotency_key))
+            if known is not None:
+                return [Event(EventKind.DUPLICATE, known)]
+        ttl = self.limits.ttl if command.ttl is None else command.ttl
+        timeout = self.limits.execution_timeout if command.execution_timeout is None else command.execution_timeout
+        self._seq += 1
+        row = Row(
+            seq=self._seq,
+            id=command.id,
+            endpoint=command.endpoint,
+            created=now,
+            expires=now + ttl,
+            ttl=ttl,
+            execution_timeout=timeout,
+            low_priority=command.low_priority,
+            idempotency_key=command.idempotency_key,
+            notify=command.notify,
+        )
+        endpoint = self._add(row)
+        endpoint.queue_of(row)[row.id] = row
+        self._schedule(row)
+        return [Event(EventKind.QUEUED, row)]
+
+    def _cancel(self, command: commands.Cancel, now: int) -> list[Event]:
+        row = self.find(command.endpoint, command.id)
+        return [] if row is None else self._end(row, states.CANCELLED, now, reason="cancelled by a client")
+
+    def _retry(self, command: commands.Retry, now: int) -> list[Event]:
+        row = self.find(command.endpoint, command.id)
+        if row is None or row.status not in {states.FAILED, states.TIMED_OUT}:
+            return []
+        self._count_final(self._endpoints[row.endpoint], row, -1)
+        row.finished = None
+        row.attempt = 0
+        row.expires = now + row.ttl
+        return self._requeue(row, at_front=False)
+
+    def _purge(self, command: commands.Purge, now: int) -> list[Event]:
+        endpoint = self._endpoints.get(command.endpoint)
+        if endpoint is None:
+            return []
+        waiting = [*endpoint.queue.values(), *endpoint.low_queue.values()]
+        reason = "the queue was purged"
+        return [event for row in waiting for event in self._end(row, states.CANCELLED, now, reason=reason)]
+
+    def _read_chunks(self, command: commands.ReadChunks, now: int) -> list[Event]:  # noqa: ARG002 - every handler has it
+        row = self.find(command.endpoint, command.id)
+        if row is None or row.read == row.chunks:
+            return []
+        row.read = row.chunks
+        return [Event(EventKind.READ, row)]
+
+    def _restore_chunks(self, command: commands.RestoreChunks, now: int) -> list[Event]:  # noqa: ARG002
+        row = self.find(command.endpoint, command.id)
+        if row is None or row.retries != command.retries or row.read <= command.first:
+            return []
+        row.read = command.first
+        return [Event(EventKind.READ, row)]
+
+    # Workers
+
+    def _take(self, command: commands.Take, now: int) -> list[Event]:
+        endpoint = self._endpoint(command.endpoint)
+        worker = self._worker(endpoint, command.worker_id, now)
+        events: list[Event] = []
+        while len(events) < command.count and (queue := endpoint.queue or endpoint.low_queue):
+            _, row = queue.popitem(last=False)
+            row.status = states.IN_PROGRESS
+            row.worker_id = worker.id
+            row.taken = now
+            row.attempt += 1
+            row.takes += 1
+            row.lease_until = now + self.limits.lease
+            worker.running[row.id] = row
+            worker.stops.pop(row.id, None)
+            endpoint.running += 1
+            endpoint.retried += row.takes > 1
+            self._schedule(row)
+            events.append(Event(EventKind.TAKEN, row))
+        return events
+
+    def _give_back(self, command: commands.GiveBack, now: int) -> list[Event]:
+        events: list[Event] = []
+        for job_id in reversed(command.ids):
+            if (row := self._held(command.endpoint, command.worker_id, job_id, now)) is not None:
+                endpoint = self._release(row)
+                endpoint.retried -= row.takes > 1
+                row.attempt -= 1
+                row.takes -= 1
+                events += self._requeue(row, at_front=True)
+        return events
+
+    def _ping(self, command: commands.Ping, now: int) -> list[Event]:
+        self._worker(self._endpoint(command.endpoint), command.worker_id, now)
+        for job_id in command.ids:
+            self._held(command.endpoint, command.worker_id, job_id, now)
+        return []
+
+    def _report(self, command: commands.Report, now: int) -> list[Event]:
+        row = self._held(command.endpoint, command.worker_id, command.id, now)
+        if row is None:
+            return []
+        row.has_progress = True
+        return [Event(EventKind.PROGRESSED, row)]
+
+    def _append(self, command: commands.Append, now: int) -> list[Event]:
+        row = self._held(command.endpoint, command.worker_id, command.id, now)
+        if row is None:
+            return []
+        row.chunks += 1
+        return [Event(EventKind.APPENDED, row)]
+
+    def _finish_job(self, command: commands.Finish, now: int) -> list[Event]:
+        self._worker(self._endpoint(command.endpoint), command.worker_id, now).stops.pop(command.id, None)
+        row = self._held(command.endpoint, command.worker_id, command.id, now)
+        if row is None:
+            return []
+        self._release(row)
+        row.has_output = command.has_output
+        row.has_error = command.has_error
+        return self._finalise(row, states.FAILED if command.has_error else states.COMPLETED, now)
+
+    def _collect_stops(self, command: commands.CollectStops, now: int) -> list[Event]:
+        worker = self._worker(self._endpoint(command.endpoint), command.worker_id, now)
+        rows, worker.stops = worker.stops, {}
+        return [Event(EventKind.STOP_COLLECTED, row, worker.id) for row in rows.values()]
+
+    def _restore_stops(self, command: commands.RestoreStops, now: int) -> list[Event]:
+        worker = self._worker(self._endpoint(command.endpoint), command.worker_id, now)
+        events: list[Event] = []
+        for job_id in command.ids:
+            row = self.find(command.endpoint, job_id)
+            if row is not None and job_id not in worker.running:
+                events += self._order_stop(row, worker)
+        return events
+
+    # Time and bookkeeping
+
+    def _mark_notified(self, command: commands.MarkNotified, now: int) -> list[Event]:  # noqa: ARG002
+        row = self.find(command.endpoint, command.id)
+        if row is None or not row.notify:
+            return []
+        row.notify = False
+        return [Event(EventKind.NOTIFIED, row)]
+
+    def _tick(self, command: commands.Tick, now: int) -> list[Event]:  # noqa: ARG002
+        events: list[Event] = []
+        for item in self._timers.pop_due(now):
+            if isinstance(item, WorkerRow):
+                self._look_at_worker(item, now)
+            else:
+                events += self._look_at(item, now)
+        return events
+
+    def _look_at(self, row: Row, now: int) -> list[Event]:
+        if row.due(self.limits.retention) > now:
+            self._schedule(row)
+            return []
+        if row.is_final:
+            self._forget(row)
+            return [Event(EventKind.FORGOTTEN, row)]
+        if row.expires <= now:
+            return self._end(row, states.TIMED_OUT, now, reason=f"not final within its ttl of {row.ttl} ms")
+        if row.taken is not None and row.execution_timeout is not None and row.taken + row.execution_timeout <= now:
+            reason = f"ran longer than its executionTimeout of {row.execution_timeout} ms"
+            return self._end(row, states.TIMED_OUT, now, reason=reason)
+        return self._lose(row, now)
+
+    def _lose(self, row: Row, now: int) -> list[Event]:
+        """The worker was silent for too long."""
+        worker_id = row.worker_id or ""
+        if row.attempt >= self.limits.max_attempts:
+            reason = f"lost {row.attempt} times, last with worker {worker_id!r}, which stopped pinging"
+            return self._end(row, states.FAILED, now, reason=reason)
+        endpoint = self._release(row)
+        worker = endpoint.workers.get(worker_id)
+        stop = self._order_stop(row, worker) if worker is not None else []
+        return stop + self._requeue(row, at_front=True)
+
+    def _look_at_worker(self, worker: WorkerRow, now: int) -> None:
+        if worker.running:
+            self._timers.schedule(worker, now + self.limits.worker_memory)
+        elif worker.seen + self.limits.worker_memory <= now:
+            endpoint = self._endpoints[worker.endpoint]
+            del endpoint.workers[worker.id]
+            self._forget_empty(endpoint)
+        else:
+            self._timers.schedule(worker, worker.seen + self.limits.worker_memory)
+
+    def _end(self, row: Row, status: str, now: int, *, reason: str) -> list[Event]:
+        """Makes a job final that no result came for; tells its worker."""
+        if row.is_final:
+            return []
+        events: list[Event] = []
+        if row.is_running:
+            worker = self._endpoints[row.endpoint].workers[row.worker_id or ""]
+            self._release(row)
+            events = self._order_stop(row, worker)
+        else:
+            del self._endpoints[row.endpoint].queue_of(row)[row.id]
+        return self._finalise(row, status, now, reason=reason) + events
+
+    def _finalise(self, row: Row, status: str, now: int, *, reason: str = "") -> list[Event]:
+        row.status = status
+        row.finished = now
+        row.has_error = row.has_error or bool(reason and status != states.CANCELLED)
+        self._count_final(self._endpoints[row.endpoint], row, 1)
+        self._schedule(row)
+        return [Event(EventKind.FINISHED, row, reason=reason)]
+
+    def _requeue(self, row: Row, *, at_front: bool) -> list[Event]:
+        row.status = states.PENDING
+        row.has_output = row.has_error = row.has_progress = False
+        row.chunks = row.read = 0
+        queue = self._endpoints[row.endpoint].queue_of(row)
+        queue[row.id] = row
+        if at_front:
+            queue.move_to_end(row.id, last=False)
+        self._schedule(row)
+        return [Event(EventKind.RESTARTED, row), Event(EventKind.QUEUED, row)]
+
+    def _order_stop(self, row: Row, worker: WorkerRow) -> list[Event]:
+        worker.stops[row.id] = row
+        return [Event(EventKind.STOP_ORDERED, row, worker.id)]
+
+    def _held(self, endpoint: str, worker_id: str, id: str, now: int) -> Row | None:
+        """The row if that worker holds it; hearing of it extends the lease."""
+        row = self.find(endpoint, id)
+        if row is None or not row.is_running or row.worker_id != worker_id:
+            return None
+        row.lease_until = now + self.limits.lease
+        self._endpoints[endpoint].workers[worker_id].seen = now
+        return row
+
+    def _release(self, row: Row) -> EndpointRows:
+        endpoint = self._endpoints[row.endpoint]
+        del endpoint.workers[row.worker_id or ""].running[row.id]
+        endpoint.running -= 1
+        return endpoint
+
+    def _add(self, row: Row) -> EndpointRows:
+        self._rows[row.id] = row
+        if row.idempotency_key is not None:
+            self._keys[row.endpoint, row.idempotency_key] = row
+        endpoint = self._endpoint(row.endpoint)
+        endpoint.recent.append(row)
+        return endpoint
+
+    def _forget(self, row: Row) -> None:
+        endpoint = self._endpoints[row.endpoint]
+        del self._rows[row.id]
+        if row.idempotency_key is not None:
+            del self._keys[row.endpoint, row.idempotency_key]
+        self._count_final(endpoint, row, -1)
+        endpoint.retried -= row.retries
+        endpoint.forgotten += 1
+        if endpoint.forgotten > len(endpoint.recent) // 2:
+            endpoint.recent = [other for other in endpoint.recent if other.id in self._rows]
+            endpoint.forgotten = 0
+            self._forget_empty(endpoint)
+
+    def _forget_empty(self, endpoint: EndpointRows) -> None:
+        if not endpoint.recent and not endpoint.workers:
+            del self._endpoints[endpoint.name]
+
+    def _count_final(self, endpoint: EndpointRows, row: Row, change: int) -> None:
+        if row.status == states.COMPLETED:
+            endpoint.completed += change
+        elif row.status in {states.FAILED, states.TIMED_OUT}:
+            endpoint.failed += change
+
+    def _schedule(self, row: Row) -> None:
+        self._timers.schedule(row, row.due(self.limits.retention))
+
+    def _endpoint(self, name: str) -> EndpointRows:
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            endpoint = self._endpoints[name] = EndpointRows(name=name)
+        return endpoint
+
+    def _worker(self, endpoint: EndpointRows, id: str, now: int) -> WorkerRow:
+        worker = endpoint.workers.get(id)
+        if worker is None:
+            worker = endpoint.workers[id] = WorkerRow(endpoint=endpoint.name, id=id, seen=now)
+            self._timers.schedule(worker, now + self.limits.worker_memory)
+        worker.seen = now
+        return worker

@@ -1,0 +1,95 @@
+"""The gateway's time: the system's, or one that a test moves by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+__all__ = ["Clock", "ManualClock", "SystemClock", "Timer"]
+
+
+class Timer(Protocol):
+    """A call that is to come."""
+
+    def cancel(self) -> None:
+        """Makes it never come."""
+        ...
+
+
+class Clock(Protocol):
+    """Tells the time and calls back."""
+
+    def now(self) -> int:
+        """Milliseconds since the epoch; never goes back."""
+        ...
+
+    def call_at(self, when: int, callback: Callable[[], None]) -> Timer:
+        """Calls back on the running event loop, at that time or soon after."""
+        ...
+
+
+class SystemClock:
+    """The epoch time at which it was made, plus the monotonic time since."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        return int((time.monotonic() + self._offset) * 1000)
+
+    def call_at(self, when: int, callback: Callable[[], None]) -> Timer:
+        """Calls back at that time."""
+        # A millisecond more, because `now` rounds down and would find the time not yet come.
+        return asyncio.get_running_loop().call_later(max(0, when - self.now() + 1) / 1000, callback)
+
+
+class ManualClock:
+    """Stands still until it is advanced.
+
+    Args:
+        start: Milliseconds since the epoch.
+    """
+
+    def __init__(self, start: int = 1_700_000_000_000) -> None:
+        self._now = start
+        self._calls: list[tuple[int, int, _ManualTimer]] = []
+        self._counter = itertools.count()
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        return self._now
+
+    def call_at(self, when: int, callback: Callable[[], None]) -> Timer:
+        """Calls back as soon as the clock was advanced to that time."""
+        timer = _ManualTimer(callback)
+        heapq.heappush(self._calls, (when, next(self._counter), timer))
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        """Moves the time on, and makes the calls that fall due on the way, each at its time.
+
+        Call it on the gateway's event loop; `Gateway.advance` does that from anywhere.
+        """
+        end = self._now + round(seconds * 1000)
+        while self._calls and self._calls[0][0] <= end:
+            when, _, timer = heapq.heappop(self._calls)
+            self._now = max(self._now, when)
+            timer.run()
+        self._now = end
+
+
+class _ManualTimer:
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self._callback = None
+
+    def run(self) -> None:
+        if self._callback is not None:
+            self._callback()

@@ -1,0 +1,117 @@
+"""What a gateway refuses, and the HTTP status and code that say so."""
+
+from __future__ import annotations
+
+__all__ = [
+    "BadRequestError",
+    "ForbiddenError",
+    "GatewayError",
+    "JobNotFoundError",
+    "MethodNotAllowedError",
+    "NotRetryableError",
+    "RouteNotFoundError",
+    "SlowSenderError",
+    "StoreError",
+    "TooLargeError",
+    "UnauthorizedError",
+    "UnavailableError",
+]
+
+
+class GatewayError(Exception):
+    """Base of everything that is answered with an `ApiError` body.
+
+    Attributes:
+        status: HTTP status.
+        code: The machine-readable reason.
+        job_id: The job it is about, if it is about one.
+    """
+
+    status = 500
+    code = "INTERNAL"
+
+    def __init__(self, message: str, *, job_id: str | None = None) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+
+class BadRequestError(GatewayError):
+    """A parameter or the body is not what the contract says."""
+
+    status = 400
+    code = "BAD_REQUEST"
+
+
+class UnauthorizedError(GatewayError):
+    """No key, or one that this gateway does not know."""
+
+    status = 401
+    code = "UNAUTHORIZED"
+
+
+class ForbiddenError(GatewayError):
+    """A client's key on a worker's route, or a worker's token on a client's."""
+
+    status = 403
+    code = "FORBIDDEN"
+
+
+class RouteNotFoundError(GatewayError):
+    """No such path."""
+
+    status = 404
+    code = "ROUTE_NOT_FOUND"
+
+
+class JobNotFoundError(GatewayError):
+    """No such job on that endpoint; perhaps its retention is over."""
+
+    status = 404
+    code = "JOB_NOT_FOUND"
+
+    def __init__(self, endpoint: str, job_id: str) -> None:
+        super().__init__(
+            f"endpoint {endpoint!r} has no job {job_id!r}; it was never submitted there, or its retention is over",
+            job_id=job_id,
+        )
+
+
+class MethodNotAllowedError(GatewayError):
+    """The path exists with another verb."""
+
+    status = 405
+    code = "METHOD_NOT_ALLOWED"
+
+
+class SlowSenderError(GatewayError):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "REQUEST_TIMEOUT"
+
+
+class NotRetryableError(GatewayError):
+    """Only FAILED and TIMED_OUT jobs can be retried."""
+
+    status = 409
+    code = "NOT_RETRYABLE"
+
+
+class TooLargeError(GatewayError):
+    """A body or payload over the limit."""
+
+    status = 413
+    code = "PAYLOAD_TOO_LARGE"
+
+
+class UnavailableError(GatewayError):
+    """Not now; the request may be sent again."""
+
+    status = 503
+    code = "UNAVAILABLE"
+
+
+class StoreError(UnavailableError):
+    """The store could not write; whether the request took effect is not known."""
+
+    code = "STORE_UNAVAILABLE"

@@ -1,0 +1,216 @@
+"""The services of the protocol, carried out on a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from novita_gateway._errors import BadRequestError, TooLargeError
+from novita_gateway._store import Store
+from novita_sdk.models import (
+    CancelRequest,
+    CancelResponse,
+    FinishJobRequest,
+    FinishJobResponse,
+    GetHealthRequest,
+    GetHealthResponse,
+    GetStatusRequest,
+    GetStatusResponse,
+    JobRequest,
+    JobResult,
+    ListJobsRequest,
+    ListJobsResponse,
+    PingRequest,
+    PingResponse,
+    PurgeQueueRequest,
+    PurgeQueueResponse,
+    ReadStreamRequest,
+    ReadStreamResponse,
+    RetryRequest,
+    RetryResponse,
+    RunRequest,
+    RunResponse,
+    RunSyncRequest,
+    RunSyncResponse,
+    StreamJobRequest,
+    StreamJobResponse,
+    TakeJobRequest,
+    TakeJobResponse,
+    TakeJobsRequest,
+    TakeJobsResponse,
+    WatchStopsRequest,
+    WatchStopsResponse,
+)
+from novita_sdk.wire import states
+from novita_sdk.wire.names import check_job_id, check_name
+from novita_sdk.wire.payload import PayloadTooLargeError, check_size, dump
+
+__all__ = ["RequestContext", "Service", "Waits"]
+
+MAX_BATCH: Final = 1000
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """What a handler tells the server about its reply."""
+
+    undo: Callable[[], None] | None = None
+    """Called if the reply can't be written."""
+    is_empty: bool = False
+    """There is nothing to tell, which is a 204."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """How long requests are parked, in milliseconds."""
+
+    take: int = 20_000
+    """A take, and a watch for stop orders."""
+    status: int = 60_000
+    """The longest `wait` of a status or stream call that is honoured."""
+    run_sync: int = 90_000
+    """A runsync that does not say how long."""
+    run_sync_max: int = 300_000
+
+
+class Service:
+    """Implements `JobsServiceHandler` and `WorkerServiceHandler`.
+
+    Args:
+        store: Keeps the jobs.
+        waits: How long to park.
+        check_webhook: Raises BadRequestError for a URL that must not be called.
+    """
+
+    def __init__(self, store: Store, *, waits: Waits, check_webhook: Callable[[str], None]) -> None:
+        self._store = store
+        self._waits = waits
+        self._check_webhook = check_webhook
+
+    # JobsServiceHandler
+
+    async def run(self, request: RunRequest, context: RequestContext, /) -> RunResponse:  # noqa: ARG002
+        """Queues a job."""
+        self._check(request.request)
+        return RunResponse(job=await self._store.submit(request))
+
+    async def run_sync(self, request: RunSyncRequest, context: RequestContext, /) -> RunSyncResponse:  # noqa: ARG002
+        """Queues a job and waits for its final state."""
+        self._check(request.request)
+        wait = request.wait if request.HasField("wait") else self._waits.run_sync
+        submit = RunRequest(endpoint=request.endpoint, request=request.request)
+        if request.HasField("idempotency_key"):
+            submit.idempotency_key = request.idempotency_key
+        job = await self._store.submit(submit)
+        if not states.is_final(job.status):
+            job = await self._store.status(request.endpoint, job.id, min(wait, self._waits.run_sync_max))
+        return RunSyncResponse(job=job)
+
+    async def get_status(self, request: GetStatusRequest, context: RequestContext, /) -> GetStatusResponse:  # noqa: ARG002
+        """The state of a job; with `wait`, parked until it is final."""
+        wait = min(request.wait, self._waits.status)
+        return GetStatusResponse(job=await self._store.status(request.endpoint, request.id, wait))
+
+    async def read_stream(self, request: ReadStreamRequest, context: RequestContext, /) -> ReadStreamResponse:
+        """The chunks that came since the last call; with `wait`, parked until there is one."""
+        wait = min(request.wait, self._waits.status)
+        page = await self._store.read_stream(request.endpoint, request.id, wait)
+        context.undo = page.undo
+        return page.value
+
+    async def cancel(self, request: CancelRequest, context: RequestContext, /) -> CancelResponse:  # noqa: ARG002
+        """Cancels a job; a final one is answered as it is."""
+        return CancelResponse(job=await self._store.cancel(request.endpoint, request.id))
+
+    async def retry(self, request: RetryRequest, context: RequestContext, /) -> RetryResponse:  # noqa: ARG002
+        """Queues a failed job again."""
+        return RetryResponse(job=await self._store.retry(request.endpoint, request.id))
+
+    async def get_health(self, request: GetHealthRequest, context: RequestContext, /) -> GetHealthResponse:  # noqa: ARG002
+        """Counts of jobs and workers."""
+        return GetHealthResponse(health=await self._store.health(request.endpoint))
+
+    async def purge_queue(self, request: PurgeQueueRequest, context: RequestContext, /) -> PurgeQueueResponse:  # noqa: ARG002
+        """Cancels what waits."""
+        return PurgeQueueResponse(removed=await self._store.purge(request.endpoint), status="completed")
+
+    async def list_jobs(self, request: ListJobsRequest, context: RequestContext, /) -> ListJobsResponse:  # noqa: ARG002
+        """A page of recent jobs."""
+        return await self._store.list_jobs(request)
+
+    # WorkerServiceHandler
+
+    async def take_job(self, request: TakeJobRequest, context: RequestContext, /) -> TakeJobResponse:
+        """Leases one job, or none when the park is over."""
+        taken = await self._store.take(request.endpoint, request.worker_id, 1, self._waits.take)
+        context.undo, context.is_empty = taken.undo, not taken.value
+        return TakeJobResponse(job=taken.value[0] if taken.value else None)
+
+    async def take_jobs(self, request: TakeJobsRequest, context: RequestContext, /) -> TakeJobsResponse:
+        """Leases up to `batch_size` jobs, as many as are there when the first is."""
+        count = request.batch_size if request.HasField("batch_size") else 1
+        if not 1 <= count <= MAX_BATCH:
+            raise BadRequestError(f"batch_size must be from 1 to {MAX_BATCH}, not {count}")
+        taken = await self._store.take(request.endpoint, request.worker_id, count, self._waits.take)
+        context.undo, context.is_empty = taken.undo, not taken.value
+        return TakeJobsResponse(jobs=taken.value)
+
+    async def finish_job(self, request: FinishJobRequest, context: RequestContext, /) -> FinishJobResponse:  # noqa: ARG002
+        """Keeps a result, or progress where the body has a status."""
+        result = request.result
+        if result.HasField("status"):
+            if states.is_final(result.status):
+                raise BadRequestError(
+                    f"status {result.status!r} in a result; leave it out of a final one", job_id=request.id
+                )
+            check_size(result.output, "progress")
+            await self._store.report(request.endpoint, request.worker_id, request.id, result.output or b"null")
+            return FinishJobResponse()
+        try:
+            check_size(result.output, "output")
+            check_size(result.error, "error")
+        except PayloadTooLargeError as error:
+            await self.refuse_result(request.endpoint, request.worker_id, request.id, str(error))
+            raise TooLargeError(str(error), job_id=request.id) from None
+        await self._store.finish(request.endpoint, request.worker_id, request.id, result)
+        return FinishJobResponse()
+
+    async def refuse_result(self, endpoint: str, worker_id: str, job_id: str, message: str) -> None:
+        """Fails a job whose result can't be kept.
+
+        The published workers post a result once and only log a refusal; without this its job would run again and again.
+        """
+        result = JobResult(error=dump(f"job {job_id}: the gateway refused the worker's result: {message}"))
+        await self._store.finish(endpoint, worker_id, job_id, result)
+
+    async def stream_job(self, request: StreamJobRequest, context: RequestContext, /) -> StreamJobResponse:  # noqa: ARG002
+        """Adds a chunk."""
+        check_size(request.chunk.output, "chunk")
+        await self._store.append(request.endpoint, request.worker_id, request.id, request.chunk.output)
+        return StreamJobResponse()
+
+    async def watch_stops(self, request: WatchStopsRequest, context: RequestContext, /) -> WatchStopsResponse:
+        """The ids to stop, or none when the park is over."""
+        stops = await self._store.stops(request.endpoint, request.worker_id, self._waits.take)
+        context.undo, context.is_empty = stops.undo, not stops.value
+        return WatchStopsResponse(jobs_to_stop=stops.value)
+
+    async def ping(self, request: PingRequest, context: RequestContext, /) -> PingResponse:  # noqa: ARG002
+        """Keeps leases."""
+        job_ids = [check_job_id(job_id) for job_id in request.job_id.split(",") if job_id]
+        await self._store.ping(request.endpoint, request.worker_id, job_ids)
+        return PingResponse()
+
+    def _check(self, request: JobRequest) -> None:
+        check_size(request.input, "input")
+        if request.HasField("webhook"):
+            self._check_webhook(request.webhook)
+        for field in ("execution_timeout", "ttl"):
+            if request.policy.HasField(field) and not 1 <= getattr(request.policy, field) < 1 << 48:
+                raise BadRequestError(f"policy.{field} must be a positive number of milliseconds")
+
+
+def check_segment(field: str, value: str) -> str:
+    """Checks a path parameter; raises InvalidNameError, which is a ValueError."""
+    return check_name(value, field.replace("_", " ") if field != "id" else "job id")

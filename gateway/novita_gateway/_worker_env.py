@@ -1,0 +1,61 @@
+"""The environment that connects a worker, ours or a published one, to a gateway."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final, Literal
+
+from novita_sdk.wire.names import check_endpoint, check_worker_id
+
+__all__ = ["Flavour", "worker_env"]
+
+Flavour = Literal["novita", "runpod"]
+
+_PREFIXES: Final = {"novita": "NOVITA", "runpod": "RUNPOD"}
+
+
+def worker_env(
+    endpoint: str,
+    *,
+    url: str,
+    token: str,
+    flavour: Flavour = "novita",
+    worker_id: str | None = None,
+    ping_interval: float = 10.0,
+) -> dict[str, str]:
+    """Makes the environment variables that a worker needs.
+
+    The URL templates hold a query, because the published workers append their own parameters with `&` alone.
+
+    Args:
+        endpoint: Name of the endpoint that the worker serves.
+        url: The gateway's base URL, for example `http://127.0.0.1:8000/v1`.
+        token: The gateway's worker token.
+        flavour: Which names the variables have: those of `novita-gpus` or those of `runpod`.
+        worker_id: Must differ between workers; left out, one is made up.
+        ping_interval: Seconds between two heartbeats, at least 1; a third of the gateway's lease or less.
+
+    Raises:
+        ValueError: The endpoint or worker id can't stand in a URL, or the flavour or interval is not one.
+    """
+    if flavour not in _PREFIXES:
+        raise ValueError(f"flavour must be 'novita' or 'runpod', not {flavour!r}")
+    if ping_interval < 1:
+        # The published heartbeats round the interval down to seconds and die of a zero.
+        raise ValueError(f"ping_interval must be at least 1 second, not {ping_interval}")
+    check_endpoint(endpoint)
+    worker = check_worker_id(f"worker-{secrets.token_hex(4)}" if worker_id is None else worker_id)
+    prefix = _PREFIXES[flavour]
+    base = f"{url.rstrip('/')}/{endpoint}"
+    pod = f"${prefix}_POD_ID"
+    variables = {
+        "WEBHOOK_GET_JOB": f"{base}/job-take/$ID?gpu=local",
+        "WEBHOOK_POST_OUTPUT": f"{base}/job-done/{pod}/$ID?gpu=local",
+        "WEBHOOK_POST_STREAM": f"{base}/job-stream/{pod}/$ID?gpu=local",
+        "WEBHOOK_PING": f"{base}/ping/{pod}?gpu=local",
+        "PING_INTERVAL": str(int(ping_interval * 1000)),
+        "AI_API_KEY": f"Bearer {token}" if flavour == "novita" else token,
+        "POD_ID": worker,
+        "ENDPOINT_ID": endpoint,
+    }
+    return {f"{prefix}_{name}": value for name, value in variables.items()}
