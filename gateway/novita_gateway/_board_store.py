@@ -32,6 +32,7 @@ from novita_sdk.models import (
     StreamChunk,
     WorkerCounts,
 )
+from novita_sdk.wire import states
 from novita_sdk.wire.payload import dump
 
 __all__ = ["BoardStore"]
