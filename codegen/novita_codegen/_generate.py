@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from novita_codegen._known import known_files
+from novita_codegen._known import BUNDLED, known_files
+from novita_codegen._model import serves_http
 from novita_codegen._protoc import GenerateError, run_protoc
 from novita_codegen._tree import MARK, Change, apply, compare
 
@@ -50,11 +51,9 @@ def descriptors(proto_dir: Path) -> bytes:
     names = _protos(proto_dir)
     with TemporaryDirectory(prefix="novita-codegen-") as folder:
         scratch = Path(folder)
-        known, result = scratch / "known.binpb", scratch / "descriptors.binpb"
+        known = scratch / "known.binpb"
         known.write_bytes(known_files(names).SerializeToString(deterministic=True))
-        options = ["--include_imports", "--include_source_info", f"--descriptor_set_out={result}"]
-        run_protoc(proto_dir.resolve(), known, names, options, scratch)
-        return result.read_bytes()
+        return _descriptors(proto_dir.resolve(), known, names, scratch).SerializeToString(deterministic=True)
 
 
 def _protos(proto_dir: Path) -> list[str]:
@@ -68,16 +67,29 @@ def _compile(proto_dir: Path, names: list[str]) -> dict[str, bytes]:
     """The output of protoc and all plugins, by relative path."""
     with TemporaryDirectory(prefix="novita-codegen-") as folder:
         scratch = Path(folder)
-        result, known, descriptors = scratch / "out", scratch / "known.binpb", scratch / "descriptors.binpb"
+        result, known = scratch / "out", scratch / "known.binpb"
         result.mkdir()
         known.write_bytes(known_files(names).SerializeToString(deterministic=True))
-        messages = [f"--python_out={result}", f"--mypy_out=quiet:{result}", f"--descriptor_set_out={descriptors}"]
-        run_protoc(proto_dir, known, names, messages, scratch)
-        services = [file.name for file in FileDescriptorSet.FromString(descriptors.read_bytes()).file if file.service]
-        if services:
-            stubs = [f"--grpc_python_out={result}", f"--mypy_grpc_out=quiet:{result}", f"--novita_out={result}"]
-            run_protoc(proto_dir, known, services, stubs, scratch)
+        compiled = _descriptors(proto_dir, known, names, scratch).file
+        bundled = [file.name for file in compiled if file.name in BUNDLED and file.name not in names]
+        outputs = {
+            ("python", "mypy"): [*names, *bundled],
+            ("grpc_python", "mypy_grpc"): [file.name for file in compiled if file.name in names and serves_http(file)],
+            ("novita",): [file.name for file in compiled if file.name in names and file.service],
+        }
+        for plugins, files in outputs.items():
+            options = [f"--{name}_out={'quiet:' if name.startswith('mypy') else ''}{result}" for name in plugins]
+            if files:
+                run_protoc(proto_dir, known, files, options, scratch)
         return {path.relative_to(result).as_posix(): path.read_bytes() for path in result.rglob("*.py*")}
+
+
+def _descriptors(proto_dir: Path, known: Path, names: list[str], scratch: Path) -> FileDescriptorSet:
+    """The compiled files with all that they import."""
+    result = scratch / "descriptors.binpb"
+    options = ["--include_imports", "--include_source_info", f"--descriptor_set_out={result}"]
+    run_protoc(proto_dir, known, names, options, scratch)
+    return FileDescriptorSet.FromString(result.read_bytes())
 
 
 def _package_files(modules: Iterable[str]) -> dict[str, bytes]:

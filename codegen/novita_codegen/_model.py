@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -48,12 +49,12 @@ class MethodModel:
     response_body: str
     idempotency: str
     server_streaming: bool
-    client_streaming: bool
 
     @property
     def python_name(self) -> str:
-        """The name in snake case: `GetStatus` becomes `get_status`."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", self.name).lower()
+        """The name in snake case: `GetStatus` becomes `get_status`, and `Import` becomes `import_`."""
+        name = snake_case(self.name)
+        return f"{name}_" if keyword.iskeyword(name) else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,23 @@ class ServiceModel:
     name: str
     full_name: str
     comment: str
+    is_http: bool
+    """Its methods have HTTP bindings; without them it is a contract for jobs."""
     methods: tuple[MethodModel, ...]
+
+
+class UnsupportedError(ValueError):
+    """A service asks for something that can't be generated; the text begins with file, line and column."""
+
+
+def snake_case(name: str) -> str:
+    """`GetHTTPStatus` becomes `get_http_status`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def serves_http(file: FileDescriptorProto) -> bool:
+    """Whether a file has a service with HTTP bindings."""
+    return any(_is_http(service) for service in file.service)
 
 
 def message_types(files: Iterable[FileDescriptorProto]) -> dict[str, TypeRef]:
@@ -83,35 +100,67 @@ def message_types(files: Iterable[FileDescriptorProto]) -> dict[str, TypeRef]:
 
 
 def services(file: FileDescriptorProto, types: Mapping[str, TypeRef]) -> tuple[ServiceModel, ...]:
-    """The services of one file."""
-    comments = {tuple(place.path): _comment(place.leading_comments) for place in file.source_code_info.location}
+    """The services of one file.
 
-    def method(service: int, index: int, rpc: MethodDescriptorProto) -> MethodModel:
-        rule = rpc.options.Extensions[annotations_pb2.http]
-        kind = rule.WhichOneof("pattern") or ""
-        return MethodModel(
-            name=rpc.name,
-            comment=comments.get((_FILE_SERVICE, service, _SERVICE_METHOD, index), ""),
-            request=types[rpc.input_type],
-            response=types[rpc.output_type],
-            verb=_VERBS.get(kind, rule.custom.kind),
-            path=rule.custom.path if kind == "custom" else getattr(rule, kind) if kind else "",
-            body=rule.body,
-            response_body=rule.response_body,
-            idempotency=_IDEMPOTENCY[rpc.options.idempotency_level],
-            server_streaming=rpc.server_streaming,
-            client_streaming=rpc.client_streaming,
-        )
+    Raises:
+        UnsupportedError: A service has no methods, or one that can't be generated.
+    """
+    places = {tuple(place.path): place for place in file.source_code_info.location}
 
-    def model(index: int, service: ServiceDescriptorProto) -> ServiceModel:
-        return ServiceModel(
+    def comment(*path: int) -> str:
+        return _comment(places[path].leading_comments) if path in places else ""
+
+    def refuse(reason: str, *path: int) -> UnsupportedError:
+        line, column = places[path].span[:2] if path in places else (0, 0)
+        return UnsupportedError(f"{file.name}:{line + 1}:{column + 1}: {reason}")
+
+    models = []
+    for index, service in enumerate(file.service):
+        if not service.method:
+            raise refuse(f"{service.name} has no methods", _FILE_SERVICE, index)
+        names: set[str] = set()
+        methods = []
+        for number, rpc in enumerate(service.method):
+            path = (_FILE_SERVICE, index, _SERVICE_METHOD, number)
+            method = _method(rpc, types, comment(*path))
+            if rpc.client_streaming:
+                raise refuse(f"{rpc.name} takes a stream of requests; only responses can be a stream", *path)
+            if method.python_name in names:
+                raise refuse(f"{rpc.name} would be a second method {method.python_name} in Python", *path)
+            if not _is_http(service) and rpc.server_streaming != service.method[0].server_streaming:
+                raise refuse("a service of jobs has either streams or single responses, not both", *path)
+            names.add(method.python_name)
+            methods.append(method)
+        model = ServiceModel(
             name=service.name,
             full_name=f"{file.package}.{service.name}" if file.package else service.name,
-            comment=comments.get((_FILE_SERVICE, index), ""),
-            methods=tuple(method(index, number, rpc) for number, rpc in enumerate(service.method)),
+            comment=comment(_FILE_SERVICE, index),
+            is_http=_is_http(service),
+            methods=tuple(methods),
         )
+        models.append(model)
+    return tuple(models)
 
-    return tuple(model(index, service) for index, service in enumerate(file.service))
+
+def _method(rpc: MethodDescriptorProto, types: Mapping[str, TypeRef], comment: str) -> MethodModel:
+    rule = rpc.options.Extensions[annotations_pb2.http]
+    kind = rule.WhichOneof("pattern") or ""
+    return MethodModel(
+        name=rpc.name,
+        comment=comment,
+        request=types[rpc.input_type],
+        response=types[rpc.output_type],
+        verb=_VERBS.get(kind, rule.custom.kind),
+        path=rule.custom.path if kind == "custom" else getattr(rule, kind) if kind else "",
+        body=rule.body,
+        response_body=rule.response_body,
+        idempotency=_IDEMPOTENCY[rpc.options.idempotency_level],
+        server_streaming=rpc.server_streaming,
+    )
+
+
+def _is_http(service: ServiceDescriptorProto) -> bool:
+    return any(rpc.options.HasExtension(annotations_pb2.http) for rpc in service.method)
 
 
 def _comment(text: str) -> str:

@@ -40,7 +40,8 @@ def run_protoc(include: Path, known_files: Path, files: Sequence[str], options: 
     command += [f"--plugin={name}={path}" for name, path in _start_scripts(scratch).items()]
     outcome = subprocess.run([*command, *options, *files], capture_output=True, text=True, check=False)  # noqa: S603
     if outcome.returncode != 0:
-        raise GenerateError(outcome.stderr.strip() or f"protoc ended with status {outcome.returncode}")
+        text = outcome.stderr.replace("--novita_out: ", "").strip()
+        raise GenerateError(text or f"protoc ended with status {outcome.returncode}")
 
 
 def _start_scripts(folder: Path) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""`protoc-gen-novita`: a plugin of protoc that writes `<name>_novita.py` for each proto with services.
+"""`protoc-gen-novita`: a plugin of protoc that writes `<service>_novita.py` for each service.
 
 protoc starts it, writes a CodeGeneratorRequest to its standard input and reads a CodeGeneratorResponse from its output.
 """
@@ -6,22 +6,27 @@ protoc starts it, writes a CodeGeneratorRequest to its standard input and reads 
 from __future__ import annotations
 
 import sys
+from pathlib import PurePosixPath
 
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
 
-from novita_codegen._model import message_types, services
-from novita_codegen._render import render
+from novita_codegen import _render_http, _render_jobs
+from novita_codegen._model import UnsupportedError, message_types, services, snake_case
 
 
 def respond(request: CodeGeneratorRequest) -> CodeGeneratorResponse:
-    """Answers protoc: one module per file that was asked for and has services."""
+    """Answers protoc: one module per service of the files that were asked for."""
     response = CodeGeneratorResponse(supported_features=CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL)
     types = message_types(request.proto_file)
     asked = set(request.file_to_generate)
-    for file in request.proto_file:
-        if file.name in asked and file.service:
-            content = render(file.name, services(file, types))
-            response.file.add(name=f"{file.name.removesuffix('.proto')}_novita.py".replace("-", "_"), content=content)
+    try:
+        for file in request.proto_file:
+            for service in services(file, types) if file.name in asked else ():
+                renderer = _render_http if service.is_http else _render_jobs
+                name = PurePosixPath(file.name).with_name(f"{snake_case(service.name)}_novita.py")
+                response.file.add(name=str(name).replace("-", "_"), content=renderer.render(file.name, service))
+    except UnsupportedError as error:
+        response.error = str(error)
     return response
 
 

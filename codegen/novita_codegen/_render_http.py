@@ -1,0 +1,53 @@
+"""The module for a service with HTTP bindings: method table, stubs for callers, a protocol for those who serve it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from novita_codegen._model import ServiceModel
+from novita_codegen._source import INDENT, class_name, docstring, header, imports, method_table
+
+
+def render(source: str, service: ServiceModel) -> str:
+    """The module's text.
+
+    Args:
+        source: The proto's path, for the header.
+        service: Its service.
+    """
+    lines = header(source, f"{service.name}: its method table, stubs that call it, and what serves it.")
+    lines += ["from typing import Final, Protocol, TypeVar", "", "from google.protobuf.message import Message", ""]
+    lines += imports(service, ["from novita_protocol.method import AsyncCaller, Method, SyncCaller"])
+    lines += ["", 'ContextT_contra = TypeVar("ContextT_contra", contravariant=True)']
+    for block in (method_table(service), _stub(service, "Sync"), _stub(service, "Async"), _handler(service)):
+        lines += ["", "", *block]
+    return "\n".join(lines) + "\n"
+
+
+def _stub(service: ServiceModel, kind: str) -> Iterator[str]:
+    yield f"class {service.name}{kind}:"
+    yield from docstring(service.comment or f"Calls {service.full_name}.", INDENT)
+    yield ""
+    yield f"    def __init__(self, caller: {kind}Caller) -> None:"
+    yield "        self._caller = caller"
+    define, answer = ("async def", "return await") if kind == "Async" else ("def", "return")
+    for rpc in service.methods:
+        yield ""
+        yield f"    {define} {rpc.python_name}("
+        yield f"        self, request: {class_name(rpc.request)}, *, timeout: float | None = None"
+        yield f"    ) -> {class_name(rpc.response)}:"
+        yield from docstring(rpc.comment or f"Calls {rpc.name}.", INDENT * 2)
+        constant = f"{service.name}Methods.{rpc.python_name.upper()}"
+        yield f"        {answer} self._caller.call({constant}, request, timeout=timeout)"
+
+
+def _handler(service: ServiceModel) -> Iterator[str]:
+    yield f"class {service.name}Handler(Protocol[ContextT_contra]):"
+    yield from docstring(service.comment or f"Serves {service.full_name}.", INDENT)
+    for rpc in service.methods:
+        yield ""
+        yield f"    async def {rpc.python_name}("
+        yield f"        self, request: {class_name(rpc.request)}, context: ContextT_contra, /"
+        yield f"    ) -> {class_name(rpc.response)}:"
+        yield from docstring(rpc.comment or f"Serves {rpc.name}.", INDENT * 2)
+        yield "        ..."

@@ -1,0 +1,71 @@
+"""Pieces of Python source that all generated modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from novita_codegen._model import ServiceModel, TypeRef
+from novita_codegen._tree import MARK
+
+VERSION = "1.0"
+"""Goes up whenever the same proto would give other output."""
+
+INDENT = "    "
+
+
+def header(source: str, title: str) -> list[str]:
+    """The first lines of a module; `source` is the proto's path."""
+    mark = f"# {MARK} {VERSION} from {source}. Do not edit."
+    return [mark, *docstring(title, ""), "", "from __future__ import annotations", ""]
+
+
+def docstring(text: str, indent: str) -> list[str]:
+    """Text as a docstring, whatever it holds."""
+    safe = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    if safe.endswith('"'):
+        safe = f'{safe[:-1]}\\"'
+    first, *rest = safe.splitlines()
+    if not rest:
+        return [f'{indent}"""{first}"""']
+    return [f'{indent}"""{first}', *(f"{indent}{line}".rstrip() for line in rest), f'{indent}"""']
+
+
+def imports(service: ServiceModel, others: Iterable[str]) -> list[str]:
+    """Import lines for the messages of a service, sorted among others."""
+    refs = {ref for rpc in service.methods for ref in (rpc.request, rpc.response)}
+    return sorted({*others, *map(_import, refs)})
+
+
+def class_name(ref: TypeRef) -> str:
+    """A message class as the module refers to it."""
+    return f"{ref.module.rpartition('.')[2]}.{ref.name}"
+
+
+def method_table(service: ServiceModel) -> Iterator[str]:
+    """The class with one constant per method, and all of them."""
+    yield f"class {service.name}Methods:"
+    yield from docstring(f"Method table of {service.full_name}.", INDENT)
+    for rpc in service.methods:
+        yield ""
+        yield f"    {rpc.python_name.upper()}: Final = Method("
+        yield f'        service="{service.full_name}",'
+        yield f'        name="{rpc.name}",'
+        yield f"        request={class_name(rpc.request)},"
+        yield f"        response={class_name(rpc.response)},"
+        for field in ("verb", "path", "body", "response_body", "idempotency"):
+            value = getattr(rpc, field)
+            if value not in ("", "unknown"):
+                yield f'        {field}="{value}",'
+        if rpc.server_streaming:
+            yield "        server_streaming=True,"
+        yield "    )"
+        yield from docstring(rpc.comment, INDENT) if rpc.comment else ()
+    yield ""
+    yield "    ALL: Final[tuple[Method[Message, Message], ...]] = ("
+    yield from (f"        {rpc.python_name.upper()}," for rpc in service.methods)
+    yield "    )"
+
+
+def _import(ref: TypeRef) -> str:
+    package, _, module = ref.module.rpartition(".")
+    return f"from {package} import {module}" if package else f"import {module}"
