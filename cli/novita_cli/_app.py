@@ -13,10 +13,9 @@ __all__ = ["app"]
 
 _COMMANDS = {
     "dev": "novita_cli._dev",
-    "gateway": "novita_cli._gateway",
     "generate": "novita_cli._generate",
     "worker": "novita_cli._worker",
-    "worker-env": "novita_cli._gateway",
+    "worker-env": "novita_cli._worker_env",
 }
 
 
