@@ -1,0 +1,104 @@
+"""The client of Novita's Async Serverless Endpoints.
+
+>>> with Client() as client:
+...     job = client.endpoint("my-endpoint").run({"prompt": "a red apple on a table"})
+...     print(job.output(timeout=300))
+
+`AsyncClient` has the same names for asynchronous code. Each name loads what it needs when it is first touched, and
+nothing that sends is loaded before something is sent.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from novita_sdk._version import __version__
+
+if TYPE_CHECKING:
+    from novita_sdk._async_client import AsyncClient
+    from novita_sdk._async_endpoint import AsyncEndpoint
+    from novita_sdk._async_job import AsyncJob
+    from novita_sdk._client import Client
+    from novita_sdk._endpoint import Endpoint
+    from novita_sdk._hooks import RequestEvent, ResponseEvent
+    from novita_sdk._job import Job
+    from novita_sdk._records import JobInfo
+    from novita_sdk.errors import (
+        APIError,
+        AuthenticationError,
+        ConflictError,
+        InvalidInputError,
+        JobCancelledError,
+        JobError,
+        JobFailedError,
+        JobTimedOutError,
+        NotFoundError,
+        NovitaError,
+        PayloadTooLargeError,
+        ProtocolError,
+        RateLimitError,
+        RequestTimeoutError,
+        ServerError,
+        SubmitUncertainError,
+        TransportError,
+        WaitTimeoutError,
+    )
+    from novita_sdk.wire.payload import JSONValue
+
+__all__ = [
+    "APIError",
+    "AsyncClient",
+    "AsyncEndpoint",
+    "AsyncJob",
+    "AuthenticationError",
+    "Client",
+    "ConflictError",
+    "Endpoint",
+    "InvalidInputError",
+    "JSONValue",
+    "Job",
+    "JobCancelledError",
+    "JobError",
+    "JobFailedError",
+    "JobInfo",
+    "JobTimedOutError",
+    "NotFoundError",
+    "NovitaError",
+    "PayloadTooLargeError",
+    "ProtocolError",
+    "RateLimitError",
+    "RequestEvent",
+    "RequestTimeoutError",
+    "ResponseEvent",
+    "ServerError",
+    "SubmitUncertainError",
+    "TransportError",
+    "WaitTimeoutError",
+    "__version__",
+]
+
+_HOMES = {
+    "AsyncClient": "novita_sdk._async_client",
+    "AsyncEndpoint": "novita_sdk._async_endpoint",
+    "AsyncJob": "novita_sdk._async_job",
+    "Client": "novita_sdk._client",
+    "Endpoint": "novita_sdk._endpoint",
+    "JSONValue": "novita_sdk.wire.payload",
+    "Job": "novita_sdk._job",
+    "JobInfo": "novita_sdk._records",
+    "RequestEvent": "novita_sdk._hooks",
+    "ResponseEvent": "novita_sdk._hooks",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES.get(name, "novita_sdk.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

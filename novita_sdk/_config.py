@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
 
-__all__ = ["API_KEY_VARIABLE", "BASE_URL_VARIABLE", "DEFAULT_BASE_URL", "api_key", "base_url"]
+if TYPE_CHECKING:
+    from novita_sdk._hooks import RequestHook, ResponseHook
+
+__all__ = ["API_KEY_VARIABLE", "BASE_URL_VARIABLE", "DEFAULT_BASE_URL", "Settings", "api_key", "base_url", "resolve"]
 
 API_KEY_VARIABLE = "NOVITA_API_KEY"
 BASE_URL_VARIABLE = "NOVITA_ENDPOINT_BASE_URL"
@@ -21,3 +28,74 @@ def api_key(given: str | None = None) -> str | None:
 def base_url(given: str | None = None) -> str:
     """The gateway's URL up to and including the API version, without a trailing slash."""
     return (given or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL).rstrip("/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a client works with. Durations are seconds."""
+
+    api_key: str = field(repr=False)
+    base_url: str
+    timeout: float
+    retry_budget: float
+    max_connections: int
+    on_request: Sequence[RequestHook]
+    on_response: Sequence[ResponseHook]
+
+
+def resolve(
+    *,
+    api_key: str | None,
+    base_url: str | None,
+    timeout: float,
+    retry_budget: float,
+    max_connections: int,
+    on_request: Sequence[RequestHook],
+    on_response: Sequence[ResponseHook],
+) -> Settings:
+    """Fills in what the caller left out.
+
+    Raises:
+        AuthenticationError: There is no API key, or it can't stand in a header.
+        InvalidInputError: The base URL is none, or a number is not positive.
+    """
+    settings = Settings(
+        api_key=_checked_key(api_key),
+        base_url=_checked_url(base_url),
+        timeout=timeout,
+        retry_budget=retry_budget,
+        max_connections=max_connections,
+        on_request=tuple(on_request),
+        on_response=tuple(on_response),
+    )
+    if not timeout > 0 or not retry_budget >= 0 or not max_connections > 0:
+        _refuse_argument("timeout and max_connections must be positive, and retry_budget must not be negative")
+    return settings
+
+
+def _checked_key(given: str | None) -> str:
+    key = (api_key(given) or "").strip().removeprefix("Bearer ")
+    if not key:
+        _refuse_key(f"There is no API key. Pass api_key=… or set {API_KEY_VARIABLE}")
+    if not key.isascii() or not key.isprintable():
+        _refuse_key("The API key holds characters that no key has; copy it again")
+    return key
+
+
+def _checked_url(given: str | None) -> str:
+    url = base_url(given)
+    if not re.match(r"https?://[^/\s?#]+[^\s?#]*$", url):
+        _refuse_argument(f"{url!r} is no base URL; it looks like {DEFAULT_BASE_URL} (argument or {BASE_URL_VARIABLE})")
+    return url
+
+
+def _refuse_key(reason: str) -> NoReturn:
+    from novita_sdk.errors import AuthenticationError
+
+    raise AuthenticationError(f"{reason}. Nothing was sent.")
+
+
+def _refuse_argument(reason: str) -> NoReturn:
+    from novita_sdk.errors import InvalidInputError
+
+    raise InvalidInputError(f"{reason}. Nothing was sent.")

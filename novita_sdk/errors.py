@@ -12,8 +12,8 @@ Each is also an instance of what the published package raises in its place, so t
     │   ├── RateLimitError          too many requests              requests.exceptions.RetryError
     │   └── ServerError             5xx
     ├── TransportError              no answer                      requests.ConnectionError
-    │   ├── RequestTimeoutError     none in time                   requests.Timeout
-    │   └── SubmitUncertainError    a job may or may not exist
+    │   ├── RequestTimeoutError     none in time                   requests.ConnectTimeout, ReadTimeout
+    │   └── SubmitUncertainError    a job may or may not exist     requests.ReadTimeout
     ├── ProtocolError               an answer that isn't ours      requests.JSONDecodeError
     ├── WaitTimeoutError            the job goes on                TimeoutError
     └── JobError                    the job ended without output
@@ -143,7 +143,7 @@ class PayloadTooLargeError(InvalidInputError):
 class AuthenticationError(APIError, RuntimeError):
     """There is no API key, or the gateway does not accept it."""
 
-    default_code = "UNAUTHENTICATED"
+    default_code = "UNAUTHORIZED"
 
 
 class NotFoundError(APIError):
@@ -187,7 +187,7 @@ class RequestTimeoutError(TransportError, requests.exceptions.ConnectTimeout, re
     default_code = "REQUEST_TIMEOUT"
 
 
-class SubmitUncertainError(TransportError):
+class SubmitUncertainError(TransportError, requests.exceptions.ReadTimeout):
     """A submit may have been queued: its answer was lost, and the gateway does not promise to recognise a second one.
 
     Attributes:
@@ -309,7 +309,7 @@ ERROR_TABLE: Final = (
     ErrorRow(code="INVALID_INPUT", status=400, error=InvalidInputError),
     ErrorRow(code="UNPROCESSABLE", status=422, error=InvalidInputError),
     ErrorRow(code="PAYLOAD_TOO_LARGE", status=413, error=PayloadTooLargeError),
-    ErrorRow(code="UNAUTHENTICATED", status=401, error=AuthenticationError),
+    ErrorRow(code="UNAUTHORIZED", status=401, error=AuthenticationError),
     ErrorRow(code="FORBIDDEN", status=403, error=AuthenticationError),
     ErrorRow(code="NOT_FOUND", status=404, error=NotFoundError),
     ErrorRow(code="GONE", status=410, error=NotFoundError),

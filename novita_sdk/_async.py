@@ -1,0 +1,141 @@
+"""Runs flows over `aiohttp`, on the caller's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Final, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from novita_sdk import errors
+from novita_sdk._config import Settings
+from novita_sdk._flows import make_flows
+from novita_sdk._pacing import MAX_PARKED
+from novita_sdk._steps import Broken, Emit, Feed, Flow, Outcome, Reply, Send, Sleep
+from novita_sdk._transport import CONNECT_TIMEOUT, Observer, root_of
+from novita_sdk.wire.retry import FailureKind
+
+__all__ = ["AsyncDriver"]
+
+T = TypeVar("T")
+
+_UNSENT: Final = (aiohttp.ClientConnectorError, aiohttp.ClientSSLError, aiohttp.ConnectionTimeoutError)
+
+
+class AsyncDriver:
+    """The flows of one client, and what carries out their steps on one event loop.
+
+    Args:
+        settings: The client's.
+        session: The caller's own session, which is left open; None for one of the driver's own.
+    """
+
+    def __init__(self, settings: Settings, session: aiohttp.ClientSession | None) -> None:
+        self.flows = make_flows(settings)
+        self.loop = asyncio.get_running_loop()
+        self._authorization = f"Bearer {settings.api_key}"
+        self._observer = Observer(settings.on_request, settings.on_response)
+        self._owns_session = session is None
+        self._session = _make_session(settings.max_connections) if session is None else session
+        self._parked = asyncio.Semaphore(MAX_PARKED)
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Runs a flow to its result."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    outcome = await self._perform(step)
+                except BaseException as error:  # noqa: BLE001 - the flow may have something to say about any of them
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(outcome)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def iterate(self, feed: Feed[T]) -> AsyncIterator[T]:
+        """Runs a feed and yields what it emits."""
+        try:
+            step = next(feed)
+            while True:
+                if isinstance(step, Emit):
+                    yield step.value
+                    step = next(feed)
+                    continue
+                try:
+                    outcome = await self._perform(step)
+                except BaseException as error:  # noqa: BLE001 - as in `run`
+                    step = feed.throw(error)
+                else:
+                    step = feed.send(outcome)
+        except StopIteration:
+            return
+        finally:
+            feed.close()
+
+    async def close(self) -> None:
+        """Closes the connections, but not those of the caller's own session."""
+        if self._owns_session:
+            await self._session.close()
+
+    async def _perform(self, step: Send | Sleep) -> Outcome:
+        if isinstance(step, Sleep):
+            await asyncio.sleep(step.seconds)
+            return None
+        if not step.is_parked:
+            return await self._send(step)
+        async with self._parked:
+            return await self._send(step)
+
+    async def _send(self, step: Send) -> Reply | Broken:
+        event = self._observer.before(step)
+        begin = time.perf_counter()
+        outcome: Reply | Broken
+        try:
+            async with self._session.request(
+                event.verb,
+                URL(event.url, encoded=True),
+                data=step.request.body,
+                headers={**event.headers, "Authorization": self._authorization},
+                # Waiting for a free connection is no failure of the gateway and counts for nothing.
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=min(CONNECT_TIMEOUT, step.timeout), sock_read=step.timeout
+                ),
+                # A redirect would turn a POST into a GET, or drop the key.
+                allow_redirects=False,
+            ) as response:
+                outcome = Reply(
+                    status=response.status,
+                    headers={key.lower(): value for key, value in response.headers.items()},
+                    body=await response.read(),
+                )
+        except aiohttp.InvalidURL as error:
+            raise errors.InvalidInputError(f"{event.url!r} can't be called.") from error
+        except (aiohttp.ClientError, OSError) as error:
+            outcome = _broken(error)
+        self._observer.after(event, outcome, begin)
+        return outcome
+
+
+def _make_session(max_connections: int) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=max_connections),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=True,
+    )
+
+
+def _broken(error: aiohttp.ClientError | OSError) -> Broken:
+    root = root_of(error)
+    is_unsent = isinstance(
+        error, (aiohttp.ClientConnectorError, aiohttp.ClientSSLError, aiohttp.ConnectionTimeoutError)
+    )
+    return Broken(
+        kind=FailureKind.UNSENT if is_unsent else FailureKind.LOST,
+        reason=str(root) or type(root).__name__,
+        timed_out=isinstance(error, TimeoutError),
+    )

@@ -1,0 +1,113 @@
+"""An endpoint, for asynchronous code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from novita_sdk._async_job import AsyncJob
+from novita_sdk._handle import checked_endpoint
+
+if TYPE_CHECKING:
+    from novita_sdk._async_client import AsyncClient
+    from novita_sdk.wire.payload import JSONValue
+
+__all__ = ["AsyncEndpoint"]
+
+
+class AsyncEndpoint:
+    """Queues jobs on one endpoint.
+
+    Args:
+        endpoint_id: `<endpoint-id>` or `<endpoint-id>-<app-name>`.
+        client: Sends the calls.
+
+    Raises:
+        InvalidInputError: The name can't stand in a URL.
+    """
+
+    def __init__(self, endpoint_id: str, client: AsyncClient) -> None:
+        self.endpoint_id = checked_endpoint(endpoint_id)
+        self._client = client
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.endpoint_id!r})"
+
+    async def run(
+        self,
+        request_input: JSONValue,
+        *,
+        webhook: str | None = None,
+        policy: Mapping[str, JSONValue] | None = None,
+        s3_config: Mapping[str, JSONValue] | None = None,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncJob:
+        """Queues a job and returns at once.
+
+        Args:
+            request_input: What the handler finds under `job["input"]`: any JSON value of at most 4 MiB. An object that
+                has the key `input` itself is sent whole.
+            webhook: URL that the gateway calls with the final status, where it offers that.
+            policy: `executionTimeout` and `ttl` in milliseconds, `lowPriority`.
+            s3_config: Bucket for this job's outputs: `endpointUrl`, `accessId`, `accessSecret`, `bucketName`.
+            idempotency_key: A second submit with the same key returns the first one's job, where the gateway recognises
+                keys. Left out, every call has a key of its own, under which it is tried again if its answer is lost.
+            timeout: Seconds without a byte before one request counts as lost; None for the client's.
+
+        Raises:
+            InvalidInputError: The input can't travel as JSON; the message names the path to what can't.
+            PayloadTooLargeError: The input is over 4 MiB.
+            AuthenticationError: The API key is not accepted.
+            SubmitUncertainError: The answer was lost; the job may or may not be queued.
+            NovitaError: See `docs/errors.md`.
+        """
+        driver = self._client._open()
+        options = {"webhook": webhook, "policy": policy, "s3Config": s3_config}
+        job_id = await driver.run(
+            driver.flows.submit(
+                self.endpoint_id,
+                request_input,
+                options={key: value for key, value in options.items() if value is not None},
+                key=idempotency_key,
+                timeout=timeout,
+            )
+        )
+        return self._new_job(job_id)
+
+    def job(self, job_id: str) -> AsyncJob:
+        """A job that was submitted before, perhaps by another process; sends nothing.
+
+        Raises:
+            InvalidInputError: The id can't stand in a URL.
+        """
+        return AsyncJob(self.endpoint_id, job_id, self._client)
+
+    async def health(self, timeout: float = 3) -> dict[str, JSONValue]:
+        """Counters of jobs and workers, as the gateway words them.
+
+        Args:
+            timeout: Seconds without a byte before the request counts as lost.
+
+        Raises:
+            NovitaError: See `docs/errors.md`.
+        """
+        driver = self._client._open()
+        return await driver.run(driver.flows.health(self.endpoint_id, timeout))
+
+    async def purge_queue(self, timeout: float = 3) -> dict[str, JSONValue]:
+        """Removes the jobs that wait, leaves those that run, and returns the gateway's answer.
+
+        Args:
+            timeout: Seconds without a byte before the request counts as lost.
+
+        Raises:
+            NovitaError: See `docs/errors.md`.
+        """
+        driver = self._client._open()
+        return await driver.run(driver.flows.purge_queue(self.endpoint_id, timeout))
+
+    def _new_job(self, job_id: str) -> AsyncJob:
+        job = self.job(job_id)
+        job.is_new = True
+        return job

@@ -1,0 +1,217 @@
+"""One call: headers, attempts, what a failure means, and whether to try again."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
+
+from google.protobuf.message import Message
+
+from novita_sdk import _diagnosis, errors
+from novita_sdk._diagnosis import Subject
+from novita_sdk._steps import Broken, Flow, Outcome, Reply, Send, Sleep
+from novita_sdk._version import __version__
+from novita_sdk.models import GetHealthRequest
+from novita_sdk.rpc import JobsServiceMethods, Method
+from novita_sdk.wire.codec import WireError
+from novita_sdk.wire.http import HttpRequest, build_request, parse_response
+from novita_sdk.wire.payload import PayloadError
+from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay, parse_retry_after
+
+__all__ = ["LONG_POLL_HEADER", "USER_AGENT", "Caller", "Problem"]
+
+T = TypeVar("T")
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+USER_AGENT: Final = f"novita-gpus/{__version__}"
+
+LONG_POLL_HEADER: Final = "novita-long-poll"
+"""On every reply of a gateway that offers `status?wait=`: the longest wait in milliseconds. Such a gateway recognises
+`Idempotency-Key` too."""
+
+_log = logging.getLogger("novita_sdk")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An attempt that brought nothing: what the retry decision needs, and the error if it is the last."""
+
+    failure: Failure
+    error: errors.NovitaError
+
+
+@dataclass(slots=True, kw_only=True)
+class Caller:
+    """Makes the flows of single calls. Shared by all threads of a client.
+
+    Attributes:
+        base_url: Without a trailing slash.
+        timeout: Seconds without a byte before one request counts as lost.
+        retry: Limits of the retries of one call; `repeatable` is decided per call.
+        clock: Monotonic seconds.
+        wall_clock: Seconds since the epoch.
+        random: Numbers in [0, 1).
+        long_poll: Seconds the gateway offers to hold a status request; 0 for a gateway that doesn't, None while no
+            gateway answered yet.
+    """
+
+    base_url: str
+    timeout: float
+    retry: RetryPolicy
+    clock: Callable[[], float]
+    wall_clock: Callable[[], float]
+    random: Callable[[], float]
+    long_poll: float | None = field(default=None, init=False)
+
+    def call(
+        self,
+        method: Method[RequestT, ResponseT],
+        request: RequestT,
+        *,
+        action: str,
+        repeatable: bool | None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Flow[ResponseT]:
+        """Calls a method and tries again as the policy says.
+
+        Args:
+            method: From the method table.
+            request: Its message.
+            action: What an error says could not be done.
+            repeatable: Whether a second execution does no harm; None if it does none where the gateway recognises the
+                idempotency key of the first.
+            timeout: Seconds; None for the client's own.
+            retry: Limits; None for the client's own.
+        """
+        http = self.build(method, request)
+        return (
+            yield from self.exchange(
+                http,
+                lambda body: parse_response(method, body),
+                subject=self.subject(action, request),
+                repeatable=repeatable,
+                timeout=timeout,
+                retry=retry,
+            )
+        )
+
+    def exchange(
+        self,
+        request: HttpRequest,
+        parse: Callable[[bytes], T],
+        *,
+        subject: Subject,
+        repeatable: bool | None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Flow[T]:
+        """Sends a request until an answer parses or the policy gives up; arguments as in `call`."""
+        policy = retry or self.retry
+        begin = self.clock()
+        attempt = 0
+        while True:
+            attempt += 1
+            result = yield from self.attempt(request, parse, subject=subject, timeout=timeout)
+            if not isinstance(result, Problem):
+                return result
+            if repeatable is None and _is_ambiguous(result.failure):
+                repeatable = yield from self._recognises_keys(subject)
+            delay = next_delay(
+                replace(policy, repeatable=repeatable is not False),
+                result.failure,
+                attempt=attempt,
+                elapsed=self.clock() - begin,
+                random=self.random(),
+            )
+            if delay is None:
+                raise result.error
+            _log.debug("attempt %d to %s: %s; again in %.2f s", attempt, subject.action, result.failure, delay)
+            yield Sleep(delay)
+
+    def attempt(
+        self,
+        request: HttpRequest,
+        parse: Callable[[bytes], T],
+        *,
+        subject: Subject,
+        timeout: float | None = None,
+        is_parked: bool = False,
+    ) -> Flow[T | Problem]:
+        """Sends a request once. Parse errors that mean a bad answer are `WireError` and `PayloadError`."""
+        request_id = uuid.uuid4().hex
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": USER_AGENT,
+            "X-Request-ID": request_id,
+            **request.headers,
+        }
+        send = Send(
+            request=replace(request, headers=headers),
+            timeout=self.timeout if timeout is None else timeout,
+            is_parked=is_parked,
+        )
+        outcome = yield send
+        return self._judge(outcome, parse, replace(subject, request_id=request_id))
+
+    def build(self, method: Method[RequestT, ResponseT], request: RequestT) -> HttpRequest:
+        """Makes the HTTP request of a call.
+
+        Raises:
+            InvalidInputError: The message can't travel.
+        """
+        try:
+            return build_request(method, request, self.base_url)
+        except WireError as error:
+            raise errors.InvalidInputError(f"Could not build the request: {error}.") from None
+
+    def subject(self, action: str, request: Message | None = None) -> Subject:
+        """What the errors of a call are about."""
+        return Subject(
+            action=action,
+            base_url=self.base_url,
+            endpoint=getattr(request, "endpoint", ""),
+            job_id=getattr(request, "id", None),
+        )
+
+    def _judge(self, outcome: Outcome, parse: Callable[[bytes], T], subject: Subject) -> T | Problem:
+        if isinstance(outcome, Broken):
+            return Problem(Failure(kind=outcome.kind), _diagnosis.broken(outcome, subject))
+        if outcome is None:
+            raise TypeError("a driver answered a Send with nothing")
+        self._learn(outcome)
+        subject = replace(subject, request_id=outcome.headers.get("x-request-id") or subject.request_id)
+        if not 200 <= outcome.status < 300:
+            retry_after = parse_retry_after(outcome.headers.get("retry-after"), self.wall_clock())
+            failure = Failure(kind=FailureKind.STATUS, status=outcome.status, retry_after=retry_after)
+            return Problem(failure, _diagnosis.refused(outcome, subject, retry_after))
+        try:
+            return parse(outcome.body)
+        except (WireError, PayloadError) as error:
+            return Problem(Failure(kind=FailureKind.GARBLED), _diagnosis.garbled(outcome, subject, str(error)))
+
+    def _learn(self, reply: Reply) -> None:
+        offered = _milliseconds(reply.headers)
+        # A proxy's error page says nothing about the gateway behind it.
+        if offered is not None or 200 <= reply.status < 300:
+            self.long_poll = (offered or 0) / 1000
+
+    def _recognises_keys(self, subject: Subject) -> Generator[Send | Sleep, Outcome, bool]:
+        """Asks a gateway that was not heard of yet; its health is the cheapest thing to ask for."""
+        if self.long_poll is None:
+            request = self.build(JobsServiceMethods.GET_HEALTH, GetHealthRequest(endpoint=subject.endpoint))
+            yield from self.attempt(request, bytes, subject=subject)
+        return bool(self.long_poll)
+
+
+def _is_ambiguous(failure: Failure) -> bool:
+    return failure.kind is not FailureKind.UNSENT
+
+
+def _milliseconds(headers: Mapping[str, str]) -> int | None:
+    value = headers.get(LONG_POLL_HEADER, "")
+    return int(value) if value.isascii() and value.isdecimal() else None

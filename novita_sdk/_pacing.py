@@ -1,0 +1,50 @@
+"""When to ask for a job's state again. Pure: how long it was waited for goes in, seconds come out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["CROWD_RATE", "MAX_PARKED", "park_seconds", "poll_delay"]
+
+FIRST_DELAY: Final = 0.04
+SHARE: Final = 0.085
+MAX_DELAY: Final = 5.0
+JITTER: Final = 0.2
+
+CROWD_RATE: Final = 100.0
+"""Status requests a second that all waits of one client make together, at most."""
+
+MAX_PARKED: Final = 16
+"""Status requests of one client that a gateway may hold at the same time."""
+
+ROTATION: Final = 10.0
+SHORTEST_PARK: Final = 0.25
+
+
+def poll_delay(waited: float, *, waiting: int, random: float) -> float:
+    """Seconds until the next status request where the gateway answers at once.
+
+    The delay grows with the time already waited, so that a job of any length is noticed within a few per cent of it; a
+    job of a minute costs no more requests than one a second would.
+
+    Args:
+        waited: Seconds waited so far.
+        waiting: Jobs that this client waits for; together they stay below `CROWD_RATE`.
+        random: A number in [0, 1) that keeps many clients from asking in step.
+    """
+    delay = min(MAX_DELAY, FIRST_DELAY + SHARE * waited) * (1 + JITTER * (random - 0.5))
+    return max(delay, waiting / CROWD_RATE)
+
+
+def park_seconds(longest: float, *, waiting: int) -> float:
+    """Seconds to ask the gateway to hold a status request, where it offers that.
+
+    While more jobs are waited for than may be parked they take turns, and a round takes about `ROTATION` seconds.
+
+    Args:
+        longest: The most the gateway offers.
+        waiting: Jobs that this client waits for.
+    """
+    if waiting <= MAX_PARKED:
+        return longest
+    return min(longest, max(SHORTEST_PARK, ROTATION * MAX_PARKED / waiting))

@@ -1,0 +1,73 @@
+"""The language between a flow and its driver.
+
+A flow is a generator that decides what a call does. It yields steps and is sent their outcomes; it never waits, opens a
+socket or reads a clock of its own. One driver runs it over `requests`, another over `aiohttp`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+from novita_sdk.wire.http import HttpRequest
+from novita_sdk.wire.retry import FailureKind
+
+__all__ = ["Broken", "Emit", "Feed", "Flow", "Outcome", "Reply", "Send", "Sleep"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """Sends one request and wants a `Reply` or a `Broken` back."""
+
+    request: HttpRequest
+    timeout: float
+    """Seconds without a byte before the request counts as lost."""
+    is_parked: bool = False
+    """The gateway holds the answer until something happens; few of these may run at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Waits; its outcome is None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Emit(Generic[T]):
+    """Hands a value to whoever iterates; its outcome is None."""
+
+    value: T
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A complete answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Keys in lower case."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """No complete answer."""
+
+    kind: FailureKind
+    """UNSENT or LOST."""
+    reason: str
+    """In words, without addresses or secrets."""
+    timed_out: bool = False
+
+
+Outcome: TypeAlias = Reply | Broken | None
+
+Flow: TypeAlias = Generator[Send | Sleep, Outcome, T]
+"""Ends with a result."""
+
+Feed: TypeAlias = Generator[Send | Sleep | Emit[T], Outcome, None]
+"""Emits values on its way."""

@@ -1,0 +1,178 @@
+"""Following a job to its end: when to ask, what a failed question means, when to stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from novita_sdk._calls import Caller, Problem
+from novita_sdk._diagnosis import Subject, wait_over
+from novita_sdk._handle import Handle
+from novita_sdk._pacing import park_seconds, poll_delay
+from novita_sdk._records import JobInfo
+from novita_sdk._steps import Emit, Feed, Flow, Sleep
+from novita_sdk.models import GetStatusRequest
+from novita_sdk.rpc import JobsServiceMethods
+from novita_sdk.wire.http import parse_response
+from novita_sdk.wire.retry import RetryPolicy, next_delay
+
+__all__ = ["Waiting", "parse_info"]
+
+_TRANSIENT: Final = RetryPolicy(first_delay=0.1, max_delay=5.0, budget=None)
+"""Between failed questions. The caller's deadline is the only end; what is not transient ends the wait at once."""
+
+_LAST_QUESTION: Final = 1.0
+"""Seconds that the answer to a question may take at least, however near the deadline is."""
+
+_GLANCE: Final = 0.5
+"""Seconds between questions of a caller who wants every change, from a gateway that parks them until the end."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Watch:
+    """One wait for one job."""
+
+    job: Handle
+    timeout: float | None
+    begin: float
+    delay: float
+    """Seconds before the next question."""
+    failures: int = 0
+    """Questions in a row without an answer."""
+    last: JobInfo | None = None
+    every_change: bool = False
+    """Not only the final state matters."""
+
+    def remaining(self, now: float) -> float:
+        return float("inf") if self.timeout is None else max(0.0, self.begin + self.timeout - now)
+
+
+class Waiting:
+    """The waits of one client. Safe for any number of threads."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def wait(self, job: Handle, timeout: float | None) -> Flow[JobInfo]:
+        """Returns the final state, or raises when the timeout is over."""
+        if job.final is None:
+            with self.counted(job):
+                watch = self._watch(job, timeout)
+                while job.final is None:
+                    yield from self._ask(watch)
+        return job.final
+
+    def updates(self, job: Handle, timeout: float | None) -> Feed[JobInfo]:
+        """Emits the state at once, every change of it that is seen, and the final one."""
+        if job.final is None:
+            with self.counted(job):
+                watch = self._watch(job, timeout)
+                watch.every_change, watch.delay = True, 0.0
+                while job.final is None:
+                    info = yield from self._ask(watch)
+                    if not info.is_final:
+                        yield Emit(info)
+        yield Emit(job.final)
+
+    @contextmanager
+    def counted(self, job: Handle) -> Iterator[None]:
+        """Counts a wait among those that share the client, and says how to go on if it is interrupted."""
+        with self._lock:
+            self._count += 1
+        try:
+            yield
+        except BaseException as interrupt:
+            if not isinstance(interrupt, (Exception, GeneratorExit)):
+                interrupt.add_note(
+                    f"Job {job.job_id} of endpoint {job.endpoint_id} goes on. Wait again on the same job, re-attach "
+                    f"with endpoint.job({job.job_id!r}), or cancel it."
+                )
+            raise
+        finally:
+            with self._lock:
+                self._count -= 1
+
+    def _watch(self, job: Handle, timeout: float | None) -> _Watch:
+        # A gateway that parks takes the first question at once; elsewhere a new job is not done yet.
+        is_early = job.is_new and not self._caller.long_poll
+        job.is_new = False
+        return _Watch(
+            job=job,
+            timeout=timeout,
+            begin=self._caller.clock(),
+            delay=self._poll_delay(0.0) if is_early else 0.0,
+        )
+
+    def _ask(self, watch: _Watch) -> Flow[JobInfo]:
+        """Asks until there is news; raises a refusal, and when the timeout is over."""
+        caller = self._caller
+        while True:
+            if watch.delay:
+                yield Sleep(min(watch.delay, watch.remaining(caller.clock())))
+            asked = caller.clock()
+            park = self._park(watch, asked)
+            result = yield from self._question(watch, park, watch.remaining(asked))
+            now = caller.clock()
+            if isinstance(result, Problem):
+                watch.failures += 1
+                watch.delay = self._recovery(result, watch.failures)
+            else:
+                is_news = result != watch.last
+                watch.failures, watch.last = 0, result
+                watch.job.remember(result)
+                # A parked question spaces itself, unless the gateway did not park it.
+                watch.delay = 0.0 if now - asked > park / 2 > 0 else self._poll_delay(now - watch.begin)
+                if is_news:
+                    return result
+            if not watch.remaining(now):
+                cause = result.error if isinstance(result, Problem) else None
+                raise wait_over(watch.last, self._subject(watch.job), watch.timeout or 0.0) from cause
+
+    def _question(self, watch: _Watch, park: float, remaining: float) -> Flow[JobInfo | Problem]:
+        caller, job = self._caller, watch.job
+        request = GetStatusRequest(endpoint=job.endpoint_id, id=job.job_id, wait=round(park * 1000) or None)
+        return caller.attempt(
+            caller.build(JobsServiceMethods.GET_STATUS, request),
+            parse_info,
+            subject=self._subject(job),
+            timeout=park + min(caller.timeout, max(remaining, _LAST_QUESTION)),
+            is_parked=park > 0,
+        )
+
+    def _park(self, watch: _Watch, now: float) -> float:
+        """Seconds the gateway is asked to hold the next question."""
+        if not self._caller.long_poll or watch.failures:
+            return 0.0
+        longest = min(self._caller.long_poll, watch.remaining(now))
+        if watch.every_change:
+            if watch.last is None:
+                return 0.0
+            longest = min(longest, _GLANCE, self._poll_delay(now - watch.begin))
+        return park_seconds(longest, waiting=self._count)
+
+    def _recovery(self, problem: Problem, failures: int) -> float:
+        delay = next_delay(_TRANSIENT, problem.failure, attempt=failures, elapsed=0.0, random=self._caller.random())
+        if delay is None:
+            raise problem.error
+        return delay
+
+    def _poll_delay(self, waited: float) -> float:
+        return poll_delay(waited, waiting=self._count, random=self._caller.random())
+
+    def _subject(self, job: Handle) -> Subject:
+        return Subject(
+            action=f"read the state of job {job.job_id} of endpoint {job.endpoint_id}",
+            base_url=self._caller.base_url,
+            endpoint=job.endpoint_id,
+            job_id=job.job_id,
+        )
+
+
+def parse_info(body: bytes) -> JobInfo:
+    """Reads the answer to a status request; raises WireError or PayloadError."""
+    return JobInfo.from_message(parse_response(JobsServiceMethods.GET_STATUS, body).job)
