@@ -1,0 +1,195 @@
+"""What a handler may ask and say while it works on a job."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from typing import Final, Protocol, TypeVar
+
+from novita_sdk.wire.payload import JSONValue, PayloadError, dump
+from novita_worker._errors import JobCancelled
+from novita_worker._track import track
+
+__all__ = ["JobContext", "Reports", "current_context", "progress_update"]
+
+ItemT = TypeVar("ItemT")
+
+current_context: Final[ContextVar[JobContext | None]] = ContextVar("novita_job", default=None)
+"""The job of the running code, in whichever thread or task it runs."""
+
+running_contexts: Final[dict[str, JobContext]] = {}
+"""The jobs whose handlers run in this process, for calls from threads that a handler started itself."""
+
+_log: Final = logging.getLogger("novita_worker")
+
+
+class Reports(Protocol):
+    """Takes what a handler reports; never blocks."""
+
+    def progress(self, context: JobContext) -> None:
+        """The context has progress to send; see `JobContext.take_progress`."""
+
+
+class JobContext:
+    """One job, as its handler sees it.
+
+    Attributes:
+        id: The job's id.
+        input: What the client submitted.
+        job: The whole job, as `handler(job)` gets it.
+        attempt: Counted from 1; a job that was taken from a lost worker comes with a higher one.
+        deadline: When the job's time is over, in seconds since the epoch, or None.
+        worker_id: The worker that runs the job.
+        log: A logger whose lines carry the ids of job and worker.
+    """
+
+    def __init__(
+        self,
+        job: dict[str, JSONValue],
+        *,
+        reports: Reports,
+        deadline: float | None = None,
+        worker_id: str = "",
+    ) -> None:
+        self.id: str = job["id"]
+        self.input: JSONValue = job.get("input")
+        self.job = job
+        attempt = job.get("attempt")
+        self.attempt: int = attempt if isinstance(attempt, int) else 1
+        self.deadline = deadline
+        self.worker_id = worker_id
+        self._reports = reports
+        self._lock = threading.Lock()
+        self._progress: bytes | None = None
+        self._cancel_reason: str | None = None
+        self._hooks: list[Callable[[], object]] = []
+
+    def __repr__(self) -> str:
+        return f"JobContext(id={self.id!r}, attempt={self.attempt})"
+
+    @property
+    def log(self) -> logging.Logger:
+        """A logger; its lines carry the ids of job and worker."""
+        return logging.getLogger("novita_worker.job")
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job is to end. Look at it in long loops, or call `checkpoint`."""
+        return self._cancel_reason is not None
+
+    @property
+    def cancel_reason(self) -> str | None:
+        """Why the job is to end, or None while it isn't."""
+        return self._cancel_reason
+
+    def checkpoint(self) -> None:
+        """Ends the handler here if the job is to end.
+
+        Raises:
+            JobCancelled: The job was stopped, ran out of time, or the worker shuts down.
+        """
+        if self._cancel_reason is not None:
+            raise JobCancelled(self._cancel_reason)
+
+    def on_cancel(self, hook: Callable[[], object]) -> None:
+        """Calls the hook, in a thread of its own, when the job is to end; at once if that is known already."""
+        with self._lock:
+            if self._cancel_reason is None:
+                self._hooks.append(hook)
+                return
+        self._run_hooks([hook])
+
+    def progress(self, *, fraction: float | None = None, message: str | None = None, data: JSONValue = None) -> None:
+        """Reports how far the job is. Returns at once; of many reports in a row only the newest is sent.
+
+        Args:
+            fraction: Between 0 and 1.
+            message: For people.
+            data: Any JSON value.
+
+        Raises:
+            JobCancelled: The job is to end.
+            ValueError: The fraction is not between 0 and 1.
+        """
+        if fraction is not None and not 0 <= fraction <= 1:
+            raise ValueError(f"fraction must be between 0 and 1, not {fraction!r}")
+        report = {"fraction": fraction, "message": message, "data": data}
+        self.report({key: value for key, value in report.items() if value is not None})
+
+    def report(self, progress: JSONValue) -> None:
+        """Reports any JSON value as progress, as the published `progress_update` does.
+
+        Raises:
+            JobCancelled: The job is to end.
+        """
+        self.checkpoint()
+        try:
+            body = dump(progress, "progress")
+        except PayloadError as error:
+            _log.warning("progress not sent: %s", error)
+            return
+        with self._lock:
+            is_first = self._progress is None
+            self._progress = body
+        if is_first:
+            self._reports.progress(self)
+
+    def track(
+        self, iterable: Iterable[ItemT], *, total: int | None = None, description: str | None = None
+    ) -> Iterator[ItemT]:
+        """Yields the items and reports progress on the way: a drop-in for a tqdm loop.
+
+        Args:
+            iterable: What to loop over.
+            total: Number of items, where the iterable has no length.
+            description: Message of the reports.
+
+        Raises:
+            JobCancelled: The job is to end.
+        """
+        return track(self, iterable, total=total, description=description)
+
+    def take_progress(self) -> bytes | None:
+        """The newest progress that was not taken yet. For the runtime."""
+        with self._lock:
+            body, self._progress = self._progress, None
+        return body
+
+    def cancel(self, reason: str) -> None:
+        """Marks the job as one that is to end and runs its hooks. For the runtime and for tests."""
+        with self._lock:
+            if self._cancel_reason is not None:
+                return
+            self._cancel_reason = reason
+            hooks, self._hooks = self._hooks, []
+        self._run_hooks(hooks)
+
+    def _run_hooks(self, hooks: list[Callable[[], object]]) -> None:
+        for hook in hooks:
+            threading.Thread(target=self._run_hook, args=(hook,), name=f"on-cancel-{self.id}", daemon=True).start()
+
+    def _run_hook(self, hook: Callable[[], object]) -> None:
+        current_context.set(self)
+        try:
+            hook()
+        except Exception:  # noqa: BLE001  user code; whatever it raises belongs into the log
+            _log.exception("an on_cancel hook failed")
+
+
+def progress_update(job: dict[str, JSONValue], progress: JSONValue) -> None:
+    """Reports progress of a running job, from any thread.
+
+    Args:
+        job: The job that the handler was called with.
+        progress: Any JSON value.
+
+    Raises:
+        JobCancelled: The job is to end.
+    """
+    context = running_contexts.get(job["id"])
+    if context is None:
+        _log.debug("progress of a job that does not run in this process is not sent")
+        return
+    context.report(progress)

@@ -1,0 +1,464 @@
+"""Slots, order and shutdown of one worker. Pure: events and the time go in, actions come out.
+
+A slot is reserved before a take goes out and released in one place, `_release`. Every job that starts ends in exactly
+one result, or in none if it was stopped. At most one take is in flight: while it is parked the queue is empty, so a
+second one would bring nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from novita_sdk.wire.retry import Failure as TakeFailure
+from novita_sdk.wire.retry import FailureKind, RetryPolicy, next_delay
+from novita_worker._actions import (
+    Action,
+    AskConcurrency,
+    Cancel,
+    CancelReason,
+    Close,
+    Discard,
+    EndTake,
+    SetPing,
+    Stage,
+    Start,
+    Take,
+    TakenJob,
+)
+from novita_worker._outbox import Failure, Outbox, PostKind
+
+__all__ = ["Desk", "Limits"]
+
+_EMPTY_PAUSE: Final = RetryPolicy(first_delay=0.05, max_delay=1.0, budget=None)
+_FAILURE_PAUSE: Final = RetryPolicy(first_delay=0.2, max_delay=15.0, budget=None)
+_EMPTY: Final = TakeFailure(kind=FailureKind.UNSENT)
+_PARKED: Final = 0.5
+"""Seconds after which an empty reply is the end of a parked take, not a gateway that answers at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What bounds a worker. Times are seconds; None has no limit.
+
+    Attributes:
+        concurrency: Jobs that run at once, until the modifier says another number.
+        prefetch: Jobs held ready while others run.
+        scaling: Whether there is a modifier to ask.
+        max_jobs: Jobs after which the worker recycles itself.
+        max_undelivered: Results that may wait for delivery before taking pauses.
+        progress_interval: Least time between two progress posts of a job.
+        shutdown_timeout: Longest time that running jobs get to end by themselves at shutdown.
+        cancel_timeout: Longest time that a cancelled handler gets to end.
+        flush_timeout: Longest time that the last results get to be delivered.
+        scale_interval: How often the modifier is asked while all slots are in use.
+    """
+
+    concurrency: int = 1
+    prefetch: int = 0
+    scaling: bool = False
+    max_jobs: int | None = None
+    max_undelivered: int = 256
+    progress_interval: float = 0.2
+    shutdown_timeout: float | None = 120.0
+    cancel_timeout: float = 5.0
+    flush_timeout: float = 30.0
+    scale_interval: float = 1.0
+
+
+class _Phase(Enum):
+    HELD = 1
+    RUNNING = 2
+    ENDED = 3
+
+
+class _Entry:
+    """One job, from its take until its last post is answered."""
+
+    __slots__ = ("deadline", "failed", "job", "muted", "outbox", "phase", "stuck")
+
+    def __init__(self, job: TakenJob, progress_interval: float) -> None:
+        self.job = job
+        self.outbox = Outbox(job.id, progress_interval)
+        self.phase = _Phase.HELD
+        self.deadline: float | None = None
+        self.muted = False
+        """Whether what the handler still says is of no interest."""
+        self.failed = False
+        """Whether a result was refused already."""
+        self.stuck = False
+        """Whether the handler did not react to its cancellation in time."""
+
+
+class Desk:
+    """The state of a worker's jobs. Every public method but the properties is an event and returns what is to be done.
+
+    Args:
+        limits: What bounds the worker.
+        random: Gives a number in [0, 1), for jitter.
+    """
+
+    def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
+        self._limits = limits
+        self._random = random
+        self._concurrency = limits.concurrency
+        self._jobs: dict[str, _Entry] = {}
+        self._held: dict[str, _Entry] = {}
+        self._running = 0
+        self._stuck = 0
+        self._ended = 0
+        self._taken = 0
+        self._reserved = 0
+        self._take_at = 0.0
+        self._empty_takes = 0
+        self._failed_takes = 0
+        self._asked = False
+        self._answer_fresh = False
+        self._ask_at: float | None = None
+        self._stage = Stage.SERVE
+        self._stage_deadline: float | None = None
+        self._timers: list[tuple[float, str]] = []
+        self._ids_changed = False
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._jobs
+
+    @property
+    def stage(self) -> Stage:
+        """Where in its life the worker is."""
+        return self._stage
+
+    @property
+    def concurrency(self) -> int:
+        """How many jobs may run now."""
+        return self._concurrency
+
+    @property
+    def running(self) -> int:
+        """Handlers that have not returned, stopped ones included."""
+        return self._running
+
+    @property
+    def in_progress(self) -> tuple[str, ...]:
+        """Ids of the jobs that the gateway counts on: held, running, or not delivered yet."""
+        return tuple(job_id for job_id, entry in self._jobs.items() if not entry.muted or not entry.outbox.empty)
+
+    @property
+    def next_wake(self) -> float | None:
+        """When `tick` is due, or None while only events matter."""
+        times = [time for time in (self._ask_at, self._stage_deadline) if time is not None]
+        if self._timers:
+            times.append(self._timers[0][0])
+        if self._wanted() and not self._asked and self._take_at:
+            times.append(self._take_at)
+        return min(times, default=None)
+
+    def begin(self, now: float) -> list[Action]:
+        """The worker is ready for its first job."""
+        return self._settle(now, [])
+
+    def taken(self, jobs: Iterable[TakenJob], now: float) -> list[Action]:
+        """A take brought jobs. One that is here already is not run a second time."""
+        self._reserved = 0
+        self._empty_takes = self._failed_takes = 0
+        self._take_at = 0.0
+        for job in jobs:
+            if job.id in self._jobs or self._stage > Stage.DRAIN:
+                continue
+            entry = _Entry(job, self._limits.progress_interval)
+            self._jobs[job.id] = self._held[job.id] = entry
+            self._taken += 1
+            self._ids_changed = True
+        if self._limits.max_jobs is not None and self._taken >= self._limits.max_jobs:
+            return self.shutdown(now, patient=True)
+        return self._settle(now, [])
+
+    def take_empty(self, now: float, *, waited: float) -> list[Action]:
+        """A take brought nothing after so many seconds."""
+        self._reserved = 0
+        self._failed_takes = 0
+        if waited >= _PARKED:
+            self._empty_takes = 0
+            self._take_at = 0.0
+        else:
+            self._empty_takes += 1
+            self._pause(_EMPTY_PAUSE, _EMPTY, self._empty_takes, now)
+        return self._settle(now, [])
+
+    def take_failed(self, failure: TakeFailure, now: float) -> list[Action]:
+        """A take went wrong."""
+        self._reserved = 0
+        self._failed_takes += 1
+        self._pause(_FAILURE_PAUSE, failure, self._failed_takes, now)
+        return self._settle(now, [])
+
+    def concurrency_answered(self, concurrency: int | None, now: float) -> list[Action]:
+        """The modifier answered; None where its answer was of no use and the last one stays."""
+        self._asked = False
+        self._answer_fresh = True
+        if concurrency is not None:
+            self._concurrency = concurrency
+        return self._settle(now, [])
+
+    def progress(self, job_id: str, body: bytes, now: float) -> list[Action]:
+        """A handler reported progress. After the end of its job nothing is sent."""
+        entry = self._jobs.get(job_id)
+        if entry is None or entry.muted or entry.outbox.ended:
+            return []
+        entry.outbox.set_progress(body)
+        actions: list[Action] = []
+        self._pump(entry, now, actions)
+        return actions
+
+    def chunk(self, job_id: str, body: bytes, now: float) -> list[Action]:
+        """A generator yielded."""
+        entry = self._jobs.get(job_id)
+        if entry is None or entry.muted or entry.outbox.ended:
+            return []
+        entry.outbox.add_chunk(body)
+        actions: list[Action] = []
+        self._pump(entry, now, actions)
+        return actions
+
+    def finished(self, job_id: str, body: bytes | Failure, now: float) -> list[Action]:
+        """A handler returned or raised; this releases its slot."""
+        entry = self._jobs.get(job_id)
+        if entry is None or entry.phase is not _Phase.RUNNING:
+            return []
+        self._release(entry)
+        if not entry.muted:
+            entry.outbox.finish(body)
+        actions: list[Action] = []
+        self._fill(now, actions)
+        self._pump(entry, now, actions)
+        return self._settle(now, actions)
+
+    def delivered(self, job_id: str, now: float) -> list[Action]:
+        """The gateway acknowledged the post of this job, or a progress post is not worth another try."""
+        return self._answered(job_id, None, now)
+
+    def refused(self, job_id: str, failure: Failure, now: float) -> list[Action]:
+        """The gateway will never accept the post; the failure takes its place, once."""
+        return self._answered(job_id, failure, now)
+
+    def lost(self, job_id: str, now: float) -> list[Action]:
+        """A post could not be delivered in all its time; the job can't be helped."""
+        entry = self._jobs.get(job_id)
+        if entry is None:
+            return []
+        entry.failed = True
+        return self._answered(job_id, Failure(code="UNDELIVERABLE", message="the output could not be delivered"), now)
+
+    def stop_ordered(self, job_ids: Iterable[str], now: float) -> list[Action]:
+        """The gateway ordered these jobs stopped. Nothing more is posted for them."""
+        actions: list[Action] = []
+        for job_id in job_ids:
+            entry = self._jobs.get(job_id)
+            if entry is None or entry.muted:
+                continue
+            entry.outbox.clear()
+            if entry.phase is _Phase.HELD:
+                self._forget(entry)
+            else:
+                entry.muted = True
+                if entry.phase is _Phase.RUNNING:
+                    actions.append(Cancel(job_id, CancelReason.STOPPED))
+            self._ids_changed = True
+            self._drop_if_over(entry)
+        return self._settle(now, actions)
+
+    def shutdown(self, now: float, *, patient: bool = False) -> list[Action]:
+        """Take nothing more and close when the jobs that are here are done.
+
+        A patient shutdown waits for them as long as they take; otherwise each stage has its limit.
+        """
+        actions: list[Action] = []
+        if self._stage is Stage.SERVE:
+            self._stage = Stage.DRAIN
+            if self._reserved:
+                actions.append(EndTake())
+        if not patient and self._stage is Stage.DRAIN and self._stage_deadline is None:
+            timeout = self._limits.shutdown_timeout
+            self._stage_deadline = None if timeout is None else now + timeout
+        return self._settle(now, actions)
+
+    def tick(self, now: float) -> list[Action]:
+        """Time has passed."""
+        actions: list[Action] = []
+        while self._timers and self._timers[0][0] <= now:
+            _, job_id = heapq.heappop(self._timers)
+            if entry := self._jobs.get(job_id):
+                self._check_deadline(entry, now, actions)
+                self._pump(entry, now, actions)
+        if self._ask_at is not None and self._ask_at <= now:
+            self._ask_at = None
+            self._ask(actions)
+        return self._settle(now, actions)
+
+    def _answered(self, job_id: str, failure: Failure | None, now: float) -> list[Action]:
+        entry = self._jobs.get(job_id)
+        if entry is None:
+            return []
+        kind = entry.outbox.in_flight
+        entry.outbox.answered()
+        self._ids_changed |= entry.muted
+        actions: list[Action] = []
+        if failure is not None and kind is not PostKind.PROGRESS and not entry.muted:
+            self._replace(entry, failure, actions)
+        self._pump(entry, now, actions)
+        return self._settle(now, actions)
+
+    def _replace(self, entry: _Entry, failure: Failure, actions: list[Action]) -> None:
+        """Puts a failure where a result or a chunk was refused; a refused failure is the end."""
+        entry.outbox.clear()
+        if not entry.failed:
+            entry.failed = True
+            entry.outbox.finish(failure)
+        if entry.phase is _Phase.RUNNING:
+            entry.muted = True
+            actions.append(Cancel(entry.job.id, CancelReason.UNDELIVERABLE))
+
+    def _check_deadline(self, entry: _Entry, now: float, actions: list[Action]) -> None:
+        if entry.phase is not _Phase.RUNNING or entry.deadline is None or entry.deadline > now:
+            return
+        if entry.muted:
+            # Only a new process gets the slot back.
+            self._give_up_on(entry)
+            actions.extend(self.shutdown(now, patient=True))
+            return
+        entry.muted = True
+        seconds = entry.job.timeout or 0.0
+        entry.outbox.finish(Failure(code="TIMEOUT", message=f"the job ran longer than its limit of {seconds:g} s"))
+        entry.deadline = now + self._limits.cancel_timeout
+        self._set_timer(entry.deadline, entry)
+        actions.append(Cancel(entry.job.id, CancelReason.TIMEOUT))
+
+    def _give_up_on(self, entry: _Entry) -> None:
+        if not entry.stuck:
+            entry.stuck = True
+            self._stuck += 1
+
+    def _settle(self, now: float, actions: list[Action]) -> list[Action]:
+        """What follows from any event: free slots are filled, stages advance, the heartbeat learns the ids."""
+        self._fill(now, actions)
+        if self._stage is not Stage.SERVE:
+            self._advance(now, actions)
+        if self._ids_changed:
+            self._ids_changed = False
+            # First, because a handler that holds the GIL from its start must not keep its id from the heartbeat.
+            actions.insert(0, SetPing(self.in_progress))
+        return actions
+
+    def _fill(self, now: float, actions: list[Action]) -> None:
+        while self._held and self._running < self._concurrency and self._stage <= Stage.DRAIN:
+            entry = self._held.pop(next(iter(self._held)))
+            entry.phase = _Phase.RUNNING
+            self._running += 1
+            if entry.job.timeout is not None:
+                entry.deadline = now + entry.job.timeout
+                self._set_timer(entry.deadline, entry)
+            actions.append(Start(entry.job, entry.deadline))
+        if wanted := self._wanted():
+            if self._limits.scaling and not self._answer_fresh:
+                self._ask(actions)
+            elif now >= self._take_at:
+                self._reserved = wanted
+                self._answer_fresh = False
+                actions.append(Take(wanted, busy=bool(self._jobs)))
+        elif self._limits.scaling and self._stage is Stage.SERVE and self._ask_at is None:
+            self._ask_at = now + self._limits.scale_interval
+
+    def _wanted(self) -> int:
+        """Jobs to ask for now. Slots for running come first: a job held here could run elsewhere."""
+        if self._stage is not Stage.SERVE or self._reserved or self._ended >= self._limits.max_undelivered:
+            return 0
+        used = self._running + len(self._held)
+        wanted = self._concurrency - used
+        if wanted <= 0:
+            wanted = max(0, self._concurrency + self._limits.prefetch - used)
+        if self._limits.max_jobs is not None:
+            wanted = min(wanted, self._limits.max_jobs - self._taken)
+        return max(0, wanted)
+
+    def _ask(self, actions: list[Action]) -> None:
+        if not self._asked and self._stage is Stage.SERVE:
+            self._asked = True
+            self._ask_at = None
+            actions.append(AskConcurrency(self._concurrency))
+
+    def _pause(self, policy: RetryPolicy, failure: TakeFailure, attempt: int, now: float) -> None:
+        delay = next_delay(policy, failure, attempt=attempt, elapsed=0.0, random=self._random())
+        # A take is tried again whatever the answer was: a wrong key or a missing route may be put right.
+        self._take_at = now + (policy.max_delay if delay is None else delay)
+
+    def _advance(self, now: float, actions: list[Action]) -> None:
+        over = self._stage_deadline is not None and now >= self._stage_deadline
+        if self._stage is Stage.DRAIN and over:
+            self._cancel_running(actions)
+            self._enter(Stage.CANCEL_RUNNING, now + self._limits.cancel_timeout)
+        elif self._stage is Stage.CANCEL_RUNNING and over:
+            self._fail_running(now, actions)
+        if self._stage < Stage.FLUSH and not self._reserved and not self._held and self._running == self._stuck:
+            self._enter(Stage.FLUSH, now + self._limits.flush_timeout)
+        over = self._stage_deadline is not None and now >= self._stage_deadline
+        if self._stage is Stage.FLUSH and (over or not self._undelivered()):
+            self._enter(Stage.CLOSE, None)
+            running = tuple(job_id for job_id, entry in self._jobs.items() if entry.phase is _Phase.RUNNING)
+            actions.append(Close(running, self._undelivered()))
+
+    def _enter(self, stage: Stage, deadline: float | None) -> None:
+        self._stage = stage
+        self._stage_deadline = deadline
+
+    def _cancel_running(self, actions: list[Action]) -> None:
+        for entry in list(self._jobs.values()):
+            if entry.phase is _Phase.HELD:
+                self._forget(entry)
+                actions.append(Discard(entry.job.id))
+            elif entry.phase is _Phase.RUNNING and not entry.muted:
+                actions.append(Cancel(entry.job.id, CancelReason.SHUTDOWN))
+
+    def _fail_running(self, now: float, actions: list[Action]) -> None:
+        for entry in list(self._jobs.values()):
+            if entry.phase is _Phase.RUNNING:
+                self._give_up_on(entry)
+                if not entry.muted:
+                    entry.muted = True
+                    entry.outbox.finish(Failure(code="WORKER_SHUTDOWN", message=CancelReason.SHUTDOWN.value))
+                    self._pump(entry, now, actions)
+
+    def _undelivered(self) -> tuple[str, ...]:
+        return tuple(job_id for job_id, entry in self._jobs.items() if not entry.outbox.empty)
+
+    def _pump(self, entry: _Entry, now: float, actions: list[Action]) -> None:
+        post = entry.outbox.next(now)
+        if post is not None:
+            actions.append(post)
+        elif entry.outbox.due is not None:
+            self._set_timer(entry.outbox.due, entry)
+        self._drop_if_over(entry)
+
+    def _drop_if_over(self, entry: _Entry) -> None:
+        if entry.phase is _Phase.ENDED and entry.outbox.empty and entry.job.id in self._jobs:
+            self._ended -= 1
+            self._forget(entry)
+
+    def _forget(self, entry: _Entry) -> None:
+        self._held.pop(entry.job.id, None)
+        del self._jobs[entry.job.id]
+        self._ids_changed = True
+
+    def _release(self, entry: _Entry) -> None:
+        entry.phase = _Phase.ENDED
+        self._running -= 1
+        self._stuck -= entry.stuck
+        self._ended += 1
+
+    def _set_timer(self, time: float, entry: _Entry) -> None:
+        if len(self._timers) > 64 + 4 * len(self._jobs):
+            self._timers = [timer for timer in self._timers if timer[1] in self._jobs]
+            heapq.heapify(self._timers)
+        heapq.heappush(self._timers, (time, entry.job.id))

@@ -1,0 +1,312 @@
+"""The I/O side of a worker: carries events to the desk and does what the desk says.
+
+Everything here runs on the I/O loop, but for the methods of `Reports` and `Sink`, which handlers call from their own
+threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Final
+
+from novita_worker._actions import (
+    Action,
+    AskConcurrency,
+    Cancel,
+    Close,
+    Discard,
+    EndTake,
+    SetPing,
+    Start,
+    Take,
+    TakenJob,
+)
+from novita_worker._config import WorkerConfig
+from novita_worker._context import JobContext, running_contexts
+from novita_worker._delivery import Delivery, Verdict
+from novita_worker._desk import Desk, Limits
+from novita_worker._environment import Environment
+from novita_worker._lanes import Lanes
+from novita_worker._link import Link, PostFailure, TakeReply
+from novita_worker._outbox import Failure, Post, PostKind
+from novita_worker._outcome import Outcome, Recycle, Writer
+from novita_worker._run import JobRun
+
+__all__ = ["Engine"]
+
+END_TAKE_GRACE: Final = 0.2
+"""How long a parked take may still bring a job after the worker decided to stop, in seconds."""
+
+_log: Final = logging.getLogger("novita_worker")
+
+
+class Engine:
+    """One worker's I/O. Make it anywhere, then `run` it on the I/O loop."""
+
+    def __init__(self, config: WorkerConfig, environment: Environment, writer: Writer, lanes: Lanes) -> None:
+        self._config = config
+        self._environment = environment
+        self._writer = writer
+        self._lanes = lanes
+        self._link = Link(environment)
+        self._delivery = Delivery(self._link, environment.urls)
+        self._desk = Desk(
+            Limits(
+                concurrency=config.concurrency,
+                prefetch=config.prefetch,
+                scaling=config.concurrency_modifier is not None,
+                max_jobs=1 if config.refresh_worker else config.max_jobs,
+                progress_interval=config.progress_interval,
+                shutdown_timeout=config.shutdown_timeout,
+            ),
+            random.random,
+        )
+        self._inbox: deque[tuple[Callable[..., list[Action]], tuple[object, ...]]] = deque()
+        self._is_woken = False
+        self._runs: dict[str, JobRun] = {}
+        self._streams: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._take_task: asyncio.Task[None] | None = None
+        self._has_batch_route = True
+        self._alarm: asyncio.TimerHandle | None = None
+        self._closed: asyncio.Event
+        self._loop: asyncio.AbstractEventLoop
+        self._do: dict[type[Action], Callable[[Any], None]] = {
+            Take: self._take,
+            EndTake: self._end_take,
+            AskConcurrency: self._ask_concurrency,
+            Start: self._start,
+            Cancel: self._cancel,
+            Discard: self._discard,
+            Post: self._post,
+            SetPing: self._set_ping,
+            Close: self._close,
+        }
+        self.exit_code = 0
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Serves until the desk says that all is over.
+
+        Args:
+            ready: Called when the engine takes calls from other threads.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._closed = asyncio.Event()
+        await self._link.open()
+        try:
+            ready()
+            await self._closed.wait()
+        finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._link.close()
+
+    # Called from any thread.
+
+    def begin(self) -> None:
+        """The worker is set up; jobs may come."""
+        self._tell(lambda: self._desk.begin(self._now))
+
+    def shutdown(self) -> None:
+        """End in good order."""
+        self._tell(lambda: self._desk.shutdown(self._now))
+
+    def progress(self, context: JobContext) -> None:
+        """A handler has new progress."""
+        self._tell(self._on_progress, context)
+
+    def chunk(self, job_id: str, chunk: bytes) -> None:
+        """A generator yielded."""
+        self._tell(self._on_chunk, job_id, chunk)
+
+    def finished(self, job_id: str, outcome: Outcome) -> None:
+        """A handler ended."""
+        self._tell(self._on_finished, job_id, outcome)
+
+    def _tell(self, event: Callable[..., list[Action]], *args: object) -> None:
+        self._inbox.append((event, args))
+        if not self._is_woken:
+            self._is_woken = True
+            self._loop.call_soon_threadsafe(self._read_inbox)
+
+    # Events.
+
+    @property
+    def _now(self) -> float:
+        return self._loop.time()
+
+    def _read_inbox(self) -> None:
+        self._is_woken = False
+        while self._inbox:
+            event, args = self._inbox.popleft()
+            self._perform(event(*args))
+
+    def _on_progress(self, context: JobContext) -> list[Action]:
+        body = context.take_progress()
+        return [] if body is None else self._desk.progress(context.id, body, self._now)
+
+    def _on_chunk(self, job_id: str, chunk: bytes) -> list[Action]:
+        return self._desk.chunk(job_id, chunk, self._now)
+
+    def _on_finished(self, job_id: str, outcome: Outcome) -> list[Action]:
+        run = self._runs.pop(job_id)
+        running_contexts.pop(job_id, None)
+        if run.is_stream:
+            self._streams.add(job_id)
+        if outcome.error is not None:
+            _log.error("job %s failed: %s", job_id, outcome.error)
+        actions: list[Action] = []
+        if outcome.recycle is not None:
+            if outcome.recycle is not Recycle.REFRESH:
+                self.exit_code = 1
+            _log.info("the worker ends after job %s: %s", job_id, outcome.recycle.value)
+            actions = self._desk.shutdown(self._now, patient=True)
+        return actions + self._desk.finished(job_id, outcome.body, self._now)
+
+    def _perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            self._do[type(action)](action)
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        wake = self._desk.next_wake
+        if self._alarm is not None:
+            if wake is not None and self._alarm.when() == wake:
+                return
+            self._alarm.cancel()
+            self._alarm = None
+        if wake is not None:
+            self._alarm = self._loop.call_at(wake, self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        self._alarm = None
+        # The clock may stand a hair before the time that was asked for.
+        self._perform(self._desk.tick(self._now + 1e-6))
+
+    # Actions.
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _take(self, action: Take) -> None:
+        self._take_task = self._spawn(self._run_take(action))
+
+    async def _run_take(self, action: Take) -> None:
+        started = self._now
+        try:
+            reply = await self._ask_for_jobs(action)
+        except asyncio.CancelledError:
+            self._perform(self._desk.take_empty(self._now, waited=self._now - started))
+            return
+        if isinstance(reply, PostFailure):
+            _log.warning("could not ask for jobs: %s", reply.reason)
+            self._perform(self._desk.take_failed(reply.failure, self._now))
+            return
+        for job_id, reason in reply.broken:
+            self._refuse_job(job_id, reason)
+        if reply.jobs or reply.broken:
+            self._perform(self._desk.taken([self._limit(job) for job in reply.jobs], self._now))
+        else:
+            self._perform(self._desk.take_empty(self._now, waited=self._now - started))
+
+    async def _ask_for_jobs(self, action: Take) -> TakeReply | PostFailure:
+        count = action.count if self._has_batch_route else 1
+        reply = await self._link.take(count=count, busy=action.busy)
+        if count > 1 and isinstance(reply, PostFailure) and reply.failure.status in (404, 405):
+            self._has_batch_route = False
+            return await self._link.take(count=1, busy=action.busy)
+        return reply
+
+    def _limit(self, job: TakenJob) -> TakenJob:
+        limits = [limit for limit in (job.timeout, self._config.job_timeout) if limit is not None]
+        return replace(job, timeout=min(limits)) if limits else job
+
+    def _refuse_job(self, job_id: str | None, reason: str) -> None:
+        _log.error("the gateway gave a job that can't run: %s", reason)
+        if job_id is not None:
+            body = self._writer.failed(Failure(code="INVALID_JOB", message=f"the job can't run: {reason}"))
+            self._spawn(self._deliver_refusal(job_id, body))
+
+    async def _deliver_refusal(self, job_id: str, body: bytes) -> None:
+        await self._delivery.deliver(job_id, PostKind.RESULT, body, is_stream=False)
+
+    def _end_take(self, _: EndTake) -> None:
+        self._loop.call_later(END_TAKE_GRACE, self._loop.call_soon, self._hang_up)
+
+    def _hang_up(self) -> None:
+        if self._take_task is not None and not self._link.take_is_answered:
+            self._take_task.cancel()
+
+    def _ask_concurrency(self, action: AskConcurrency) -> None:
+        raise NotImplementedError
+
+    def _start(self, action: Start) -> None:
+        job = action.job
+        deadline = None if action.deadline is None else time.time() + (action.deadline - self._now)
+        context = JobContext(job.payload, reports=self, deadline=deadline, worker_id=self._environment.worker_id)
+        run = JobRun(context, self._writer, self, aggregate=self._config.return_aggregate_stream)
+        self._runs[job.id] = run
+        running_contexts[job.id] = context
+        self._lanes.submit(run, alone=self._desk.concurrency == 1)
+
+    def _cancel(self, action: Cancel) -> None:
+        _log.info("job %s is cancelled: %s", action.job_id, action.reason.value)
+        if run := self._runs.get(action.job_id):
+            run.cancel(action.reason.value)
+
+    def _discard(self, action: Discard) -> None:
+        _log.warning("job %s was taken but not started; its lease runs out and it is offered again", action.job_id)
+
+    def _post(self, post: Post) -> None:
+        self._spawn(self._deliver(post))
+
+    async def _deliver(self, post: Post) -> None:
+        job_id = post.job_id
+        run = self._runs.get(job_id)
+        is_stream = job_id in self._streams or (run is not None and run.is_stream)
+        body = post.body if isinstance(post.body, bytes) else self._writer.failed(post.body)
+        verdict, problem = await self._delivery.deliver(job_id, post.kind, body, is_stream=is_stream)
+        if post.kind is PostKind.CHUNK and run is not None:
+            run.window.remove(len(body))
+        reason = problem.reason if problem is not None else ""
+        match verdict:
+            case Verdict.DELIVERED:
+                actions = self._desk.delivered(job_id, self._now)
+            case Verdict.REFUSED:
+                _log.error("the gateway refused the %s of job %s: %s", post.kind.value, job_id, reason)
+                message = f"the gateway refused the {post.kind.value} ({len(body):,} bytes): {reason}"
+                failure = Failure(code="OUTPUT_REFUSED", message=message)
+                actions = self._desk.refused(job_id, failure, self._now)
+            case Verdict.LOST:
+                _log.error("the %s of job %s could not be delivered: %s", post.kind.value, job_id, reason)
+                actions = self._desk.lost(job_id, self._now)
+        if job_id not in self._desk:
+            self._streams.discard(job_id)
+        self._perform(actions)
+
+    def _set_ping(self, action: SetPing) -> None:
+        pass
+
+    def _close(self, action: Close) -> None:
+        if action.undelivered:
+            _log.error("results of these jobs could not be delivered in time: %s", ", ".join(action.undelivered))
+        if action.running:
+            _log.error("the handlers of these jobs did not end: %s", ", ".join(action.running))
+            self.exit_code = 1
+        self._lanes.stop()
+
+    def end(self) -> None:
+        """All is done; `run` returns. Callable from any thread."""
+        self._loop.call_soon_threadsafe(self._closed.set)

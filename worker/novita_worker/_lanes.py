@@ -1,0 +1,130 @@
+"""Where handlers run: the thread that called `start`, further threads, or an event loop of their own.
+
+None of them is the I/O thread, so that a handler that blocks holds up nothing but itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from queue import SimpleQueue
+from typing import Protocol
+
+from novita_worker._run import JobRun
+
+__all__ = ["Lanes", "LoopLanes", "ThreadLanes"]
+
+
+class Lanes(Protocol):
+    """Runs handlers. `serve` occupies the thread that called `start`; the others are called from the I/O thread."""
+
+    def call(self, hook: Callable[[], object]) -> None:
+        """Runs a hook of the user to its end, in the thread that serves; before or after `serve`."""
+
+    def serve(self) -> None:
+        """Runs handlers until `stop`."""
+
+    def submit(self, run: JobRun, *, alone: bool) -> None:
+        """Starts a run. `alone` says that concurrency is 1, so that the main thread is the place for it."""
+
+    def stop(self) -> None:
+        """Ends `serve`. Idempotent; handlers that still run are left behind."""
+
+    def close(self) -> None:
+        """Frees what the lanes hold, after the last `call`."""
+
+
+class ThreadLanes:
+    """Runs sync handlers: at concurrency 1 in the main thread, as CUDA and signal-bound libraries expect."""
+
+    def __init__(self) -> None:
+        self._context = copy_context()
+        self._main: SimpleQueue[JobRun | None] = SimpleQueue()
+        self._queue: SimpleQueue[JobRun | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._threads = 0
+
+    def call(self, hook: Callable[[], object]) -> None:
+        """Runs a hook to its end; an async one on a loop of its own."""
+        result = hook()
+        if asyncio.iscoroutine(result):
+            asyncio.run(result)
+
+    def serve(self) -> None:
+        """Runs handlers in this thread until `stop`."""
+        while (run := self._main.get()) is not None:
+            self._context.copy().run(run.run)
+
+    def submit(self, run: JobRun, *, alone: bool) -> None:
+        """Hands the run to the main thread or to an idle one, which is started if there is none."""
+        if alone:
+            self._main.put(run)
+            return
+        with self._lock:
+            needs_thread = self._idle == 0
+            if not needs_thread:
+                self._idle -= 1
+            else:
+                self._threads += 1
+        self._queue.put(run)
+        if needs_thread:
+            # Daemons: a handler that never ends must not keep the process alive.
+            threading.Thread(target=self._work, name=f"novita-handler-{self._threads}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Ends `serve` and the idle threads."""
+        self._main.put(None)
+        for _ in range(self._threads):
+            self._queue.put(None)
+
+    def close(self) -> None:
+        """There is nothing to free."""
+
+    def _work(self) -> None:
+        while (run := self._queue.get()) is not None:
+            self._context.copy().run(run.run)
+            with self._lock:
+                self._idle += 1
+
+
+class LoopLanes:
+    """Runs async handlers on one event loop in the main thread, so that they can share its sessions and locks."""
+
+    def __init__(self) -> None:
+        self._context = copy_context()
+        self._runner = asyncio.Runner()
+        self._loop = self._runner.get_loop()
+        self._stopped: asyncio.Event = asyncio.Event()
+
+    def call(self, hook: Callable[[], object]) -> None:
+        """Runs a hook to its end, on the loop that the handlers have."""
+
+        async def run() -> None:
+            result = hook()
+            if asyncio.iscoroutine(result):
+                await result
+
+        self._runner.run(run())
+
+    def serve(self) -> None:
+        """Runs handlers in this thread until `stop`."""
+        self._runner.run(self._wait())
+
+    def submit(self, run: JobRun, *, alone: bool) -> None:
+        """Starts the run as a task."""
+        del alone
+        self._loop.call_soon_threadsafe(run.start, context=self._context.copy())
+
+    def stop(self) -> None:
+        """Ends `serve`."""
+        self._loop.call_soon_threadsafe(self._stopped.set)
+
+    def close(self) -> None:
+        """Closes the loop, after the last `call`."""
+        self._runner.close()
+
+    async def _wait(self) -> None:
+        await self._stopped.wait()

@@ -1,0 +1,192 @@
+"""The worker's HTTP calls. Each is one attempt that gives a value, never an exception."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from novita_sdk._version import __version__
+from novita_sdk.wire.payload import PayloadError, load
+from novita_sdk.wire.retry import Failure, FailureKind, parse_retry_after
+from novita_worker._actions import TakenJob
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from novita_worker._environment import Environment
+
+__all__ = ["EMPTY", "Link", "PostFailure", "TakeReply"]
+
+USER_AGENT: Final = f"novita-gpus/{__version__}"
+TAKE_TIMEOUT: Final = 120.0
+"""Longest silence of a parked take, in seconds. The published workers hang up after 90."""
+POST_TIMEOUT: Final = 60.0
+CONNECT_TIMEOUT: Final = 10.0
+_EXCERPT: Final = 200
+
+_POST_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded", "charset": "utf-8"}
+"""The body is JSON all the same, as observed."""
+_NO_JOBS: Final = frozenset({204, 400})
+"""400 means no job too: the platform answers it where others answer 204."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeReply:
+    """What a take brought.
+
+    Attributes:
+        jobs: Empty where there was none.
+        broken: What is wrong with jobs that can't be run: their id, or None where they have none, and the reason.
+    """
+
+    jobs: tuple[TakenJob, ...] = ()
+    broken: tuple[tuple[str | None, str], ...] = ()
+
+
+EMPTY: Final = TakeReply()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostFailure:
+    """Why a post did not get through; `reason` is for logs and holds no payload."""
+
+    failure: Failure
+    reason: str
+
+
+class Link:
+    """The connection to the gateway. Belongs to one event loop."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._urls = environment.urls
+        self._authorization = environment.authorization
+        self._session: aiohttp.ClientSession | None = None
+        self._take_is_answered = False
+
+    @property
+    def take_is_answered(self) -> bool:
+        """Whether the reply of the take in flight has begun to arrive, so that hanging up could lose a job."""
+        return self._take_is_answered
+
+    async def open(self) -> None:
+        """Makes the session."""
+        import aiohttp
+
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={
+                "Authorization": self._authorization,
+                "Content-Type": "application/json",
+                "User-Agent": USER_AGENT,
+                "Accept-Encoding": "gzip, deflate",
+            },
+        )
+        self._take_timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=TAKE_TIMEOUT)
+        self._post_timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=POST_TIMEOUT)
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def take(self, *, count: int, busy: bool) -> TakeReply | PostFailure:
+        """Asks for jobs and waits as long as the gateway parks the request."""
+        import aiohttp
+        from yarl import URL
+
+        url = URL(self._urls.take(busy=busy, count=count), encoded=True)
+        self._take_is_answered = False
+        try:
+            async with self._open_session.get(url, timeout=self._take_timeout) as response:
+                self._take_is_answered = True
+                if response.status in _NO_JOBS:
+                    return EMPTY
+                body = await response.read()
+                if response.status == 200:
+                    return EMPTY if not body.strip() else _parse_jobs(body, response.content_type)
+                return _refusal(response, body)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return _failure(error)
+        finally:
+            self._take_is_answered = False
+
+    async def post(self, url: str, body: bytes, job_id: str, *, timeout: float | None = None) -> PostFailure | None:
+        """Posts what a job has to say; None is success.
+
+        Args:
+            url: From the worker's templates.
+            body: JSON.
+            job_id: Names the request in the gateway's logs.
+            timeout: Longest time of the whole call in seconds.
+        """
+        import aiohttp
+        from yarl import URL
+
+        limits = self._post_timeout if timeout is None else aiohttp.ClientTimeout(total=timeout)
+        try:
+            async with self._open_session.post(
+                URL(url, encoded=True),
+                data=body,
+                headers={**_POST_HEADERS, "X-Request-ID": job_id},
+                timeout=limits,
+                allow_redirects=False,
+            ) as response:
+                text = await response.read()
+                return None if response.status < 300 else _refusal(response, text)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return _failure(error)
+
+    @property
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the link is not open")
+        return self._session
+
+
+def _parse_jobs(body: bytes, content_type: str) -> TakeReply | PostFailure:
+    """Reads one job or a list of them; either shape may come from either route."""
+    try:
+        value = load(body)
+    except PayloadError as error:
+        return PostFailure(
+            failure=Failure(kind=FailureKind.GARBLED),
+            reason=f"the reply to a take ({content_type}) is not JSON: {error}",
+        )
+    jobs: list[TakenJob] = []
+    broken: list[tuple[str | None, str]] = []
+    for item in value if isinstance(value, list) else [value]:
+        job_id = item.get("id") if isinstance(item, dict) else None
+        if not isinstance(job_id, str) or not job_id:
+            broken.append((None, "it has no id"))
+        elif "input" not in item:
+            broken.append((job_id, "it has no input"))
+        else:
+            jobs.append(TakenJob(job_id, item, _timeout(item)))
+    return TakeReply(jobs=tuple(jobs), broken=tuple(broken))
+
+
+def _timeout(job: dict[str, object]) -> float | None:
+    """The job's own limit in seconds; on the wire it is in milliseconds."""
+    policy = job.get("policy")
+    limit = policy.get("executionTimeout") if isinstance(policy, dict) else None
+    return limit / 1000 if isinstance(limit, (int, float)) and limit > 0 else None
+
+
+def _refusal(response: aiohttp.ClientResponse, body: bytes) -> PostFailure:
+    retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
+    excerpt = " ".join(body[:_EXCERPT].decode(errors="replace").split())
+    return PostFailure(
+        failure=Failure(kind=FailureKind.STATUS, status=response.status, retry_after=retry_after),
+        reason=f"HTTP {response.status} {excerpt}".strip(),
+    )
+
+
+def _failure(error: Exception) -> PostFailure:
+    import aiohttp
+
+    unsent = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+    kind = FailureKind.UNSENT if unsent else FailureKind.LOST
+    reason = "timed out" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
+    return PostFailure(failure=Failure(kind=kind), reason=reason)

@@ -1,0 +1,88 @@
+"""Log lines that say which job and which worker they are about."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from novita_worker._context import current_context
+
+__all__ = ["JsonFormatter", "TextFormatter", "set_up_logging"]
+
+_LEVELS: Final = {
+    "NOTSET": logging.CRITICAL + 1,
+    "TRACE": logging.DEBUG,
+    "DEBUG": logging.DEBUG,
+    "INFO": logging.INFO,
+    "WARN": logging.WARNING,
+    "WARNING": logging.WARNING,
+    "ERROR": logging.ERROR,
+}
+"""The published packages' words; their NOTSET means silence."""
+
+
+class _JobFilter(logging.Filter):
+    """Adds the ids of the job and worker whose code writes the line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        context = current_context.get()
+        record.job_id = context.id if context is not None else None
+        record.worker_id = context.worker_id if context is not None else None
+        return True
+
+
+class TextFormatter(logging.Formatter):
+    """One readable line: time, level, job and worker where there are some, message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Writes the line."""
+        moment = self.formatTime(record, "%Y-%m-%dT%H:%M:%S")
+        job_id = getattr(record, "job_id", None)
+        where = f" [job {job_id} worker {getattr(record, 'worker_id', '')}]" if job_id else ""
+        line = f"{moment} {record.levelname:<7} {record.name}{where}: {record.getMessage()}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Writes the line."""
+        fields = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "job_id": getattr(record, "job_id", None),
+            "worker_id": getattr(record, "worker_id", None),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps({key: value for key, value in fields.items() if value is not None})
+
+
+def set_up_logging(level: str | None, environ: Mapping[str, str]) -> None:
+    """Writes logs to stderr, unless the program has set up logging itself; then only the worker's level is set.
+
+    Args:
+        level: From the command line, or None for `NOVITA_LOG_LEVEL`, or INFO.
+        environ: `NOVITA_LOG_FORMAT` is `text` (default) or `json`.
+    """
+    word = (level or environ.get("NOVITA_LOG_LEVEL") or environ.get("RUNPOD_LOG_LEVEL") or "INFO").upper()
+    number = _LEVELS.get(word, logging.INFO)
+    logging.getLogger("novita_worker").setLevel(number)
+    root = logging.getLogger()
+    if not root.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        is_json = environ.get("NOVITA_LOG_FORMAT", "text").lower() == "json"
+        handler.setFormatter(JsonFormatter() if is_json else TextFormatter())
+        handler.addFilter(_JobFilter())
+        root.addHandler(handler)
+        # Other libraries have a lot to say below INFO.
+        root.setLevel(max(number, logging.INFO))
+    if word not in _LEVELS:
+        logging.getLogger("novita_worker").warning("unknown log level %r; using INFO", word)

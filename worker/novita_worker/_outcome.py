@@ -1,0 +1,206 @@
+"""What a handler's return or exception becomes on the wire.
+
+The shapes are the published workers', as observed: a dict gives up its `error` and `refresh_worker`, an empty dict has
+no output at all, and an exception travels as a JSON string of type, message and traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import traceback
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from novita_sdk.models import JobResult, StreamChunk
+from novita_sdk.wire.codec import encode
+from novita_sdk.wire.payload import JSONValue, PayloadError, PayloadTooLargeError, check_size
+from novita_worker._handler import HandlerSpec
+from novita_worker._outbox import Failure
+
+__all__ = ["Outcome", "Recycle", "Writer", "chunk_body", "progress_body", "yielded_error"]
+
+_PACKAGE: Final = str(Path(__file__).parent)
+_STICKY_CUDA: Final = re.compile(
+    r"CUDA error: (?!out of memory)|device-side assert|illegal memory access|CUDNN_STATUS_EXECUTION_FAILED"
+    r"|unspecified launch failure|uncorrectable ECC|cudaErrorECC|CUDA_ERROR_(?!OUT_OF_MEMORY)\w+"
+)
+"""A CUDA context that met one of these fails every later call of its process."""
+
+_MAX_TEXT: Final = 64 * 1024
+
+
+class Recycle(Enum):
+    """Why the worker is to be replaced after a job."""
+
+    REFRESH = "a fresh worker was asked for"
+    EXIT = "the handler asked the process to exit"
+    CUDA = "the CUDA context is broken"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        body: The request body of its result.
+        error: One line about a failure, for the log; None for a success.
+        recycle: Why the worker is to be replaced, or None.
+    """
+
+    body: bytes
+    error: str | None = None
+    recycle: Recycle | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Writes outcomes for one worker.
+
+    Attributes:
+        spec: The handler; its `dump` writes values.
+        refresh: Whether the worker is replaced after every job.
+        hostname: Part of every error.
+        worker_id: Part of every error.
+    """
+
+    spec: HandlerSpec
+    refresh: bool = False
+    hostname: str = "unknown"
+    worker_id: str = "unknown"
+
+    def returned(self, value: JSONValue) -> Outcome:
+        """The outcome of a handler that returned."""
+        recycle = Recycle.REFRESH if self.refresh else None
+        error: JSONValue = None
+        if isinstance(value, dict):
+            error = value.get("error")
+            if value.get("refresh_worker"):
+                recycle = Recycle.REFRESH
+            if "error" in value or "refresh_worker" in value:
+                value = {key: item for key, item in value.items() if key not in ("error", "refresh_worker")}
+        try:
+            output = None if isinstance(value, dict) and not value else self._dump(value, "output")
+            text = self._dump(error, "error") if error else None
+        except PayloadError as problem:
+            return self._unwritable(problem, recycle)
+        summary = "the handler returned an error" if error else None
+        return Outcome(body=_result(output=output, error=text, recycle=recycle), error=summary, recycle=recycle)
+
+    def streamed(self, chunks: list[bytes]) -> Outcome:
+        """The outcome of a generator that ended; the chunks are those its result repeats."""
+        recycle = Recycle.REFRESH if self.refresh else None
+        output = b"[" + b",".join(chunks) + b"]"
+        try:
+            check_size(output, "the aggregated output")
+        except PayloadTooLargeError as problem:
+            return self._unwritable(problem, recycle)
+        return Outcome(body=_result(output=output, recycle=recycle), recycle=recycle)
+
+    def stream_failed(self, message: str) -> Outcome:
+        """The outcome of a generator that yielded an error."""
+        recycle = Recycle.REFRESH if self.refresh else None
+        body = _result(error=json.dumps(message).encode(), recycle=recycle)
+        return Outcome(body=body, error="the handler yielded an error", recycle=recycle)
+
+    def raised(self, error: BaseException) -> Outcome:
+        """The outcome of a handler that raised."""
+        recycle = Recycle.REFRESH if self.refresh else None
+        if isinstance(error, PayloadError):
+            return self._unwritable(error, recycle)
+        if not isinstance(error, Exception):
+            recycle = Recycle.EXIT
+        elif _STICKY_CUDA.search(str(error)):
+            recycle = Recycle.CUDA
+        trace = "".join(traceback.format_exception(type(error), error, _users_part(error.__traceback__)))
+        code = getattr(error, "code", None)
+        body = self._error(
+            type_name=str(type(error)),
+            message=_text(str(error)),
+            trace=_text(trace),
+            code=code if isinstance(code, str) else None,
+            recycle=recycle,
+        )
+        return Outcome(body=body, error=f"{type(error).__name__}: {error}", recycle=recycle)
+
+    def failed(self, failure: Failure) -> bytes:
+        """The body for a job that the worker itself fails."""
+        return self._error(type_name="novita_worker", message=failure.message, code=failure.code)
+
+    def dump_chunk(self, value: JSONValue) -> bytes:
+        """Writes one piece of a streamed output.
+
+        Raises:
+            PayloadError: JSON can't hold it, or it is too large.
+        """
+        return self._dump(value, "the yielded output")
+
+    def _dump(self, value: JSONValue, what: str) -> bytes:
+        data = self.spec.dump(value, what)
+        check_size(data, what)
+        return data
+
+    def _unwritable(self, problem: PayloadError, recycle: Recycle | None) -> Outcome:
+        code = "OUTPUT_TOO_LARGE" if isinstance(problem, PayloadTooLargeError) else "INVALID_OUTPUT"
+        body = self._error(type_name=str(type(problem)), message=str(problem), code=code, recycle=recycle)
+        return Outcome(body=body, error=str(problem), recycle=recycle)
+
+    def _error(
+        self,
+        *,
+        type_name: str,
+        message: str,
+        trace: str = "",
+        code: str | None = None,
+        recycle: Recycle | None = None,
+    ) -> bytes:
+        fields = {
+            "error_type": type_name,
+            "error_message": message,
+            "error_traceback": trace,
+            "hostname": self.hostname,
+            "worker_id": self.worker_id,
+        }
+        if code is not None:
+            fields["code"] = code
+        text = json.dumps(fields, ensure_ascii=False)
+        return _result(error=json.dumps(text, ensure_ascii=False).encode(), recycle=recycle)
+
+
+def chunk_body(chunk: bytes) -> bytes:
+    """The request body of one chunk."""
+    return encode(StreamChunk(output=chunk))
+
+
+def progress_body(progress: bytes) -> bytes:
+    """The request body of a progress report."""
+    return encode(JobResult(output=progress, status="IN_PROGRESS"))
+
+
+def yielded_error(value: JSONValue) -> str | None:
+    """The error that a generator reports by yielding a dict with a truthy `error`, or None."""
+    error = value.get("error") if isinstance(value, dict) else None
+    return str(error) if error else None
+
+
+def _result(*, output: bytes | None = None, error: bytes | None = None, recycle: Recycle | None = None) -> bytes:
+    return encode(JobResult(output=output, error=error, stop_pod=True if recycle is not None else None))
+
+
+def _users_part(trace: TracebackType | None) -> TracebackType | None:
+    """Skips the runtime's own frames at the top, unless there are no others."""
+    first = trace
+    while first is not None and first.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        first = first.tb_next
+    return first or trace
+
+
+def _text(value: str) -> str:
+    """Text that can be sent, whatever an exception's message holds and however long it is."""
+    if len(value) > _MAX_TEXT:
+        half = _MAX_TEXT // 2
+        value = f"{value[:half]}\n… {len(value) - _MAX_TEXT} characters left out …\n{value[-half:]}"
+    return value.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,133 @@
+"""One run of a handler, from the job to its outcome, on whichever thread or loop it is put."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import AsyncGenerator, Generator
+from typing import Any, Protocol
+
+from novita_sdk.wire.payload import JSONValue
+from novita_worker._context import JobContext, current_context
+from novita_worker._errors import JobCancelled
+from novita_worker._outbox import Failure
+from novita_worker._outcome import Outcome, Writer, yielded_error
+from novita_worker._window import ChunkWindow
+
+__all__ = ["JobRun", "Sink"]
+
+
+class Sink(Protocol):
+    """Takes what comes out of a run, from any thread; never blocks."""
+
+    def chunk(self, job_id: str, chunk: bytes) -> None:
+        """A generator yielded."""
+
+    def finished(self, job_id: str, outcome: Outcome) -> None:
+        """The handler ended."""
+
+
+class JobRun:
+    """Runs a handler once. Exactly one `finished` comes out of it, whatever the handler does.
+
+    Args:
+        context: The job.
+        writer: Writes the outcome.
+        sink: Takes what comes out.
+        aggregate: Whether a generator's chunks are repeated in its result.
+    """
+
+    def __init__(self, context: JobContext, writer: Writer, sink: Sink, *, aggregate: bool = False) -> None:
+        self.context = context
+        self.window = ChunkWindow()
+        self._writer = writer
+        self._sink = sink
+        self._aggregate = aggregate
+        self._is_stream = writer.spec.kind.is_stream
+        self._task: asyncio.Task[None] | None = None
+
+    def cancel(self, reason: str) -> None:
+        """Asks the handler to end; callable from any thread."""
+        self.context.cancel(reason)
+        self.window.close()
+        if self._task is not None:
+            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the output comes in chunks, as known so far."""
+        return self._is_stream
+
+    def run(self) -> None:
+        """Runs the handler in this thread."""
+        current_context.set(self.context)
+        try:
+            result = self._writer.spec.call(self.context.job, self.context)
+            if inspect.isgenerator(result):
+                outcome = self._stream(result)
+            elif inspect.isawaitable(result) or inspect.isasyncgen(result):
+                outcome = asyncio.run(self._finish(result))
+            else:
+                outcome = self._writer.returned(result)
+        except BaseException as error:  # noqa: BLE001  a handler's error never ends the worker
+            outcome = self._raised(error)
+        self._sink.finished(self.context.id, outcome)
+
+    def start(self) -> None:
+        """Runs the handler as a task of the running loop."""
+        self._task = asyncio.get_running_loop().create_task(self.run_async())
+        if self.context.cancelled:
+            self._task.cancel()
+
+    async def run_async(self) -> None:
+        """Runs the handler in this task."""
+        current_context.set(self.context)
+        try:
+            outcome = await self._finish(self._writer.spec.call(self.context.job, self.context))
+        except BaseException as error:  # noqa: BLE001  a handler's error never ends the worker
+            outcome = self._raised(error)
+        self._sink.finished(self.context.id, outcome)
+
+    async def _finish(self, result: Any) -> Outcome:
+        if inspect.isasyncgen(result):
+            return await self._stream_async(result)
+        return self._writer.returned(await result)
+
+    def _stream(self, values: Generator[Any, Any, Any]) -> Outcome:
+        self._is_stream = True
+        kept: list[bytes] = []
+        with contextlib.closing(values):
+            for value in values:
+                if message := yielded_error(value):
+                    return self._writer.stream_failed(message)
+                self._emit(value, kept)
+                self.window.wait()
+                if self.context.cancelled:
+                    # Inside the generator, at the yield where it waits, so that its `finally` blocks run.
+                    values.throw(JobCancelled(self.context.cancel_reason))
+        return self._writer.streamed(kept)
+
+    async def _stream_async(self, values: AsyncGenerator[Any, Any]) -> Outcome:
+        self._is_stream = True
+        kept: list[bytes] = []
+        async with contextlib.aclosing(values):
+            async for value in values:
+                if message := yielded_error(value):
+                    return self._writer.stream_failed(message)
+                self._emit(value, kept)
+                await self.window.wait_async()
+        return self._writer.streamed(kept)
+
+    def _emit(self, value: JSONValue, kept: list[bytes]) -> None:
+        chunk = self._writer.dump_chunk(value)
+        if self._aggregate:
+            kept.append(chunk)
+        self.window.add(len(chunk))
+        self._sink.chunk(self.context.id, chunk)
+
+    def _raised(self, error: BaseException) -> Outcome:
+        if self.context.cancelled and isinstance(error, (JobCancelled, asyncio.CancelledError)):
+            reason = self.context.cancel_reason or ""
+            return Outcome(body=self._writer.failed(Failure(code="CANCELLED", message=reason)), error=reason)
+        return self._writer.raised(error)

@@ -1,0 +1,55 @@
+"""`start()`: the one call of a worker's main file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from novita_worker._config import parse_config
+from novita_worker._environment import is_worker_environment, read_environment
+from novita_worker._handler import inspect_handler
+
+__all__ = ["start"]
+
+
+def start(config: Mapping[str, Any]) -> None:
+    """Serves jobs with a handler until a signal ends the worker.
+
+    Outside a worker environment it runs the handler once, on `--test_input JSON` or `test_input.json`.
+
+    Args:
+        config: `{"handler": handler}` and any further fields of `WorkerConfig`.
+
+    Raises:
+        ConfigError: The handler can't be called with a job, or a value makes no sense. Nothing was taken.
+        SystemExit: The worker broke and is to be replaced, or the local run failed.
+    """
+    arguments = _parse_arguments()
+    settings = parse_config(config)
+    spec = inspect_handler(settings.handler)
+    from novita_worker._logs import set_up_logging
+
+    set_up_logging(arguments.log_level, os.environ)
+    if arguments.test_input is None and is_worker_environment(os.environ):
+        from novita_worker._worker import Worker
+
+        code = Worker(settings, spec, read_environment(os.environ)).run()
+    else:
+        from novita_worker._local import run_locally
+
+        code = run_locally(settings, spec, arguments.test_input)
+    if code:
+        sys.exit(code)
+
+
+def _parse_arguments() -> argparse.Namespace:
+    """Reads the worker's own flags and leaves all others in `sys.argv`, where the user's program finds them."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--log_level")
+    parser.add_argument("--test_input")
+    arguments, others = parser.parse_known_args()
+    sys.argv = [sys.argv[0], *others]
+    return arguments

@@ -1,0 +1,83 @@
+"""A worker's life, seen from the thread that starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import Final
+
+from novita_worker._config import WorkerConfig
+from novita_worker._engine import Engine
+from novita_worker._environment import Environment
+from novita_worker._handler import HandlerSpec
+from novita_worker._lanes import Lanes, LoopLanes, ThreadLanes
+from novita_worker._outcome import Writer
+from novita_worker._signals import Signals
+
+__all__ = ["Worker"]
+
+_log: Final = logging.getLogger("novita_worker")
+
+
+class Worker:
+    """Takes jobs and runs a handler on them.
+
+    Args:
+        config: What the user asked for.
+        spec: The handler.
+        environment: Where the gateway is.
+    """
+
+    def __init__(self, config: WorkerConfig, spec: HandlerSpec, environment: Environment) -> None:
+        self._config = config
+        self._lanes: Lanes = LoopLanes() if spec.kind.is_async else ThreadLanes()
+        writer = Writer(
+            spec=spec,
+            refresh=config.refresh_worker,
+            hostname=environment.hostname,
+            worker_id=environment.worker_id,
+        )
+        self._engine = Engine(config, environment, writer, self._lanes)
+        self._signals = Signals(self._engine.shutdown)
+
+    def run(self) -> int:
+        """Serves until a signal or a recycling ends it.
+
+        Returns:
+            The exit code for the process: 0, or 1 where the worker broke.
+        """
+        ready = threading.Event()
+        io = threading.Thread(target=self._run_io, args=(ready,), name="novita-io", daemon=True)
+        io.start()
+        ready.wait()
+        try:
+            with self._signals:
+                if self._config.setup is not None:
+                    self._lanes.call(self._config.setup)
+                self._engine.begin()
+                self._lanes.serve()
+                if self._config.teardown is not None:
+                    self._lanes.call(self._config.teardown)
+        finally:
+            self._engine.end()
+            io.join()
+            self._lanes.close()
+        return self._engine.exit_code
+
+    def _run_io(self, ready: threading.Event) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(self._serve(ready))
+
+    async def _serve(self, ready: threading.Event) -> None:
+        loop = asyncio.get_running_loop()
+
+        def is_ready() -> None:
+            self._signals.watch(loop)
+            ready.set()
+
+        try:
+            await self._engine.run(is_ready)
+        finally:
+            self._signals.unwatch(loop)
+            ready.set()
