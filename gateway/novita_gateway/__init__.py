@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from novita_gateway._gateway import Gateway, serve_in_thread
     from novita_gateway._memory_store import MemoryStore
     from novita_gateway._service import Waits
+    from novita_gateway._sqlite_store import SQLiteStore
     from novita_gateway._store import Store
     from novita_gateway._worker_env import worker_env
 
@@ -23,6 +24,7 @@ __all__ = [
     "Limits",
     "ManualClock",
     "MemoryStore",
+    "SQLiteStore",
     "Store",
     "SystemClock",
     "Waits",
@@ -36,6 +38,7 @@ _MODULES = {
     "Limits": "_board",
     "ManualClock": "_clock",
     "MemoryStore": "_memory_store",
+    "SQLiteStore": "_sqlite_store",
     "Store": "_store",
     "SystemClock": "_clock",
     "Waits": "_service",

@@ -1,0 +1,182 @@
+"""The SQLite file: its schema, and the statements that read and write it. Everything here blocks."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Final
+
+from novita_gateway._errors import StoreError
+from novita_gateway._rows import Row
+
+__all__ = ["Batch", "SqliteFile", "body_key"]
+
+_VERSION: Final = 1
+_PART_BITS: Final = 24
+
+_TYPES: Final = {
+    "seq": "INTEGER PRIMARY KEY",
+    "id": "TEXT NOT NULL",
+    "endpoint": "TEXT NOT NULL",
+    "created": "INTEGER NOT NULL",
+    "expires": "INTEGER NOT NULL",
+    "ttl": "INTEGER NOT NULL",
+    "execution_timeout": "INTEGER",
+    "low_priority": "INTEGER NOT NULL",
+    "idempotency_key": "TEXT",
+    "notify": "INTEGER NOT NULL",
+    "status": "TEXT NOT NULL",
+    "worker_id": "TEXT",
+    "attempt": "INTEGER NOT NULL",
+    "takes": "INTEGER NOT NULL",
+    "taken": "INTEGER",
+    "finished": "INTEGER",
+    "has_progress": "INTEGER NOT NULL",
+    "has_output": "INTEGER NOT NULL",
+    "has_error": "INTEGER NOT NULL",
+    "chunks": "INTEGER NOT NULL",
+    "read": "INTEGER NOT NULL",
+}
+"""Columns of the table `job`: the fields of a Row but for its lease, which starts anew, and its timer."""
+
+_BOOLEANS: Final = ("low_priority", "notify", "has_progress", "has_output", "has_error")
+_SIZES: Final = (256, 64, 16, 4, 1)
+"""Rows of one INSERT. Many rows in one statement let the writer thread give up the interpreter once for all of them."""
+
+_values = attrgetter(*_TYPES)
+
+
+def body_key(seq: int, part: int) -> int:
+    """The key of a payload in the table `body`."""
+    return (seq << _PART_BITS) | part
+
+
+@dataclass(slots=True)
+class Batch:
+    """Changes that are written in one transaction: first the removals, then the rest."""
+
+    rows: dict[int, Row] = field(default_factory=dict)
+    bodies: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    """By `seq` and part."""
+    cleared: set[int] = field(default_factory=set)
+    """Jobs that lose every payload but the request."""
+    dropped: set[int] = field(default_factory=set)
+    records: list[tuple[object, ...]] = field(default_factory=list)
+    """The rows as they are to be written, taken by `freeze`."""
+
+    def freeze(self) -> None:
+        """Copies the rows, so that they may change while another thread writes."""
+        self.records = [_values(row) for row in self.rows.values()]
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.bodies or self.cleared or self.dropped)
+
+
+class SqliteFile:
+    """One database file, opened for one gateway.
+
+    Args:
+        path: The file; made where there is none, readable for its owner alone, because inputs may hold secrets.
+
+    Raises:
+        StoreError: Another gateway has it open, or it is not a gateway's file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.touch(mode=0o600)
+        # A lock of its own file goes with the process, and leaves the database free for a second, reading connection.
+        self._lock = sqlite3.connect(f"{path}.lock", timeout=0, isolation_level=None, check_same_thread=False)
+        try:
+            self._lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            self._lock.close()
+            raise StoreError(f"another gateway has {path} open; stop it, or give this one a file of its own") from None
+        self._writer = self._connect()
+        try:
+            self._prepare()
+        except (sqlite3.Error, StoreError) as error:
+            self._writer.close()
+            self._lock.close()
+            raise StoreError(f"{path} is not a job store of this gateway ({error}); name another file") from None
+        self._reader = self._connect()
+
+    def load(self) -> list[Row]:
+        """Reads every row."""
+        rows = []
+        for record in self._writer.execute(f"SELECT {', '.join(_TYPES)} FROM job ORDER BY seq"):  # noqa: S608 - constants
+            values: dict[str, Any] = dict(zip(_TYPES, record, strict=True))
+            values.update((name, bool(values[name])) for name in _BOOLEANS)
+            rows.append(Row(**values))
+        return rows
+
+    def read(self, seq: int, part: int) -> bytes | None:
+        """Reads a payload that was written, on the reading connection."""
+        record = self._reader.execute("SELECT body FROM body WHERE key = ?", (body_key(seq, part),)).fetchone()
+        return None if record is None else bytes(record[0])
+
+    def write(self, batch: Batch) -> None:
+        """Writes a frozen batch; it is durable when this returns."""
+        execute = self._writer.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            for seq in batch.cleared:
+                execute("DELETE FROM body WHERE key > ? AND key < ?", (body_key(seq, 0), body_key(seq + 1, 0)))
+            for seq in batch.dropped:
+                execute("DELETE FROM body WHERE key >= ? AND key < ?", (body_key(seq, 0), body_key(seq + 1, 0)))
+                execute("DELETE FROM job WHERE seq = ?", (seq,))
+            self._insert("job", len(_TYPES), batch.records)
+            bodies = [
+                (body_key(seq, part), body) for seq, parts in batch.bodies.items() for part, body in parts.items()
+            ]
+            self._insert("body", 2, bodies)
+            execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Closes the file, and folds the log into it."""
+        self._reader.close()
+        self._writer.close()
+        self._lock.close()
+
+    def _insert(self, table: str, width: int, records: Sequence[tuple[object, ...]]) -> None:
+        start = 0
+        for size in _SIZES:
+            while len(records) - start >= size:
+                chunk = records[start : start + size]
+                self._writer.execute(_insert_statement(table, width, size), _flat(chunk))
+                start += size
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _prepare(self) -> None:
+        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
+        if version not in (0, _VERSION):
+            raise StoreError(f"it has version {version}; this gateway writes version {_VERSION}")
+        columns = ", ".join(f"{name} {kind}" for name, kind in _TYPES.items())
+        self._writer.execute("BEGIN IMMEDIATE")
+        self._writer.execute(f"CREATE TABLE IF NOT EXISTS job ({columns})")
+        self._writer.execute("CREATE TABLE IF NOT EXISTS body (key INTEGER PRIMARY KEY, body BLOB NOT NULL)")
+        self._writer.execute(f"PRAGMA user_version = {_VERSION}")
+        self._writer.execute("COMMIT")
+
+
+@cache
+def _insert_statement(table: str, width: int, size: int) -> str:
+    record = f"({', '.join('?' * width)})"
+    return f"INSERT OR REPLACE INTO {table} VALUES {', '.join([record] * size)}"  # noqa: S608 - constants
+
+
+def _flat(records: Iterable[tuple[object, ...]]) -> list[Any]:
+    return [value for record in records for value in record]
