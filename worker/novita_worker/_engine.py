@@ -32,6 +32,7 @@ from novita_worker._context import JobContext, running_contexts
 from novita_worker._delivery import Delivery, Verdict
 from novita_worker._desk import Desk, Limits
 from novita_worker._environment import Environment
+from novita_worker._heartbeat import Heartbeat
 from novita_worker._lanes import Lanes
 from novita_worker._link import Link, PostFailure, TakeReply
 from novita_worker._outbox import Failure, Post, PostKind
@@ -56,6 +57,7 @@ class Engine:
         self._lanes = lanes
         self._link = Link(environment)
         self._delivery = Delivery(self._link, environment.urls)
+        self._heartbeat = Heartbeat(environment)
         self._desk = Desk(
             Limits(
                 concurrency=config.concurrency,
@@ -99,6 +101,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._closed = asyncio.Event()
         await self._link.open()
+        self._heartbeat.start()
         try:
             ready()
             await self._closed.wait()
@@ -108,6 +111,7 @@ class Engine:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._heartbeat.stop()
             await self._link.close()
 
     # Called from any thread.
@@ -297,7 +301,7 @@ class Engine:
         self._perform(actions)
 
     def _set_ping(self, action: SetPing) -> None:
-        pass
+        self._heartbeat.set_ids(action.ids)
 
     def _close(self, action: Close) -> None:
         if action.undelivered:

@@ -1,0 +1,135 @@
+"""The heartbeat tells the truth about the worker, whatever the handler does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SLEEPER = """
+    def handler(job):
+        progress_update(job, os.getpid())
+        time.sleep(job["input"])
+        return "slept"
+    start({"handler": handler})
+    """
+
+GIL_HOLDER = """
+    import ctypes
+    def handler(job):
+        progress_update(job, 1)
+        time.sleep(0.2)
+        ctypes.PyDLL(None).sleep(job["input"])  # PyDLL keeps the GIL
+        return "held"
+    start({"handler": handler})
+    """
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+def wait_until_gone(pid: int, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while is_alive(pid):
+        assert time.monotonic() < deadline, f"process {pid} is still there after {timeout} s"
+        time.sleep(0.02)
+
+
+def test_pings_name_the_jobs_in_progress(gateway: Any, spawn: Any) -> None:
+    spawn(SLEEPER.replace("start({", 'start({"concurrency": 2, '))
+    gateway.wait_for(lambda: gateway.of("ping"))
+    assert gateway.of("ping")[0].query == "gpu=A+B"
+    first, second = gateway.submit(2), gateway.submit(2)
+    ids = {f"{first}%2C{second}", f"{second}%2C{first}"}
+    gateway.wait_for(lambda: any(ping.query.partition("job_id=")[2] in ids for ping in gateway.of("ping")))
+    gateway.result(first)
+    gateway.result(second)
+    count = len(gateway.of("ping"))
+    gateway.wait_for(lambda: len(gateway.of("ping")) > count + 1)
+    assert gateway.of("ping")[-1].query == "gpu=A+B"
+    assert gateway.of("ping")[0].headers["Authorization"] == "KEY123"
+
+
+def test_pings_go_on_while_a_handler_holds_the_gil(gateway: Any, spawn: Any) -> None:
+    spawn(GIL_HOLDER)
+    job_id = gateway.submit(4)
+    gateway.wait_for(lambda: gateway.of("progress"))
+    held_from = time.monotonic() + 0.2
+    assert gateway.result(job_id) == {"output": "held"}
+    during = [ping for ping in gateway.of("ping") if held_from < ping.time < held_from + 4]
+    assert len(during) >= 3
+    assert all(ping.query == f"gpu=A+B&job_id={job_id}" for ping in during)
+
+
+def test_the_heartbeat_dies_with_a_killed_worker(gateway: Any, spawn: Any) -> None:
+    worker = spawn(SLEEPER)
+    gateway.wait_for(lambda: gateway.of("ping"))
+    (heart,) = children(worker.pid)
+    worker.send_signal(signal.SIGKILL)
+    wait_until_gone(heart, timeout=2.0)
+
+
+def test_the_heartbeat_dies_even_if_a_forked_process_outlives_the_worker(gateway: Any, spawn: Any) -> None:
+    worker = spawn(
+        """
+        def handler(job):
+            if os.fork() == 0:
+                time.sleep(6)
+                os._exit(0)
+            progress_update(job, 1)
+            time.sleep(60)
+        start({"handler": handler})
+        """
+    )
+    gateway.submit()
+    gateway.wait_for(lambda: gateway.of("ping") and gateway.of("progress"))
+    heart = next(pid for pid in children(worker.pid) if b"_heart.py" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    worker.send_signal(signal.SIGKILL)
+    wait_until_gone(heart, timeout=2.0)
+
+
+def test_a_heartbeat_that_dies_is_started_again(gateway: Any, spawn: Any) -> None:
+    worker = spawn(SLEEPER)
+    gateway.wait_for(lambda: gateway.of("ping"))
+    (heart,) = children(worker.pid)
+    os.kill(heart, signal.SIGKILL)
+    count = len(gateway.of("ping"))
+    gateway.wait_for(lambda: len(gateway.of("ping")) > count)
+    assert children(worker.pid) not in ([], [heart])
+
+
+def test_a_failed_ping_is_tried_again_before_the_next_is_due(gateway: Any, spawn: Any, fault: Any) -> None:
+    gateway.faults["ping"].extend([fault(kind="reset"), fault(kind="reset"), fault(status=503)])
+    worker = spawn(SLEEPER, environ={**gateway.environ(), "NOVITA_PING_INTERVAL": "8000"})
+    started = time.monotonic()
+    gateway.wait_for(lambda: gateway.of("ping"))
+    assert time.monotonic() - started < 7
+    worker.wait_for_log("pings arrive again")
+
+
+@pytest.mark.parametrize("interval", ["0", "1", "nonsense"])
+def test_an_interval_that_makes_no_sense_does_not_stop_the_pings(gateway: Any, spawn: Any, interval: str) -> None:
+    spawn(SLEEPER, environ={**gateway.environ(), "NOVITA_PING_INTERVAL": interval})
+    gateway.wait_for(lambda: gateway.of("ping"))
+
+
+def test_the_heartbeat_is_small(gateway: Any, spawn: Any) -> None:
+    worker = spawn(SLEEPER)
+    gateway.wait_for(lambda: gateway.of("ping"))
+    (heart,) = children(worker.pid)
+    status = Path(f"/proc/{heart}/status").read_text()
+    rss = int(status.partition("VmRSS:")[2].split()[0])
+    assert rss < 24 * 1024, f"{rss} KiB"
