@@ -173,6 +173,9 @@ class Service:
         except PayloadTooLargeError as error:
             await self.refuse_result(request.endpoint, request.worker_id, request.id, str(error))
             raise TooLargeError(str(error), job_id=request.id) from None
+        if not result.HasField("output") and not result.HasField("error"):
+            # As observed on the wire, a worker whose handler returned {} leaves the output out.
+            result.output = b"{}"
         await self._store.finish(request.endpoint, request.worker_id, request.id, result)
         return FinishJobResponse()
 
