@@ -1,0 +1,76 @@
+"""From types to what reads and writes their JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from typing import Any, Protocol, TypeVar, is_typeddict
+
+from google.protobuf.message import Message
+
+from novita_sdk.wire.payload import JSONValue
+
+__all__ = ["Adapter", "find_adapter"]
+
+T = TypeVar("T")
+
+
+class Adapter(Protocol[T]):
+    """Reads and writes the values of one type as JSON, and checks them both ways."""
+
+    @property
+    def name(self) -> str:
+        """What errors call the type."""
+        ...
+
+    def parse(self, value: JSONValue, *, lenient: bool = False) -> T:
+        """Makes a checked value of parsed JSON.
+
+        Args:
+            value: What `json.loads` gave.
+            lenient: Ignore members that the type doesn't know.
+
+        Raises:
+            ContractError: Lists every violation.
+        """
+        ...
+
+    def dump(self, value: T) -> bytes:
+        """Checks a value and writes it as JSON.
+
+        Raises:
+            ContractError: Lists every violation.
+        """
+        ...
+
+    def schema(self) -> dict[str, JSONValue]:
+        """The JSON Schema of the type."""
+        ...
+
+
+@functools.cache
+def find_adapter(kind: object) -> Adapter[Any] | None:
+    """The adapter of a type: protobuf message, dataclass, TypedDict or pydantic model; None for all others.
+
+    Raises:
+        ModuleNotFoundError: The message has rules of `buf/validate`, and `protovalidate` is not installed.
+        TypeError: A member of the type can't be read from JSON.
+    """
+    if not isinstance(kind, type):
+        return None
+    if issubclass(kind, Message):
+        from novita_sdk.typed._protobuf import MessageAdapter
+
+        return MessageAdapter(kind)
+    if is_typeddict(kind) or dataclasses.is_dataclass(kind):
+        from novita_sdk.typed._records import RecordAdapter
+
+        return RecordAdapter(kind)
+    # A pydantic model can't exist unless its module is loaded.
+    pydantic = sys.modules.get("pydantic")
+    if pydantic is not None and issubclass(kind, pydantic.BaseModel):
+        from novita_sdk.typed._pydantic import ModelAdapter
+
+        return ModelAdapter(kind)
+    return None

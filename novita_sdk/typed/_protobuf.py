@@ -1,0 +1,59 @@
+"""Protobuf messages: the proto3 JSON mapping, and the rules of `buf/validate`."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar, cast
+
+import msgspec
+from google.protobuf.message import Message
+
+from novita_sdk.typed._reading import message_reader
+from novita_sdk.typed._rules import find_check
+from novita_sdk.typed._scalars import Mismatch
+from novita_sdk.typed._violations import ContractError, Violation, cut
+from novita_sdk.typed._writing import message_writer
+from novita_sdk.wire.payload import JSONValue
+
+__all__ = ["MessageAdapter"]
+
+MessageT = TypeVar("MessageT", bound=Message)
+
+
+class MessageAdapter(Generic[MessageT]):
+    """Reads and writes one message type."""
+
+    def __init__(self, kind: type[MessageT]) -> None:
+        self.name = kind.DESCRIPTOR.name
+        self._kind = kind
+        self._check = find_check(kind)
+        self._write = message_writer(kind)
+
+    def parse(self, value: JSONValue, *, lenient: bool = False) -> MessageT:
+        """As `Adapter.parse`."""
+        try:
+            message = cast("MessageT", message_reader(self._kind, lenient=lenient)(value))
+        except Mismatch as mismatch:
+            raise ContractError(self.name, mismatch.violations) from None
+        self.check(message)
+        return message
+
+    def dump(self, value: MessageT) -> bytes:
+        """As `Adapter.dump`."""
+        if not isinstance(value, self._kind):
+            message = f"must be a {self.name} message"
+            raise ContractError(self.name, [Violation(field="", rule="type", message=message, value=cut(value))])
+        self.check(value)
+        return msgspec.json.encode(self._write(value))
+
+    def schema(self) -> dict[str, JSONValue]:
+        """As `Adapter.schema`."""
+        raise NotImplementedError
+
+    def check(self, message: MessageT) -> None:
+        """Applies the rules of the proto.
+
+        Raises:
+            ContractError: Lists every violation.
+        """
+        if self._check is not None and (violations := self._check(message)):
+            raise ContractError(self.name, violations)

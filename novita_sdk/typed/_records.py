@@ -1,0 +1,95 @@
+"""Dataclasses and TypedDicts, read and written by msgspec."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from novita_sdk.typed._violations import ContractError, Violation, cut, join
+from novita_sdk.wire.payload import JSONValue
+
+__all__ = ["RecordAdapter"]
+
+T = TypeVar("T")
+
+_PLACE: Final = re.compile(r"(?P<reason>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
+"""How msgspec says where: ``Expected `int`, got `str` - at `$.width` ``."""
+
+
+class RecordAdapter(Generic[T]):
+    """Reads and writes one dataclass or TypedDict."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self.name = kind.__name__
+        self._kind = kind
+        self._decoder = msgspec.json.Decoder(kind)
+
+    def parse(self, value: JSONValue, *, lenient: bool = False) -> T:
+        """As `Adapter.parse`; stops at the first member of a wrong type."""
+        try:
+            result = msgspec.convert(value, self._kind)
+        except msgspec.ValidationError as error:
+            raise ContractError(self.name, [_violation(error, value)]) from None
+        if not lenient and (unknown := list(_unknown(value, msgspec.to_builtins(result), ""))):
+            raise ContractError(self.name, unknown)
+        return result
+
+    def dump(self, value: T) -> bytes:
+        """As `Adapter.dump`; stops at the first member of a wrong type."""
+        try:
+            data = msgspec.json.encode(value)
+            self._decoder.decode(data)
+        except msgspec.ValidationError as error:
+            raise ContractError(self.name, [_violation(error, None)]) from None
+        except (TypeError, ValueError, RecursionError) as error:
+            problem = Violation(field="", rule="type", message=f"must fit into JSON: {error}", value=cut(value))
+            raise ContractError(self.name, [problem]) from None
+        return data
+
+    def schema(self) -> dict[str, JSONValue]:
+        """As `Adapter.schema`."""
+        return msgspec.json.schema(self._kind)
+
+
+def _violation(error: msgspec.ValidationError, value: JSONValue) -> Violation:
+    match = _PLACE.fullmatch(str(error))
+    path, reason = (match["path"] or "", match["reason"]) if match else ("", str(error))
+    return Violation(field=path.removeprefix("."), rule="type", message=_sentence(reason), value=cut(_at(value, path)))
+
+
+def _sentence(reason: str) -> str:
+    reason = reason.replace("`", "")
+    return f"must be {expected}" if (expected := _expected(reason)) else reason[:1].lower() + reason[1:]
+
+
+def _expected(reason: str) -> str:
+    match = re.fullmatch(r"Expected (?P<type>.+), got .+", reason)
+    return match["type"] if match else ""
+
+
+def _at(value: JSONValue, path: str) -> Any:
+    """The member that a msgspec path names, or None where it names a key or a set."""
+    for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", path):
+        try:
+            value = value[name or int(index)]
+        except (LookupError, TypeError):
+            return None
+    return value
+
+
+def _unknown(given: JSONValue, taken: JSONValue, path: str) -> Iterator[Violation]:
+    """Members of the input that the result has not taken up."""
+    if isinstance(given, dict) and isinstance(taken, dict):
+        for key, item in given.items():
+            place = join(path, key)
+            if key not in taken:
+                message = f"is not one of {', '.join(taken)}" if taken else "is not known"
+                yield Violation(field=place, rule="unknown_field", message=message, value=cut(item))
+            else:
+                yield from _unknown(item, taken[key], place)
+    elif isinstance(given, list) and isinstance(taken, list):
+        for index, (item, other) in enumerate(zip(given, taken, strict=False)):
+            yield from _unknown(item, other, f"{path}[{index}]")

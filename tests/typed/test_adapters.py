@@ -1,0 +1,127 @@
+"""Dataclasses, TypedDicts and pydantic models as contracts."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Any, NotRequired, TypedDict
+
+import pydantic
+import pytest
+
+from novita_sdk.typed import Adapter, ContractError, find_adapter
+
+
+@dataclass
+class Layer:
+    weight: float = 1.0
+
+
+@dataclass
+class Draw:
+    prompt: str
+    width: int = 512
+    layers: list[Layer] = field(default_factory=list)
+    when: datetime.date | None = None
+
+
+class DrawDict(TypedDict):
+    prompt: str
+    width: NotRequired[int]
+
+
+class DrawModel(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    prompt: str = pydantic.Field(min_length=1)
+    width: int = pydantic.Field(default=512, ge=64)
+    when: datetime.date | None = None
+
+
+def adapter(kind: Any) -> Adapter[Any]:
+    found = find_adapter(kind)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Draw, Draw(prompt="é", width=64, layers=[Layer(weight=0.5)], when=datetime.date(2026, 1, 2))),
+        (DrawDict, {"prompt": "é"}),
+        (DrawModel, DrawModel(prompt="é", when=datetime.date(2026, 1, 2))),
+    ],
+)
+def test_values_survive_both_ways(kind: Any, value: Any) -> None:
+    assert adapter(kind).parse(json.loads(adapter(kind).dump(value))) == value
+
+
+@pytest.mark.parametrize("kind", [Draw, DrawDict, DrawModel])
+def test_missing_wrong_and_unknown_members_are_named(kind: Any) -> None:
+    def problem(value: Any) -> ContractError:
+        with pytest.raises(ContractError) as caught:
+            adapter(kind).parse(value)
+        return caught.value
+
+    assert "prompt" in str(problem({}))
+    wrong = problem({"prompt": "x", "width": "wide"}).violations[0]
+    assert (wrong.field, wrong.value) == ("width", "wide")
+    assert problem({"prompt": "x", "with": 5}).violations[0].field == "with"
+    assert "object" in str(problem("x")).lower()
+
+
+def test_a_problem_deep_inside_has_its_path() -> None:
+    with pytest.raises(ContractError) as caught:
+        adapter(Draw).parse({"prompt": "x", "layers": [{}, {"weight": "heavy"}]})
+    assert (caught.value.violations[0].field, caught.value.violations[0].value) == ("layers[1].weight", "heavy")
+    with pytest.raises(ContractError) as caught:
+        adapter(Draw).parse({"prompt": "x", "layers": [{"wait": 1}]})
+    assert caught.value.violations[0].field == "layers[0].wait"
+
+
+def test_pydantic_lists_every_violation() -> None:
+    with pytest.raises(ContractError) as caught:
+        adapter(DrawModel).parse({"prompt": "", "width": 3})
+    assert [(item.field, item.rule) for item in caught.value.violations] == [
+        ("prompt", "string_too_short"),
+        ("width", "greater_than_equal"),
+    ]
+
+
+@pytest.mark.parametrize("kind", [Draw, DrawDict])
+def test_lenient_reading_ignores_unknown_members(kind: Any) -> None:
+    assert adapter(kind).parse({"prompt": "x", "with": 5}, lenient=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Draw, Draw(prompt=5)),  # type: ignore[arg-type]
+        (DrawDict, {"width": 5}),
+        (DrawModel, DrawModel.model_construct(prompt="", width=1)),
+        (DrawModel, {"prompt": "x"}),
+        (Draw, object()),
+    ],
+)
+def test_an_output_that_does_not_fit_its_type_is_not_written(kind: Any, value: Any) -> None:
+    with pytest.raises(ContractError):
+        adapter(kind).dump(value)
+
+
+@pytest.mark.parametrize("kind", [Draw, DrawDict, DrawModel])
+def test_the_schema_says_what_is_required(kind: Any) -> None:
+    assert '"prompt"' in json.dumps(adapter(kind).schema())
+
+
+@pytest.mark.parametrize("kind", [dict, dict[str, int], list, Any, None, str, object, "Draw"])
+def test_plain_json_has_no_adapter(kind: Any) -> None:
+    assert find_adapter(kind) is None
+
+
+def test_optional_packages_load_on_first_use() -> None:
+    code = "import sys, novita_sdk.typed as t; t.find_adapter(dict); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"pydantic", "protovalidate", "requests", "aiohttp"}.isdisjoint(loaded)
