@@ -12,13 +12,13 @@ from google.protobuf.message import Message
 
 from novita_sdk import _diagnosis, errors
 from novita_sdk._diagnosis import Subject
-from novita_sdk._steps import Broken, Flow, Outcome, Reply, Send, Sleep
+from novita_sdk._steps import Broken, Flow, Outcome, Send, Sleep
 from novita_sdk._version import __version__
 from novita_sdk.models import GetHealthRequest
 from novita_sdk.rpc import JobsServiceMethods, Method
 from novita_sdk.wire.codec import WireError
 from novita_sdk.wire.http import HttpRequest, build_request, parse_response
-from novita_sdk.wire.payload import PayloadError
+from novita_sdk.wire.payload import PayloadError, load
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay, parse_retry_after
 
 __all__ = ["LONG_POLL_HEADER", "USER_AGENT", "Caller", "Problem"]
@@ -183,28 +183,28 @@ class Caller:
             return Problem(Failure(kind=outcome.kind), _diagnosis.broken(outcome, subject))
         if outcome is None:
             raise TypeError("a driver answered a Send with nothing")
-        self._learn(outcome)
+        offered = _milliseconds(outcome.headers)
+        if offered is not None:
+            self.long_poll = offered / 1000
         subject = replace(subject, request_id=outcome.headers.get("x-request-id") or subject.request_id)
         if not 200 <= outcome.status < 300:
             retry_after = parse_retry_after(outcome.headers.get("retry-after"), self.wall_clock())
             failure = Failure(kind=FailureKind.STATUS, status=outcome.status, retry_after=retry_after)
             return Problem(failure, _diagnosis.refused(outcome, subject, retry_after))
         try:
-            return parse(outcome.body)
+            value = parse(outcome.body)
         except (WireError, PayloadError) as error:
             return Problem(Failure(kind=FailureKind.GARBLED), _diagnosis.garbled(outcome, subject, str(error)))
-
-    def _learn(self, reply: Reply) -> None:
-        offered = _milliseconds(reply.headers)
-        # A proxy's error page says nothing about the gateway behind it.
-        if offered is not None or 200 <= reply.status < 300:
-            self.long_poll = (offered or 0) / 1000
+        if offered is None:
+            # Only an answer of the gateway itself tells that it offers nothing; a proxy's page may hide one that does.
+            self.long_poll = 0.0
+        return value
 
     def _recognises_keys(self, subject: Subject) -> Generator[Send | Sleep, Outcome, bool]:
         """Asks a gateway that was not heard of yet; its health is the cheapest thing to ask for."""
         if self.long_poll is None:
             request = self.build(JobsServiceMethods.GET_HEALTH, GetHealthRequest(endpoint=subject.endpoint))
-            yield from self.attempt(request, bytes, subject=subject)
+            yield from self.attempt(request, load, subject=subject)
         return bool(self.long_poll)
 
 

@@ -21,7 +21,7 @@ from novita_sdk.wire.retry import RetryPolicy, next_delay
 
 __all__ = ["Waiting", "parse_info"]
 
-_TRANSIENT: Final = RetryPolicy(first_delay=0.1, max_delay=5.0, budget=None)
+_TRANSIENT: Final = RetryPolicy(first_delay=0.1, max_delay=2.0, budget=None)
 """Between failed questions. The caller's deadline is the only end; what is not transient ends the wait at once."""
 
 _LAST_QUESTION: Final = 1.0

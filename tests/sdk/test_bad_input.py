@@ -1,0 +1,225 @@
+"""What is refused before anything is sent, and what other answers a gateway may have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+
+import novita_sdk
+from novita_sdk import errors
+
+MakeClient = Callable[..., Any]
+
+
+def client_of(scripted: Any, make_client: MakeClient, **arguments: Any) -> Any:
+    return make_client(base_url=scripted.url, retry_budget=0.3, **arguments)
+
+
+@pytest.mark.parametrize("cls", [novita_sdk.Client, novita_sdk.AsyncClient])
+def test_no_api_key(cls: type) -> None:
+    with pytest.raises(RuntimeError, match="Pass api_key=… or set NOVITA_API_KEY") as raised:
+        cls()
+    assert isinstance(raised.value, errors.AuthenticationError)
+
+
+def test_the_environment_fills_in_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOVITA_API_KEY", "k")
+    assert novita_sdk.Client().base_url == "https://async-public.serverless.novita.ai/v1"
+    monkeypatch.setenv("NOVITA_ENDPOINT_BASE_URL", "http://localhost:1/v1/")
+    assert novita_sdk.Client().base_url == "http://localhost:1/v1"
+    assert novita_sdk.Client(base_url="http://localhost:2/v1").base_url == "http://localhost:2/v1"
+
+
+@pytest.mark.parametrize("key", ["k\u2603y", "line\nbreak", "tab\tbed"])
+def test_a_key_that_no_header_can_hold_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(errors.AuthenticationError, match="copy it again") as raised:
+        novita_sdk.Client(api_key=key)
+    assert key not in str(raised.value)
+
+
+def test_a_key_is_not_shown_by_any_repr(gateway: Any) -> None:
+    client = novita_sdk.Client(api_key="very-secret")
+    job = client.endpoint("x").job("j")
+    shown = repr((client, vars(client), client.endpoint("x"), job, vars(job)))
+    assert "very-secret" not in shown
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:8000/v1", "ftp://host/v1", "http://", "http://host/v1?x=1", "http://a b/v1"]
+)
+def test_a_base_url_that_is_none(url: str) -> None:
+    with pytest.raises(errors.InvalidInputError, match="is no base URL"):
+        novita_sdk.Client(api_key="k", base_url=url)
+
+
+@pytest.mark.parametrize("arguments", [{"timeout": 0}, {"max_connections": 0}, {"retry_budget": -1}])
+def test_numbers_that_make_no_sense(arguments: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        novita_sdk.Client(api_key="k", **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "..", "a?b", "a%2Fb", "naïve", None, 7])
+def test_an_endpoint_name_that_no_url_can_hold(make_client: MakeClient, name: Any) -> None:
+    with pytest.raises(errors.InvalidInputError, match="endpoint name"):
+        make_client().endpoint(name)
+
+
+@pytest.mark.parametrize("job_id", ["", "a/b", None])
+def test_a_job_id_that_no_url_can_hold(make_client: MakeClient, job_id: Any) -> None:
+    with pytest.raises(errors.InvalidInputError, match="job id"):
+        make_client().endpoint("x").job(job_id)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "nonsense", '{"job_id": "j"}'])
+def test_a_text_that_is_no_job(text: str) -> None:
+    with pytest.raises(errors.InvalidInputError, match=r"Job\.to_string"):
+        novita_sdk.Job.from_string(text, novita_sdk.Client(api_key="k"))
+
+
+def cycle() -> dict[str, object]:
+    value: dict[str, object] = {}
+    value["again"] = value
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"a": [1, {"b": object()}]}, r"input\.a\[1\]\.b is of type object"),
+        ({"a": {"b": b"raw"}}, r"input\.a\.b is bytes"),
+        ({"a": float("nan")}, r"input\.a is nan"),
+        ([float("inf")], r"input\[0\] is inf"),
+        ({(1, 2): 3}, "a tuple; JSON keys are strings"),
+        ("\ud800", "lone surrogate"),
+        (cycle(), "cycles"),
+        ({"input": {"a": {1}}}, r"input\.a is of type set"),
+        ({"input": 1, "policy": {"executionTimeout": "soon"}}, "must be an integer"),
+    ],
+)
+def test_an_input_that_json_can_not_hold(scripted: Any, make_client: MakeClient, value: object, said: str) -> None:
+    with pytest.raises(errors.InvalidInputError, match=said) as raised:
+        client_of(scripted, make_client).endpoint("x").run(value)
+    assert isinstance(raised.value, (ValueError, TypeError))
+    assert scripted.seen == []
+
+
+def test_an_input_over_the_limit(scripted: Any, make_client: MakeClient) -> None:
+    endpoint = client_of(scripted, make_client).endpoint("x")
+    with pytest.raises(errors.PayloadTooLargeError, match=r"4,194,305 bytes of JSON; the limit is 4,194,304"):
+        endpoint.run("x" * (4 * 1024 * 1024 - 1))
+    assert scripted.seen == []
+
+
+def test_a_gateway_that_is_not_there(make_client: MakeClient) -> None:
+    client = make_client(base_url="http://127.0.0.1:9/v1", retry_budget=0.2)
+    with pytest.raises(errors.TransportError, match="NOVITA_ENDPOINT_BASE_URL") as raised:
+        client.endpoint("x").run({})
+    assert isinstance(raised.value, requests.ConnectionError)
+    assert not isinstance(raised.value, errors.SubmitUncertainError)
+    assert "refused" in str(raised.value).lower() or "111" in str(raised.value)
+
+
+def test_a_host_that_does_not_exist(make_client: MakeClient) -> None:
+    with pytest.raises(errors.TransportError, match=r"host\.invalid"):
+        make_client(base_url="http://host.invalid/v1", retry_budget=0.0).endpoint("x").health()
+
+
+HTML = b"<!doctype html><title>Sign in</title>"
+
+
+def test_html_where_json_belongs(scripted: Any, make_client: MakeClient, answer: Any) -> None:
+    scripted.script("health", answer(body=HTML, headers={"Content-Type": "text/html; charset=utf-8"}))
+    with pytest.raises(errors.ProtocolError, match=r"it is text/html: '<!doctype html>.*base URL") as raised:
+        client_of(scripted, make_client).endpoint("x").health()
+    assert isinstance(raised.value, requests.JSONDecodeError)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b'{"id": 7}', b'{"status": "PENDING"}', b"\xff"])
+def test_a_submit_that_answers_without_a_job_id(
+    scripted: Any, make_client: MakeClient, answer: Any, body: bytes
+) -> None:
+    scripted.script("run", answer(body=body, headers={"Content-Type": "application/json"}))
+    scripted.script("health", answer(body={}))
+    with pytest.raises(errors.ProtocolError, match="submit to endpoint x"):
+        client_of(scripted, make_client).endpoint("x").run({})
+    assert len(scripted.calls("run")) == 1
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"id": "j"}', b'{"id": "j", "status": 7}', b'{"id":"j","status":""}'])
+def test_a_state_that_is_none(scripted: Any, make_client: MakeClient, answer: Any, body: bytes) -> None:
+    scripted.script("status", answer(body=body, headers={"Content-Type": "application/json"}))
+    with pytest.raises(errors.ProtocolError, match="read the state of job j of endpoint x"):
+        client_of(scripted, make_client).endpoint("x").job("j").status()
+
+
+def test_a_state_that_nobody_knows_is_handed_out_and_not_final(
+    scripted: Any, make_client: MakeClient, answer: Any
+) -> None:
+    scripted.script(
+        "status", answer(body={"id": "j", "status": "PONDERING"}), answer(body={"id": "j", "status": "COMPLETED"})
+    )
+    job = client_of(scripted, make_client).endpoint("x").job("j")
+    assert job.status() == "PONDERING"
+    assert job.status() == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "said"),
+    [
+        (301, errors.APIError, "redirects"),
+        (400, errors.InvalidInputError, "refused it"),
+        (401, errors.AuthenticationError, "does not accept the API key"),
+        (403, errors.AuthenticationError, "may not do this"),
+        (404, errors.NotFoundError, "knows no such endpoint"),
+        (409, errors.ConflictError, "refused it"),
+        (413, errors.PayloadTooLargeError, "object storage"),
+        (418, errors.APIError, "refused it"),
+        (422, errors.InvalidInputError, "refused it"),
+        (429, errors.RateLimitError, "lower the concurrency"),
+        (500, errors.ServerError, "Try again later"),
+        (502, errors.ServerError, "Try again later"),
+        (503, errors.ServerError, "Try again later"),
+        (504, errors.ServerError, "Try again later"),
+    ],
+)
+@pytest.mark.parametrize("body", [HTML, b'{"code": "SPECIAL", "message": "because"}', b""])
+def test_an_answer_that_is_a_refusal(
+    scripted: Any, make_client: MakeClient, answer: Any, status: int, error: type, said: str, body: bytes
+) -> None:
+    scripted.script("run", answer(status=status, body=body, headers={"Location": "https://elsewhere"}))
+    scripted.script("health", answer(body={}))
+    with pytest.raises(error, match=said) as raised:
+        client_of(scripted, make_client).endpoint("x").run({})
+    assert type(raised.value) is error
+    assert isinstance(raised.value, requests.HTTPError)
+    assert raised.value.status == status
+    assert raised.value.response is not None
+    assert raised.value.response.status_code == status
+    assert raised.value.response.content == body
+    if b"SPECIAL" in body:
+        assert raised.value.code == "SPECIAL"
+        assert "because" in str(raised.value)
+    assert "test-key" not in repr(vars(raised.value))
+    # A submit that may have been acted on is not repeated.
+    assert (len(scripted.calls("run")) > 1) == (status == 429)
+
+
+def test_an_error_names_the_request(scripted: Any, make_client: MakeClient, answer: Any) -> None:
+    scripted.script("health", answer(status=400, body={}))
+    with pytest.raises(errors.APIError) as raised:
+        client_of(scripted, make_client).endpoint("x").health()
+    sent = scripted.seen[0].headers["x-request-id"]
+    assert raised.value.request_id == sent
+    assert sent in str(raised.value)
+
+
+def test_an_error_names_the_request_as_the_gateway_calls_it(
+    scripted: Any, make_client: MakeClient, answer: Any
+) -> None:
+    scripted.script("health", answer(status=400, body={}, headers={"X-Request-ID": "theirs"}))
+    with pytest.raises(errors.APIError) as raised:
+        client_of(scripted, make_client).endpoint("x").health()
+    assert raised.value.request_id == "theirs"

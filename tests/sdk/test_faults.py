@@ -1,0 +1,193 @@
+"""What the client does when the network or the gateway fails: a gateway that follows a script, on a real socket."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from novita_sdk import errors
+
+OURS = {"Novita-Long-Poll": "60000"}
+"""The header of a gateway that parks questions and recognises idempotency keys."""
+
+RESET, HANG, TRUNCATED = (
+    {"fault": "reset"},
+    {"fault": "hang"},
+    {"fault": "truncate", "body": {"id": "j", "status": "PENDING"}},
+)
+
+
+@pytest.fixture
+def endpoint(scripted: Any, make_client: Callable[..., Any]) -> Any:
+    return make_client(base_url=scripted.url, timeout=0.5, retry_budget=3.0).endpoint("x")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        RESET,
+        HANG,
+        TRUNCATED,
+        {"status": 502},
+        {"status": 503},
+        {"status": 429},
+        {"status": 500},
+        {"status": 408},
+        {"body": b"<html>"},
+    ],
+)
+def test_reads_are_repeated(scripted: Any, endpoint: Any, answer: Any, fault: dict[str, Any]) -> None:
+    scripted.script("status", answer(**fault), answer(**fault), answer(body={"id": "j", "status": "IN_QUEUE"}))
+    assert endpoint.job("j").status() == "IN_QUEUE"
+    assert len(scripted.calls("status")) >= 3
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 422])
+def test_a_refusal_is_not_repeated(scripted: Any, endpoint: Any, answer: Any, status: int) -> None:
+    scripted.script("status", answer(status=status))
+    with pytest.raises(errors.APIError):
+        endpoint.job("j").status()
+    assert len(scripted.calls("status")) == 1
+
+
+@pytest.mark.parametrize("fault", [RESET, HANG, TRUNCATED, {"status": 502}, {"status": 503}, {"body": b"<html>"}])
+def test_a_submit_is_repeated_under_its_key_where_the_gateway_recognises_keys(
+    scripted: Any, endpoint: Any, answer: Any, fault: dict[str, Any]
+) -> None:
+    scripted.script("run", answer(**fault), answer(body={"id": "j", "status": "PENDING"}, headers=OURS))
+    scripted.script("health", answer(body={}, headers=OURS))
+    assert endpoint.run({}).job_id == "j"
+    keys = [request.headers["idempotency-key"] for request in scripted.calls("run")]
+    assert len(keys) == 2
+    assert keys[0] == keys[1] != ""
+    assert len({request.headers["x-request-id"] for request in scripted.calls("run")}) == 2
+
+
+@pytest.mark.parametrize("fault", [RESET, HANG, TRUNCATED])
+def test_a_submit_whose_answer_is_lost_is_not_repeated_elsewhere(
+    scripted: Any, endpoint: Any, answer: Any, fault: dict[str, Any]
+) -> None:
+    scripted.script("run", answer(**fault))
+    scripted.script("health", answer(body={}))
+    with pytest.raises(errors.SubmitUncertainError, match="may or may not be queued") as raised:
+        endpoint.run({})
+    (request,) = scripted.calls("run")
+    assert raised.value.idempotency_key == request.headers["idempotency-key"]
+    assert not raised.value.retryable
+
+
+@pytest.mark.parametrize("fault", [RESET, {"status": 503}])
+def test_a_key_of_the_callers_own_lets_a_submit_be_repeated_anywhere(
+    scripted: Any, endpoint: Any, answer: Any, fault: dict[str, Any]
+) -> None:
+    scripted.script("run", answer(**fault), answer(body={"id": "j", "status": "PENDING"}))
+    assert endpoint.run({}, idempotency_key="mine").job_id == "j"
+    assert [request.headers["idempotency-key"] for request in scripted.calls("run")] == ["mine", "mine"]
+
+
+def test_a_submit_that_was_refused_for_its_rate_is_repeated_after_the_time_asked_for(
+    scripted: Any, endpoint: Any, answer: Any
+) -> None:
+    scripted.script(
+        "run", answer(status=429, headers={"Retry-After": "1"}), answer(body={"id": "j", "status": "PENDING"})
+    )
+    assert endpoint.run({}).job_id == "j"
+    first, second = scripted.calls("run")
+    assert second.time - first.time >= 1.0
+
+
+def test_a_rate_limit_beyond_the_budget_is_told_at_once(scripted: Any, endpoint: Any, answer: Any) -> None:
+    scripted.script("run", answer(status=429, headers={"Retry-After": "60"}))
+    begin = time.monotonic()
+    with pytest.raises(errors.RateLimitError, match="asks for 60 s") as raised:
+        endpoint.run({})
+    assert time.monotonic() - begin < 2
+    assert raised.value.retry_after == 60
+    assert raised.value.retryable
+
+
+def test_a_wait_survives_everything_that_may_pass(scripted: Any, endpoint: Any, answer: Any) -> None:
+    scripted.script(
+        "status",
+        answer(**RESET),
+        answer(status=502, body=b"<html>Bad gateway</html>"),
+        answer(status=429, headers={"Retry-After": "0"}),
+        answer(**TRUNCATED),
+        answer(body=b"garbage"),
+        answer(**HANG),
+        answer(status=503),
+        answer(body={"id": "j", "status": "IN_PROGRESS"}),
+        answer(**RESET),
+        answer(body={"id": "j", "status": "COMPLETED", "output": 7}),
+    )
+    assert endpoint.job("j").output(timeout=30) == 7
+
+
+def test_a_wait_over_failures_ends_at_its_deadline_and_says_why(scripted: Any, endpoint: Any, answer: Any) -> None:
+    scripted.script("status", answer(status=502))
+    begin = time.monotonic()
+    with pytest.raises(errors.WaitTimeoutError, match="could not be read") as raised:
+        endpoint.job("j").output(timeout=0.7)
+    assert 0.6 < time.monotonic() - begin < 3
+    assert isinstance(raised.value.__cause__, errors.ServerError)
+
+
+def test_a_retry_after_beyond_the_deadline_does_not_stretch_the_wait(scripted: Any, endpoint: Any, answer: Any) -> None:
+    scripted.script("status", answer(status=429, headers={"Retry-After": "100"}))
+    begin = time.monotonic()
+    with pytest.raises(errors.WaitTimeoutError):
+        endpoint.job("j").output(timeout=0.5)
+    assert time.monotonic() - begin < 3
+
+
+def test_a_job_that_ends_with_the_deadline_is_delivered(scripted: Any, endpoint: Any, answer: Any) -> None:
+    scripted.script(
+        "status",
+        answer(body={"id": "j", "status": "IN_PROGRESS"}),
+        answer(status=429, headers={"Retry-After": "100"}),
+        answer(body={"id": "j", "status": "COMPLETED", "output": 7}),
+    )
+    assert endpoint.job("j").output(timeout=0.5) == 7
+
+
+def test_a_gateway_that_promises_to_park_and_does_not_is_not_hammered(
+    scripted: Any, endpoint: Any, answer: Any
+) -> None:
+    scripted.script("status", answer(body={"id": "j", "status": "IN_PROGRESS"}, headers=OURS))
+    with pytest.raises(errors.WaitTimeoutError):
+        endpoint.job("j").output(timeout=1.0)
+    assert len(scripted.calls("status")) < 25
+
+
+def test_a_question_is_parked_where_the_gateway_offers_it(scripted: Any, endpoint: Any, answer: Any) -> None:
+    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}, headers={"Novita-Long-Poll": "700"}))
+    scripted.script("status", answer(body={"id": "j", "status": "COMPLETED"}, delay=0.6, headers=OURS))
+    endpoint.run({}).wait(timeout=10)
+    (question,) = scripted.calls("status")
+    assert question.query == {"wait": "700"}
+
+
+def test_a_question_is_not_parked_elsewhere(scripted: Any, endpoint: Any, answer: Any) -> None:
+    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
+    scripted.script(
+        "status", answer(body={"id": "j", "status": "IN_QUEUE"}), answer(body={"id": "j", "status": "COMPLETED"})
+    )
+    endpoint.run({}).wait(timeout=10)
+    assert [question.query for question in scripted.calls("status")] == [{}, {}]
+
+
+def test_the_wire_is_as_the_published_client_speaks_it(scripted: Any, endpoint: Any, answer: Any) -> None:
+    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
+    scripted.script("cancel", answer(body={"id": "j", "status": "CANCELLED"}))
+    scripted.script("purge-queue", answer(body={"removed": 0, "status": "completed"}))
+    endpoint.run({"prompt": 1}).cancel()
+    endpoint.purge_queue()
+    run, cancel, purge = scripted.seen
+    assert (run.verb, run.path, run.body) == ("POST", "/v1/x/run", b'{"input":{"prompt":1}}')
+    assert (run.headers["authorization"], run.headers["content-type"]) == ("Bearer test-key", "application/json")
+    assert (cancel.verb, cancel.path, cancel.body) == ("POST", "/v1/x/cancel/j", b"")
+    assert (purge.verb, purge.path, purge.body) == ("POST", "/v1/x/purge-queue", b"")
+    assert cancel.headers["content-length"] == purge.headers["content-length"] == "0"
