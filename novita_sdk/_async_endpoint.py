@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Unpack
 
 from novita_sdk._async_job import AsyncJob
 from novita_sdk._handle import checked_endpoint
+from novita_sdk._options import SubmitOptions
 
 if TYPE_CHECKING:
     from novita_sdk._async_client import AsyncClient
+    from novita_sdk._records import JobInfo
     from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["AsyncEndpoint"]
@@ -63,17 +65,42 @@ class AsyncEndpoint:
             NovitaError: See `docs/errors.md`.
         """
         driver = self._client._open()
-        options = {"webhook": webhook, "policy": policy, "s3Config": s3_config}
+        options = SubmitOptions(webhook=webhook, policy=policy, s3_config=s3_config)
         job_id = await driver.run(
-            driver.flows.submit(
-                self.endpoint_id,
-                request_input,
-                options={key: value for key, value in options.items() if value is not None},
-                key=idempotency_key,
-                timeout=timeout,
-            )
+            driver.flows.submit(self.endpoint_id, request_input, options=options, key=idempotency_key, timeout=timeout)
         )
         return self._new_job(job_id)
+
+    async def run_sync(
+        self,
+        request_input: JSONValue,
+        *,
+        timeout: float | None = None,
+        cancel_on_timeout: bool = False,
+        **options: Unpack[SubmitOptions],
+    ) -> JSONValue:
+        """Queues a job, waits for its end, and returns its output.
+
+        Args:
+            request_input: As in `run`.
+            timeout: Seconds to wait for the end of the job; None waits without end.
+            cancel_on_timeout: Whether to cancel the job when the timeout is over.
+            **options: As in `run`.
+
+        Raises:
+            WaitTimeoutError: The timeout is over; its `job_id` is what `job` takes to wait again.
+            NovitaError: As `run` and `Job.output` raise.
+        """
+        driver = self._client._open()
+        return await driver.run(
+            driver.flows.run_sync(
+                self.endpoint_id,
+                request_input,
+                options=options,
+                timeout=timeout,
+                cancel_on_timeout=cancel_on_timeout,
+            )
+        )
 
     def job(self, job_id: str) -> AsyncJob:
         """A job that was submitted before, perhaps by another process; sends nothing.
@@ -82,6 +109,18 @@ class AsyncEndpoint:
             InvalidInputError: The id can't stand in a URL.
         """
         return AsyncJob(self.endpoint_id, job_id, self._client)
+
+    def jobs(self, *, status: str | None = None) -> AsyncIterator[JobInfo]:
+        """The endpoint's recent jobs, newest first, without their outputs, where the gateway lists them.
+
+        Args:
+            status: Only jobs in this state.
+
+        Raises:
+            NovitaError: See `docs/errors.md`.
+        """
+        driver = self._client._open()
+        return driver.iterate(driver.flows.jobs(self.endpoint_id, status))
 
     async def health(self, timeout: float = 3) -> dict[str, JSONValue]:
         """Counters of jobs and workers, as the gateway words them.

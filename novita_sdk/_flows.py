@@ -5,24 +5,25 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
 from google.protobuf.message import Message
 
-from novita_sdk import models
+from novita_sdk import errors, models
 from novita_sdk._calls import Caller
 from novita_sdk._config import Settings
 from novita_sdk._diagnosis import Subject, job_error
 from novita_sdk._handle import Handle
+from novita_sdk._options import SubmitOptions
 from novita_sdk._records import JobInfo
-from novita_sdk._steps import Flow
+from novita_sdk._steps import Emit, Feed, Flow
+from novita_sdk._streaming import stream
 from novita_sdk._submission import prepare
 from novita_sdk._waiting import Waiting, parse_info
 from novita_sdk.rpc import JobsServiceMethods, Method
-from novita_sdk.wire import payload
+from novita_sdk.wire import payload, states
 from novita_sdk.wire.codec import WireError
 from novita_sdk.wire.payload import JSONValue
 from novita_sdk.wire.retry import RetryPolicy
@@ -62,9 +63,10 @@ class Flows:
         endpoint: str,
         value: JSONValue,
         *,
-        options: Mapping[str, JSONValue],
-        key: str | None,
-        timeout: float | None,
+        options: SubmitOptions,
+        key: str | None = None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
     ) -> Flow[str]:
         """Queues a job and returns its id."""
         submission = prepare(value, options)
@@ -79,9 +81,43 @@ class Flows:
         http = replace(self.caller.build(JobsServiceMethods.RUN, request), body=submission.body)
         # A key that the caller chose is the caller's word that repeating does no harm.
         started = yield from self.caller.exchange(
-            http, _parse_started, subject=subject, repeatable=True if key else None, timeout=timeout
+            http, _parse_started, subject=subject, repeatable=True if key else None, timeout=timeout, retry=retry
         )
         return started.id
+
+    def run_sync(
+        self,
+        endpoint: str,
+        value: JSONValue,
+        *,
+        options: SubmitOptions,
+        timeout: float | None,
+        cancel_on_timeout: bool,
+    ) -> Flow[JSONValue]:
+        """Queues a job and waits for its output."""
+        job = Handle(endpoint, (yield from self.submit(endpoint, value, options=options)))
+        job.is_new = True
+        try:
+            return (yield from self.output(job, timeout))
+        except errors.WaitTimeoutError as late:
+            if not cancel_on_timeout:
+                raise
+            info = yield from self._cancel_late(job, late)
+            if info is None or info.status != states.COMPLETED:
+                raise
+        # The output came before the cancel.
+        return info.output
+
+    def _cancel_late(self, job: Handle, late: errors.WaitTimeoutError) -> Flow[JobInfo | None]:
+        """Cancels a job whose wait is over, tells so in that error, and returns the state that this made."""
+        try:
+            yield from self.cancel(job, None)
+            info = yield from self.info(job)
+        except errors.NovitaError as failure:
+            late.add_note(f"It could not be cancelled: {failure}")
+            return None
+        late.add_note(f"It was cancelled; its state is {info.status}.")
+        return info
 
     def info(self, job: Handle) -> Flow[JobInfo]:
         """The job's state now; a final one is asked for only once."""
@@ -104,6 +140,31 @@ class Flows:
             raise error
         return info.output
 
+    def stream(self, job: Handle, timeout: float | None) -> Feed[JSONValue]:
+        """The chunks of a generator's output."""
+        return stream(self.caller, self.waiting, job, timeout)
+
+    def retry(self, job: Handle, timeout: float | None) -> Flow[JSONValue]:
+        """Queues a failed job again."""
+        request = models.RetryRequest(endpoint=job.endpoint_id, id=job.job_id)
+        action = f"retry job {job.job_id} of endpoint {job.endpoint_id}"
+        answer = yield from self._raw(JobsServiceMethods.RETRY, request, action, timeout, repeatable=False)
+        job.forget()
+        return answer
+
+    def jobs(self, endpoint: str, status: str | None) -> Feed[JobInfo]:
+        """Emits the jobs that the gateway lists, page by page."""
+        request = models.ListJobsRequest(endpoint=endpoint, status=status)
+        while True:
+            page = yield from self.caller.call(
+                JobsServiceMethods.LIST_JOBS, request, action=f"list the jobs of endpoint {endpoint}", repeatable=True
+            )
+            for job in page.jobs:
+                yield Emit(JobInfo.from_message(job))
+            if not page.HasField("next_cursor"):
+                return
+            request.cursor = page.next_cursor
+
     def health(self, endpoint: str, timeout: float | None) -> Flow[JSONValue]:
         """Counters of the endpoint, as the gateway words them."""
         request = models.GetHealthRequest(endpoint=endpoint)
@@ -121,14 +182,20 @@ class Flows:
         return self._raw(JobsServiceMethods.CANCEL, request, action, timeout)
 
     def _raw(
-        self, method: Method[RequestT, ResponseT], request: RequestT, action: str, timeout: float | None
+        self,
+        method: Method[RequestT, ResponseT],
+        request: RequestT,
+        action: str,
+        timeout: float | None,
+        *,
+        repeatable: bool = True,
     ) -> Flow[JSONValue]:
         """A call whose answer is handed on as it is, because platforms add members of their own."""
         return self.caller.exchange(
             self.caller.build(method, request),
             lambda body: payload.load(body) if body else {},
             subject=self.caller.subject(action, request),
-            repeatable=True,
+            repeatable=repeatable,
             timeout=timeout,
         )
 

@@ -37,6 +37,10 @@ class Handle:
         if info.is_final:
             self.final = info
 
+    def forget(self) -> None:
+        """Drops the final state, because the job was queued again."""
+        self.final = None
+
     def to_string(self) -> str:
         """The job as text, without the API key; `from_string` of the same class makes a job of it again."""
         return json.dumps({"endpoint_id": self.endpoint_id, "job_id": self.job_id})

@@ -101,6 +101,23 @@ class Job(Handle):
         driver = self._client._open()
         return driver.iterate(driver.flows.waiting.updates(self, timeout))
 
+    def stream(self, timeout: float | None = None) -> Iterator[JSONValue]:
+        """Yields the chunks of a generator handler as they come, and ends with the job.
+
+        A chunk is handed out once, so two iterations share them. A gateway without streams has the chunks when the job
+        is done, if the worker aggregates them.
+
+        Args:
+            timeout: Seconds for the whole iteration; None waits without end.
+
+        Raises:
+            JobError: The job did not complete; the chunks before that were yielded.
+            WaitTimeoutError: The timeout is over; a new iteration goes on.
+            NovitaError: As in `output`.
+        """
+        driver = self._client._open()
+        return driver.iterate(driver.flows.stream(self, timeout))
+
     def cancel(self, timeout: float = 3) -> JSONValue:
         """Orders the job to stop and returns the gateway's answer; a final job stays as it is.
 
@@ -113,3 +130,16 @@ class Job(Handle):
         """
         driver = self._client._open()
         return driver.run(driver.flows.cancel(self, timeout))
+
+    def retry(self, timeout: float = 3) -> JSONValue:
+        """Queues a FAILED or TIMED_OUT job again under the same id, where the gateway offers that.
+
+        Args:
+            timeout: Seconds without a byte before the request counts as lost.
+
+        Raises:
+            ConflictError: The job is in another state.
+            NovitaError: See `docs/errors.md`.
+        """
+        driver = self._client._open()
+        return driver.run(driver.flows.retry(self, timeout))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
+from novita_sdk import errors
 from novita_sdk._calls import Caller, Problem
 from novita_sdk._diagnosis import Subject, wait_over
 from novita_sdk._handle import Handle
@@ -16,10 +17,12 @@ from novita_sdk._records import JobInfo
 from novita_sdk._steps import Emit, Feed, Flow, Sleep
 from novita_sdk.models import GetStatusRequest
 from novita_sdk.rpc import JobsServiceMethods
-from novita_sdk.wire.http import parse_response
+from novita_sdk.wire.http import HttpRequest, parse_response
 from novita_sdk.wire.retry import RetryPolicy, next_delay
 
-__all__ = ["Waiting", "parse_info"]
+__all__ = ["Waiting", "Watch", "parse_info"]
+
+T = TypeVar("T")
 
 _TRANSIENT: Final = RetryPolicy(first_delay=0.1, max_delay=2.0, budget=None)
 """Between failed questions. The caller's deadline is the only end; what is not transient ends the wait at once."""
@@ -32,8 +35,8 @@ _GLANCE: Final = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
-class _Watch:
-    """One wait for one job."""
+class Watch:
+    """One wait for one job. Durations are seconds."""
 
     job: Handle
     timeout: float | None
@@ -47,6 +50,7 @@ class _Watch:
     """Not only the final state matters."""
 
     def remaining(self, now: float) -> float:
+        """Until the caller's deadline."""
         return float("inf") if self.timeout is None else max(0.0, self.begin + self.timeout - now)
 
 
@@ -62,7 +66,7 @@ class Waiting:
         """Returns the final state, or raises when the timeout is over."""
         if job.final is None:
             with self.counted(job):
-                watch = self._watch(job, timeout)
+                watch = self.watch(job, timeout)
                 while job.final is None:
                     yield from self._ask(watch)
         return job.final
@@ -71,7 +75,7 @@ class Waiting:
         """Emits the state at once, every change of it that is seen, and the final one."""
         if job.final is None:
             with self.counted(job):
-                watch = self._watch(job, timeout)
+                watch = self.watch(job, timeout)
                 watch.every_change, watch.delay = True, 0.0
                 while job.final is None:
                     info = yield from self._ask(watch)
@@ -97,54 +101,79 @@ class Waiting:
             with self._lock:
                 self._count -= 1
 
-    def _watch(self, job: Handle, timeout: float | None) -> _Watch:
+    def watch(self, job: Handle, timeout: float | None) -> Watch:
+        """Begins a wait."""
         # A gateway that parks takes the first question at once; elsewhere a new job is not done yet.
         is_early = job.is_new and not self._caller.long_poll
         job.is_new = False
-        return _Watch(
+        return Watch(
             job=job,
             timeout=timeout,
             begin=self._caller.clock(),
-            delay=self._poll_delay(0.0) if is_early else 0.0,
+            delay=self.poll_delay(0.0) if is_early else 0.0,
         )
 
-    def _ask(self, watch: _Watch) -> Flow[JobInfo]:
+    def _ask(self, watch: Watch) -> Flow[JobInfo]:
         """Asks until there is news; raises a refusal, and when the timeout is over."""
-        caller = self._caller
         while True:
-            if watch.delay:
-                yield Sleep(min(watch.delay, watch.remaining(caller.clock())))
-            asked = caller.clock()
+            yield from self.pause(watch)
+            asked = self._caller.clock()
             park = self._park(watch, asked)
-            result = yield from self._question(watch, park, watch.remaining(asked))
-            now = caller.clock()
-            if isinstance(result, Problem):
-                watch.failures += 1
-                watch.delay = self._recovery(result, watch.failures)
-            else:
-                is_news = result != watch.last
-                watch.failures, watch.last = 0, result
-                watch.job.remember(result)
-                # A parked question spaces itself, unless the gateway did not park it.
-                watch.delay = 0.0 if now - asked > park / 2 > 0 else self._poll_delay(now - watch.begin)
-                if is_news:
-                    return result
-            if not watch.remaining(now):
-                cause = result.error if isinstance(result, Problem) else None
-                raise wait_over(watch.last, self._subject(watch.job), watch.timeout or 0.0) from cause
+            request = GetStatusRequest(
+                endpoint=watch.job.endpoint_id, id=watch.job.job_id, wait=round(park * 1000) or None
+            )
+            info = yield from self.question(
+                watch, self._caller.build(JobsServiceMethods.GET_STATUS, request), parse_info, park=park
+            )
+            if info is None:
+                continue
+            is_news, watch.last = info != watch.last, info
+            watch.job.remember(info)
+            now = self._caller.clock()
+            # A parked question spaces itself, unless the gateway did not park it.
+            watch.delay = 0.0 if now - asked > park / 2 > 0 else self.poll_delay(now - watch.begin)
+            if is_news:
+                return info
+            self.check_deadline(watch)
 
-    def _question(self, watch: _Watch, park: float, remaining: float) -> Flow[JobInfo | Problem]:
-        caller, job = self._caller, watch.job
-        request = GetStatusRequest(endpoint=job.endpoint_id, id=job.job_id, wait=round(park * 1000) or None)
-        return caller.attempt(
-            caller.build(JobsServiceMethods.GET_STATUS, request),
-            parse_info,
-            subject=self._subject(job),
-            timeout=park + min(caller.timeout, max(remaining, _LAST_QUESTION)),
-            is_parked=park > 0,
+    def pause(self, watch: Watch) -> Flow[None]:
+        """Waits before the next question."""
+        if watch.delay:
+            yield Sleep(min(watch.delay, watch.remaining(self._caller.clock())))
+
+    def question(
+        self, watch: Watch, request: HttpRequest, parse: Callable[[bytes], T], *, park: float
+    ) -> Flow[T | None]:
+        """Asks once. None means that it failed in a way that may pass; a refusal is raised, and so is a deadline.
+
+        Args:
+            watch: The wait that it belongs to.
+            request: The question.
+            parse: Reads the answer.
+            park: Seconds the gateway was asked to hold the answer; 0 for at once.
+        """
+        caller = self._caller
+        patience = min(caller.timeout, max(watch.remaining(caller.clock()), _LAST_QUESTION))
+        result = yield from caller.attempt(
+            request, parse, subject=self._subject(watch.job), timeout=park + patience, is_parked=park > 0
         )
+        if not isinstance(result, Problem):
+            watch.failures = 0
+            return result
+        watch.failures += 1
+        delay = next_delay(_TRANSIENT, result.failure, attempt=watch.failures, elapsed=0.0, random=caller.random())
+        if delay is None:
+            raise result.error
+        watch.delay = delay
+        self.check_deadline(watch, result.error)
+        return None
 
-    def _park(self, watch: _Watch, now: float) -> float:
+    def check_deadline(self, watch: Watch, cause: errors.NovitaError | None = None) -> None:
+        """Raises WaitTimeoutError once the caller's timeout is over."""
+        if not watch.remaining(self._caller.clock()):
+            raise wait_over(watch.last, self._subject(watch.job), watch.timeout or 0.0) from cause
+
+    def _park(self, watch: Watch, now: float) -> float:
         """Seconds the gateway is asked to hold the next question."""
         if not self._caller.long_poll or watch.failures:
             return 0.0
@@ -152,16 +181,11 @@ class Waiting:
         if watch.every_change:
             if watch.last is None:
                 return 0.0
-            longest = min(longest, _GLANCE, self._poll_delay(now - watch.begin))
+            longest = min(longest, _GLANCE, self.poll_delay(now - watch.begin))
         return park_seconds(longest, waiting=self._count)
 
-    def _recovery(self, problem: Problem, failures: int) -> float:
-        delay = next_delay(_TRANSIENT, problem.failure, attempt=failures, elapsed=0.0, random=self._caller.random())
-        if delay is None:
-            raise problem.error
-        return delay
-
-    def _poll_delay(self, waited: float) -> float:
+    def poll_delay(self, waited: float) -> float:
+        """Seconds until the next question where the gateway does not park."""
         return poll_delay(waited, waiting=self._count, random=self._caller.random())
 
     def _subject(self, job: Handle) -> Subject:

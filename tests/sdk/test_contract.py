@@ -232,3 +232,94 @@ def test_a_closed_client_opens_again(gateway: Any, make_client: Any) -> None:
     for _ in range(2):
         client.endpoint("again").health()
         client.close()
+
+
+def test_run_sync_returns_the_output(endpoint: Any, worker: Any, meanwhile: Meanwhile) -> None:
+    meanwhile(lambda: worker.finish(worker.take()["id"], output=[1, 2]))
+    assert endpoint.run_sync({"a": 1}, timeout=10, policy={"lowPriority": True}) == [1, 2]
+
+
+def test_run_sync_that_runs_out_leaves_the_job_running(endpoint: Any, worker: Any) -> None:
+    with pytest.raises(errors.WaitTimeoutError) as raised:
+        endpoint.run_sync({}, timeout=0.1)
+    assert raised.value.job_id is not None
+    worker.finish(worker.take()["id"], output=1)
+    assert endpoint.job(raised.value.job_id).output(timeout=5) == 1
+
+
+def test_run_sync_cancels_if_asked_to(endpoint: Any) -> None:
+    with pytest.raises(errors.WaitTimeoutError) as raised:
+        endpoint.run_sync({}, timeout=0.1, cancel_on_timeout=True)
+    assert raised.value.__notes__ == ["It was cancelled; its state is CANCELLED."]
+    assert endpoint.job(raised.value.job_id).status() == "CANCELLED"
+
+
+def test_a_stream_yields_chunks_as_they_come(endpoint: Any, worker: Any) -> None:
+    job = endpoint.run({})
+    chunks = job.stream(timeout=10)
+    job_id = worker.take()["id"]
+    for chunk in ({"token": "a"}, None, [1]):
+        worker.stream(job_id, chunk)
+        assert next(chunks) == chunk
+    worker.stream(job_id, "b", "c")
+    worker.finish(job_id, output=[])
+    assert list(chunks) == ["b", "c"]
+    assert list(job.stream(timeout=10)) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        (lambda job, worker: worker.finish(job.job_id, error="boom"), errors.JobFailedError),
+        (lambda job, worker: job.cancel(), errors.JobCancelledError),
+    ],
+)
+def test_a_stream_ends_in_every_final_state(
+    endpoint: Any, worker: Any, end: Callable[[Any, Any], object], error: type[errors.JobError]
+) -> None:
+    job = endpoint.run({})
+    worker.stream(worker.take()["id"], 1)
+    chunks = job.stream(timeout=10)
+    assert next(chunks) == 1
+    end(job, worker)
+    with pytest.raises(error, match=job.job_id):
+        list(chunks)
+
+
+def test_a_stream_that_runs_out_of_time_can_be_gone_on_with(endpoint: Any, worker: Any) -> None:
+    job = endpoint.run({})
+    with pytest.raises(errors.WaitTimeoutError):
+        list(job.stream(timeout=0.1))
+    job_id = worker.take()["id"]
+    worker.stream(job_id, 1)
+    worker.finish(job_id, output=[1])
+    assert list(job.stream(timeout=10)) == [1]
+
+
+def test_a_failed_job_can_be_queued_again(endpoint: Any, worker: Any) -> None:
+    job = endpoint.run({})
+    worker.finish(worker.take()["id"], error="boom")
+    assert job.wait(timeout=5).status == "FAILED"
+    job.retry()
+    worker.finish(worker.take()["id"], output=1)
+    assert job.output(timeout=5) == 1
+    with pytest.raises(errors.ConflictError, match="FAILED"):
+        job.retry()
+
+
+def test_recent_jobs_are_listed_over_all_pages(endpoint: Any) -> None:
+    ids = [endpoint.run({}).job_id for _ in range(103)]
+    endpoint.job(ids[50]).cancel()
+    assert [info.job_id for info in endpoint.jobs()] == ids[::-1]
+    assert [info.job_id for info in endpoint.jobs(status="CANCELLED")] == [ids[50]]
+
+
+def test_the_stubs_call_through_both_clients(gateway: Any, make_client: Any) -> None:
+    from novita_sdk import models
+    from novita_sdk.rpc import JobsServiceMethods
+
+    client = make_client(api_key=gateway.api_key, base_url=gateway.url)
+    request = models.RunRequest(endpoint="stubs", request=models.JobRequest(input=b'{"a":1}'))
+    job = client.call(JobsServiceMethods.RUN, request).job
+    status = client.call(JobsServiceMethods.GET_STATUS, models.GetStatusRequest(endpoint="stubs", id=job.id))
+    assert (status.job.id, status.job.status) == (job.id, job.status)

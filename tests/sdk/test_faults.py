@@ -191,3 +191,26 @@ def test_the_wire_is_as_the_published_client_speaks_it(scripted: Any, endpoint: 
     assert (cancel.verb, cancel.path, cancel.body) == ("POST", "/v1/x/cancel/j", b"")
     assert (purge.verb, purge.path, purge.body) == ("POST", "/v1/x/purge-queue", b"")
     assert cancel.headers["content-length"] == purge.headers["content-length"] == "0"
+
+
+def test_a_gateway_without_streams_has_the_chunks_at_the_end(scripted: Any, endpoint: Any, answer: Any) -> None:
+    scripted.script("stream", answer(status=404))
+    scripted.script(
+        "status",
+        answer(body={"id": "j", "status": "IN_PROGRESS"}),
+        answer(body={"id": "j", "status": "COMPLETED", "output": [1, 2]}),
+    )
+    assert list(endpoint.job("j").stream(timeout=10)) == [1, 2]
+
+
+def test_a_stream_survives_what_may_pass(scripted: Any, endpoint: Any, answer: Any) -> None:
+    scripted.script(
+        "stream",
+        answer(body={"status": "IN_PROGRESS", "stream": [{"output": 1}]}),
+        answer(**RESET),
+        answer(status=502),
+        answer(body={"status": "IN_PROGRESS"}),
+        answer(body={"status": "COMPLETED", "stream": [{"output": 2}]}),
+        answer(body={"status": "COMPLETED", "stream": []}),
+    )
+    assert list(endpoint.job("j").stream(timeout=20)) == [1, 2]
