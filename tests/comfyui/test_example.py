@@ -1,0 +1,87 @@
+"""The example as a whole: its image's recipe, and a job from client to worker and back."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from novita_gateway import serve_in_thread
+from novita_sdk import Client
+from novita_sdk.errors import JobFailedError
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HANDLER = EXAMPLES / "comfyui-worker" / "handler.py"
+
+
+@pytest.fixture
+def environment(comfyui_command: tuple[str, str]) -> dict[str, str]:
+    """What a worker process needs to find its ComfyUI, and no bucket."""
+    url, command = comfyui_command
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BUCKET_")}
+    return kept | {"COMFYUI_URL": url, "COMFYUI_COMMAND": command}
+
+
+@pytest.fixture
+def endpoint(environment: dict[str, str], tmp_path: Path):
+    """The example worker, in a process of its own, behind a gateway."""
+    with serve_in_thread() as gateway:
+        worker = subprocess.Popen(
+            [sys.executable, HANDLER],
+            env=environment | gateway.worker_env("comfy"),
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            with Client(api_key=gateway.api_key, base_url=gateway.url) as client:
+                yield client.endpoint("comfy")
+        finally:
+            worker.terminate()
+            try:
+                assert worker.wait(30) == 0
+            finally:
+                worker.kill()
+                worker.wait()
+
+
+@pytest.mark.parametrize(
+    "dockerfile", sorted(EXAMPLES.glob("comfyui-worker/Dockerfile")), ids=lambda path: path.parent.name
+)
+def test_the_dockerfile_passes_hadolint(dockerfile: Path) -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    result = subprocess.run([hadolint, "--no-color", dockerfile], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+def test_dev_runs_a_job(environment: dict[str, str], invert: dict[str, Any], tmp_path: Path) -> None:
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"workflow": invert, "output_node_id": "9"}))
+    result = subprocess.run(
+        [sys.executable, "-m", "novita_cli", "dev", HANDLER, "--input", f"@{job}"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    assert base64.b64decode(json.loads(result.stdout)["images"][0]["base64"]).startswith(b"\x89PNG")
+
+
+def test_the_client_sees_step_progress_and_the_output(endpoint, saving) -> None:
+    job = endpoint.run({"workflow": saving("Wait", steps=20, seconds=0.05)})
+    progress = [update.progress for update in job.updates(timeout=60) if update.progress]
+    assert any("node 1 (Wait): step" in report["message"] for report in progress)
+    assert job.output()["images"][0]["filename"] == "saved_00001_.png"
+
+
+def test_the_client_sees_what_failed(endpoint, saving) -> None:
+    with pytest.raises(JobFailedError, match=r"node 1 \(Fail\) failed: RuntimeError") as caught:
+        endpoint.run({"workflow": saving("Fail")}).output(timeout=60)
+    assert caught.value.code == "NODE_FAILED"
+    assert "ComfyUI's traceback" in caught.value.remote_traceback

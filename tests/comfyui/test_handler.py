@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import struct
+import traceback
+import urllib.request
+import zlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import aiohttp
+import pytest
+
+FLUX = json.loads((Path(__file__).parents[2] / "examples/comfyui-worker/workflow.json").read_text())
+
+
+def first_pixel(png: bytes) -> str:
+    start = png.index(b"IDAT") + 4
+    (length,) = struct.unpack(">I", png[start - 8 : start - 4])
+    return zlib.decompress(png[start : start + length])[1:4].hex()
+
+
+def a_png(color: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    pixels = zlib.compress(b"\0" + color.to_bytes(3, "big"))
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def notes(error: BaseException) -> str:
+    return "".join(traceback.format_exception_only(error))
+
+
+async def test_a_workflow_without_models_gives_an_image(run, invert) -> None:
+    output = await run(invert, output_node_id="9")
+    (image,) = output["images"]
+    assert first_pixel(base64.b64decode(image.pop("base64"))) == "eeddcc"
+    assert image == {"node_id": "9", "filename": "inverted_00001_.png", "media_type": "image/png"}
+
+
+async def test_the_documented_flux_workflow_runs_and_reports_its_steps(run, example, monkeypatch) -> None:
+    seen: list[dict] = []
+    monkeypatch.setattr(example.novita_gpus, "progress_update", lambda job, progress: seen.append(progress))
+    output = await run(FLUX, output_node_id="9")
+    assert len(output["images"]) == 1
+    fractions = [progress["fraction"] for progress in seen]
+    assert fractions == sorted(fractions)
+    assert "node 3 (KSampler): step 7 of 10" in [progress["message"] for progress in seen]
+    assert seen[-1]["message"] == "node 9 (SaveImage)"
+
+
+async def test_a_cached_run_gives_its_files_again(run, invert) -> None:
+    first = await run(invert)
+    assert await run(invert) == first
+
+
+async def test_all_output_nodes_are_collected_by_kind_without_previews(run, invert) -> None:
+    invert["10"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
+    invert["11"] = {"class_type": "SaveAudio", "inputs": {"filename_prefix": "audio/sound"}}
+    invert["12"] = {"class_type": "VHS_VideoCombine", "inputs": {"filename_prefix": "clip", "size": 100}}
+    output = await run(invert)
+    assert {kind: [file["node_id"] for file in files] for kind, files in output.items()} == {
+        "images": ["9"],
+        "audio": ["11"],
+        "videos": ["12"],
+    }
+    assert [file["node_id"] for file in (await run(invert, output_node_id=10))["images"]] == ["10"]
+
+
+async def test_input_images_of_two_jobs_do_not_meet(run) -> None:
+    workflow = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "in.png"}},
+        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+        "9": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}},
+    }
+
+    async def one(color: int, prefix: str) -> str:
+        copy = {node_id: {**node, "inputs": dict(node["inputs"])} for node_id, node in workflow.items()}
+        image = prefix + base64.b64encode(a_png(color)).decode()
+        output = await run(copy, images=[{"name": "in.png", "image": image}])
+        return first_pixel(base64.b64decode(output["images"][0]["base64"]))
+
+    assert await asyncio.gather(one(0x112233, ""), one(0x0000FF, "data:image/png;base64,")) == ["eeddcc", "ffff00"]
+
+
+async def test_large_files_are_uploaded(run, saving) -> None:
+    clip = {"1": {"class_type": "VHS_VideoCombine", "inputs": {"filename_prefix": "clip", "size": 3_000_000}}}
+    (video,) = (await run(clip))["videos"]
+    assert Path(video["url"]).stat().st_size == 3_000_000  # noqa: ASYNC240
+    assert "base64" not in video
+
+
+@pytest.mark.parametrize(
+    ("job_input", "says"),
+    [
+        ({}, "API format"),
+        ({"workflow": {}}, "API format"),
+        ({"workflow": {"nodes": [], "links": []}}, "Export"),
+        ({"workflow": {"1": {"inputs": {}}}}, "node 1 of the workflow has no class_type"),
+        ({"workflow": {"1": {"class_type": "X"}}}, "node 1 of the workflow has no inputs"),
+        ({"workflow": {"1": {"class_type": "X", "inputs": {"a": ["7", 0]}}}}, "links to node 7"),
+        ({"workflow": FLUX, "output_node_id": "99"}, "output_node_id '99'"),
+        ({"workflow": FLUX, "images": [{"name": "a.png", "image": "not base64!"}]}, "'a.png' is not valid base64"),
+        ({"workflow": FLUX, "images": [{"name": "a.png"}]}, "needs a"),
+    ],
+)
+async def test_input_that_makes_no_sense_is_refused_before_comfyui_is_asked(example, job_input, says) -> None:
+    with pytest.raises(ValueError, match=says):
+        await example.handler({"id": "j", "input": job_input})
+    assert example.SERVER._process is None
+
+
+async def test_missing_node_classes_are_all_named(run, invert) -> None:
+    invert["2"]["class_type"] = "NotInstalled"
+    invert["3"] = {"class_type": "NorThis", "inputs": {}}
+    with pytest.raises(Exception, match=r"NorThis \(node 3\), NotInstalled \(node 2\)") as caught:
+        await run(invert)
+    assert caught.value.code == "MISSING_NODE_CLASS"
+
+
+async def test_a_missing_model_is_named(run) -> None:
+    workflow = {**FLUX, "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "absent.safetensors"}}}
+    with pytest.raises(Exception, match=r"node 4 \(CheckpointLoaderSimple\).*absent\.safetensors.*flux1-dev") as caught:
+        await run(workflow)
+    assert caught.value.code == "MISSING_MODEL"
+
+
+async def test_a_wanted_output_that_is_refused_fails_the_job_although_others_could_run(run, invert, example) -> None:
+    invert["8"] = {"class_type": "SaveImage", "inputs": {"filename_prefix": "no-images"}}
+    with pytest.raises(Exception, match=r"node 8 \(SaveImage\): Required input is missing") as caught:
+        await run(invert, output_node_id="8")
+    assert caught.value.code == "WORKFLOW_REFUSED"
+    assert (await run(invert, output_node_id="9"))["images"]
+
+
+async def test_a_failed_node_is_reported_with_its_traceback(run, saving) -> None:
+    with pytest.raises(Exception, match=r"node 1 \(Fail\) failed: RuntimeError: mat1 and mat2") as caught:
+        await run(saving("Fail"))
+    assert caught.value.code == "NODE_FAILED"
+    assert "standin.py" in notes(caught.value)
+
+
+async def test_out_of_memory_has_a_code_of_its_own_and_frees_the_memory(run, saving, comfyui_command) -> None:
+    with pytest.raises(Exception, match=r"node 1 \(OutOfMemory\) failed: torch.OutOfMemoryError") as caught:
+        await run(saving("OutOfMemory"))
+    assert caught.value.code == "OUT_OF_MEMORY"
+    assert freed(comfyui_command[0]) == 1
+
+
+async def test_memory_is_freed_on_request(run, invert, comfyui_command) -> None:
+    await run(invert, free_memory=True)
+    assert freed(comfyui_command[0]) == 1
+
+
+async def test_a_crash_fails_the_job_with_the_log_and_the_next_job_runs(run, saving, invert) -> None:
+    with pytest.raises(Exception, match=r"ComfyUI ended with status 139 while running node 1 \(Crash\)") as caught:
+        await run(saving("Crash"), free_memory=True)
+    assert caught.value.code == "COMFYUI_CRASHED"
+    assert "Segmentation fault in a custom node" in notes(caught.value)
+    assert (await run(invert))["images"]
+
+
+async def test_a_comfyui_killed_from_outside_is_started_again(run, example, saving, invert) -> None:
+    running = asyncio.create_task(run(saving("Wait", steps=1000, seconds=0.01)))
+    await until(lambda: is_working(example))
+    os.kill(example.SERVER._process.pid, signal.SIGKILL)
+    with pytest.raises(Exception, match="ended with status -9"):
+        await running
+    assert (await run(invert))["images"]
+
+
+async def test_a_comfyui_that_can_not_start_fails_the_job_with_its_log(run, example, invert) -> None:
+    example.SERVER._command = ["sh", "-c", "echo no such file main.py; exit 2"]
+    with pytest.raises(Exception, match="ended with status 2 while starting") as caught:
+        await run(invert)
+    assert "no such file main.py" in notes(caught.value)
+
+
+async def test_a_cancelled_job_interrupts_its_run_and_nothing_else(run, example, saving, invert) -> None:
+    first = asyncio.create_task(run(saving("Wait", steps=1000, seconds=0.01)))
+    await until(lambda: is_working(example))
+    second = asyncio.create_task(run(saving("Wait", steps=3, seconds=0.01)))
+    third = asyncio.create_task(run(saving("Wait", steps=1000, seconds=0.02)))
+    await until(lambda: are_pending(example, 2))
+    for task in (first, third):
+        task.cancel()
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (await second)["images"]
+    assert await queue(example) == {"queue_running": [], "queue_pending": []}
+
+
+async def test_a_lost_websocket_is_opened_again(run, saving) -> None:
+    workflow = saving("DropSockets")
+    workflow["2"] = {"class_type": "Wait", "inputs": {"steps": 20, "seconds": 0.02}}
+    workflow["10"] = {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "late"}}
+    assert len((await run(workflow))["images"]) == 2
+
+
+def freed(url: str) -> int:
+    with urllib.request.urlopen(f"{url}/system_stats") as answer:
+        return json.load(answer)["freed"]
+
+
+async def until(condition: Callable[[], Awaitable[bool]], timeout: float = 20) -> None:
+    async with asyncio.timeout(timeout):  # the server is another process
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def queue(example: ModuleType) -> dict[str, Any]:
+    async with aiohttp.ClientSession(example.SERVER.url) as session, session.get("/queue") as answer:
+        return await answer.json()
+
+
+async def is_working(example: ModuleType) -> bool:
+    try:
+        return bool((await queue(example))["queue_running"])
+    except aiohttp.ClientError:
+        return False
+
+
+async def are_pending(example: ModuleType, count: int) -> bool:
+    return len((await queue(example))["queue_pending"]) == count
