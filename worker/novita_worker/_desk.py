@@ -263,7 +263,7 @@ class Desk:
             if entry.phase is _Phase.HELD:
                 self._forget(entry)
             else:
-                entry.muted = True
+                self._mute(entry)
                 if entry.phase is _Phase.RUNNING:
                     actions.append(Cancel(job_id, CancelReason.STOPPED))
             self._ids_changed = True
@@ -318,7 +318,7 @@ class Desk:
             entry.failed = True
             entry.outbox.finish(failure)
         if entry.phase is _Phase.RUNNING:
-            entry.muted = True
+            self._mute(entry)
             actions.append(Cancel(entry.job.id, CancelReason.UNDELIVERABLE))
 
     def _check_deadline(self, entry: _Entry, now: float, actions: list[Action]) -> None:
@@ -329,12 +329,16 @@ class Desk:
             self._give_up_on(entry)
             actions.extend(self.shutdown(now, patient=True))
             return
-        entry.muted = True
+        self._mute(entry)
         seconds = entry.job.timeout or 0.0
         entry.outbox.finish(Failure(code="TIMEOUT", message=f"the job ran longer than its limit of {seconds:g} s"))
         entry.deadline = now + self._limits.cancel_timeout
         self._set_timer(entry.deadline, entry)
         actions.append(Cancel(entry.job.id, CancelReason.TIMEOUT))
+
+    def _mute(self, entry: _Entry) -> None:
+        entry.muted = True
+        self._ids_changed = True
 
     def _give_up_on(self, entry: _Entry) -> None:
         if not entry.stuck:
@@ -426,7 +430,7 @@ class Desk:
             if entry.phase is _Phase.RUNNING:
                 self._give_up_on(entry)
                 if not entry.muted:
-                    entry.muted = True
+                    self._mute(entry)
                     entry.outbox.finish(Failure(code="WORKER_SHUTDOWN", message=CancelReason.SHUTDOWN.value))
                     self._pump(entry, now, actions)
 
