@@ -17,15 +17,19 @@ def render(source: str, service: ServiceModel) -> str:
     """
     is_stream = service.methods[0].server_streaming
     results = "AsyncIterator, Iterator" if is_stream else "Awaitable"
-    typed = ["AsyncJobStream", "JobStream"] if is_stream else []
-    typed += ["ServiceWorker"] + (["call"] if len(service.methods) > 1 else [])
-    client = "AsyncEndpoint, Endpoint" if is_stream else "AsyncEndpoint, AsyncJob, Endpoint, Job"
+    typed = ["AsyncJobStream", "JobStream"] if is_stream else ["AsyncTypedJob", "TypedJob"]
+    typed = sorted([*typed, "ServiceWorker"]) + (["call"] if len(service.methods) > 1 else [])
     ours = ["from novita_protocol.method import Method", f"from novita_sdk.typed import {', '.join(typed)}"]
     lines = header(source, f"{service.name}: a typed client, a typed worker, and the method table of both.")
     lines += ["from abc import abstractmethod", f"from collections.abc import {results}"]
-    lines += ["from typing import TYPE_CHECKING, Final", "", "from google.protobuf.message import Message", ""]
+    lines += [
+        "from typing import TYPE_CHECKING, ClassVar, Final",
+        "",
+        "from google.protobuf.message import Message",
+        "",
+    ]
     lines += [*imports(service, ours), "", "if TYPE_CHECKING:"]
-    lines += [f"    from novita_sdk import {client}", "    from novita_worker import JobContext"]
+    lines += ["    from novita_sdk import AsyncEndpoint, Endpoint", "    from novita_worker import JobContext"]
     clients = (_client(service, is_async=False), _client(service, is_async=True))
     for block in (method_table(service), *clients, _worker(service), _register(service)):
         lines += ["", "", *block]
@@ -40,7 +44,7 @@ def _client(service: ServiceModel, *, is_async: bool) -> Iterator[str]:
     yield f"    def __init__(self, endpoint: {kind}Endpoint) -> None:"
     yield "        self._endpoint = endpoint"
     for rpc in service.methods:
-        result = "JobStream" if rpc.server_streaming else "Job"
+        result = "JobStream" if rpc.server_streaming else "TypedJob"
         job = f"self._endpoint.run({_payload(service, rpc)}, output_type={class_name(rpc.response)})"
         job = f"await {job}" if is_async else job
         yield ""
@@ -62,7 +66,10 @@ def _worker(service: ServiceModel) -> Iterator[str]:
     yield f"class {_base(service)}Worker(ServiceWorker):"
     yield from docstring(service.comment or f"Serves {service.full_name}.", INDENT)
     yield ""
-    yield f"    METHODS = {service.name}Methods.ALL"
+    yield "    METHODS: ClassVar[dict[str, Method[Message, Message]]] = {"
+    for rpc in service.methods:
+        yield f'        "{rpc.python_name}": {service.name}Methods.{rpc.python_name.upper()},'
+    yield "    }"
     for rpc in service.methods:
         response = class_name(rpc.response)
         others = [f"Iterator[{response}]", f"AsyncIterator[{response}]"]

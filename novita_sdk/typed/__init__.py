@@ -3,6 +3,28 @@
 from __future__ import annotations
 
 from novita_sdk.typed._adapters import Adapter, find_adapter
+from novita_sdk.typed._annotations import HandlerTypeError
+from novita_sdk.typed._checked import TypedHandler
+from novita_sdk.typed._handlers import read_handler
+from novita_sdk.typed._jobs import AsyncJobStream, AsyncTypedJob, JobStream, TypedJob
+from novita_sdk.typed._service import Call, ServiceWorker, call
 from novita_sdk.typed._violations import ContractError, InputError, OutputError, Violation
 
-__all__ = ["Adapter", "ContractError", "InputError", "OutputError", "Violation", "find_adapter"]
+__all__ = [
+    "Adapter",
+    "AsyncJobStream",
+    "AsyncTypedJob",
+    "Call",
+    "ContractError",
+    "HandlerTypeError",
+    "InputError",
+    "JobStream",
+    "OutputError",
+    "ServiceWorker",
+    "TypedHandler",
+    "TypedJob",
+    "Violation",
+    "call",
+    "find_adapter",
+    "read_handler",
+]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import sys
 from typing import Any, Protocol, TypeVar, is_typeddict
 
@@ -49,7 +48,10 @@ class Adapter(Protocol[T]):
         ...
 
 
-@functools.cache
+_FOUND: dict[type, Adapter[Any] | None] = {}
+"""Filled at first use; an adapter depends on nothing but its type."""
+
+
 def find_adapter(kind: object) -> Adapter[Any] | None:
     """The adapter of a type: protobuf message, dataclass, TypedDict or pydantic model; None for all others.
 
@@ -59,6 +61,12 @@ def find_adapter(kind: object) -> Adapter[Any] | None:
     """
     if not isinstance(kind, type):
         return None
+    if kind not in _FOUND:
+        _FOUND[kind] = _make_adapter(kind)
+    return _FOUND[kind]
+
+
+def _make_adapter(kind: type) -> Adapter[Any] | None:
     if issubclass(kind, Message):
         from novita_sdk.typed._protobuf import MessageAdapter
 

@@ -26,6 +26,8 @@ class RecordAdapter(Generic[T]):
         self.name = kind.__name__
         self._kind = kind
         self._decoder = msgspec.json.Decoder(kind)
+        # Also refuses members of types that JSON hasn't, which the decoder would first notice in a job.
+        self._schema = msgspec.json.schema(kind)
 
     def parse(self, value: JSONValue, *, lenient: bool = False) -> T:
         """As `Adapter.parse`; stops at the first member of a wrong type."""
@@ -51,7 +53,7 @@ class RecordAdapter(Generic[T]):
 
     def schema(self) -> dict[str, JSONValue]:
         """As `Adapter.schema`."""
-        return msgspec.json.schema(self._kind)
+        return self._schema
 
 
 def _violation(error: msgspec.ValidationError, value: JSONValue) -> Violation:

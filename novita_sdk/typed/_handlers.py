@@ -1,0 +1,95 @@
+"""Handlers with types: read from their annotations or from a service, checked before the first job."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+from novita_sdk.typed._annotations import (
+    UNRESOLVED,
+    HandlerTypeError,
+    adapter_of,
+    is_published_job,
+    output_of,
+    resolve,
+    unwrap,
+)
+from novita_sdk.typed._checked import TypedHandler, dump_output, parse_input
+from novita_sdk.typed._service import ServiceWorker, read_service
+from novita_sdk.wire import payload
+from novita_sdk.wire.payload import JSONValue
+
+__all__ = ["read_handler"]
+
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def read_handler(handler: object, *, context_type: type, lenient: bool = False) -> TypedHandler | None:
+    """Reads the types of a handler.
+
+    Args:
+        handler: A function, an object that can be called, or a `ServiceWorker`.
+        context_type: What the second argument of a handler is.
+        lenient: Whether inputs may have members that their type doesn't know.
+
+    Returns:
+        None for a handler without types, which takes the job as plain JSON.
+
+    Raises:
+        HandlerTypeError: Something in the annotations can't work.
+        ModuleNotFoundError: The types need a package that is not installed.
+    """
+    if isinstance(handler, ServiceWorker):
+        return read_service(handler, lenient=lenient)
+    if inspect.isclass(handler) or not callable(handler):
+        return None
+    return _read_function(handler, context_type, lenient=lenient)
+
+
+def _read_function(handler: Callable[..., Any], context_type: type, *, lenient: bool) -> TypedHandler | None:
+    function = unwrap(handler)
+    name = getattr(handler, "__qualname__", None) or type(handler).__qualname__
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):  # a builtin that doesn't tell
+        return None
+    parameters = [item for item in signature.parameters.values() if item.kind in _POSITIONAL]
+    if not parameters:
+        return None
+    first = resolve(parameters[0].annotation, function)
+    if first is context_type or is_published_job(parameters[0].name, first):
+        return None
+    reader = adapter_of(first, f"argument {parameters[0].name} of handler {name}")
+    if reader is None:
+        return None
+    takes_context = _takes_context(parameters[1:], function, context_type, name)
+    answer = output_of(resolve(signature.return_annotation, function), function, f"handler {name}")
+    writer = adapter_of(answer, f"return annotation of handler {name}")
+
+    def call(job: dict[str, JSONValue], context: object) -> Any:
+        request = parse_input(reader, job.get("input"), lenient=lenient)
+        return handler(request, context) if takes_context else handler(request)
+
+    def dump(value: JSONValue, what: str) -> bytes:
+        return payload.dump(value, what) if writer is None else dump_output(writer, value)
+
+    return TypedHandler(name=name, function=handler, call=call, dump=dump, inputs={"": reader}, outputs={"": writer})
+
+
+def _takes_context(
+    others: list[inspect.Parameter], function: Callable[..., Any], context_type: type, name: str
+) -> bool:
+    required = [item for item in others if item.default is inspect.Parameter.empty]
+    if len(required) > 1:
+        raise HandlerTypeError(f"handler {name} has arguments beyond its input and the {context_type.__name__}")
+    if not others:
+        return False
+    kind = resolve(others[0].annotation, function)
+    # Typing imports alone are common for the context, whose type nobody needs at run time.
+    is_context = kind in (context_type, UNRESOLVED) or (kind is Any and bool(required))
+    if required and not is_context:
+        raise HandlerTypeError(
+            f"argument {others[0].name} of handler {name} must be a {context_type.__name__}, not {others[0].annotation}"
+        )
+    return is_context

@@ -1,0 +1,129 @@
+"""Services of a user's own protos: what a worker of one is, and how an input says which method it is for."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from novita_sdk.rpc import Method
+from novita_sdk.typed._adapters import Adapter, find_adapter
+from novita_sdk.typed._annotations import HandlerTypeError
+from novita_sdk.typed._checked import TypedHandler, dump_output, parse_input
+from novita_sdk.typed._violations import InputError, OutputError, Violation, cut
+from novita_sdk.wire.payload import JSONValue
+
+__all__ = ["METHOD_KEY", "Call", "ServiceWorker", "call", "read_service"]
+
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+METHOD_KEY = "@method"
+"""Member of an input that names the method, where a service has several. No field of a message can be called so."""
+
+
+class ServiceWorker(ABC):  # noqa: B024  the generated classes have the abstract methods
+    """Base of the generated worker classes; an instance is a handler.
+
+    Attributes:
+        METHODS: The method table of the service; each has its implementation under its name in snake case.
+    """
+
+    METHODS: ClassVar[dict[str, Method[Message, Message]]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[RequestT]):
+    """A request for one of several methods: what to pass to `run`."""
+
+    method: Method[RequestT, Message]
+    request: RequestT
+
+    def dump(self) -> bytes:
+        """Checks the request and writes the input of the job.
+
+        Raises:
+            ContractError: Lists every violation.
+        """
+        members = _adapter(self.method.request).dump(self.request)[1:]
+        comma = b"" if members == b"}" else b","
+        return b'{"%s":"%s"%s%s' % (METHOD_KEY.encode(), self.method.name.encode(), comma, members)
+
+
+def call(method: Method[RequestT, ResponseT], request: RequestT) -> Call[RequestT]:
+    """A request with the word of which method it is for."""
+    return Call(method, request)
+
+
+def read_service(worker: ServiceWorker, *, lenient: bool) -> TypedHandler:
+    """Reads the types of a service's methods from its table.
+
+    Raises:
+        HandlerTypeError: Its methods are of different kinds, or of another kind than the table says.
+        ModuleNotFoundError: A message has rules, and what checks them is not installed.
+    """
+    name = type(worker).__qualname__
+    functions = {method.name: getattr(worker, key) for key, method in worker.METHODS.items()}
+    readers = {method.name: _adapter(method.request) for method in worker.METHODS.values()}
+    writers = {method.name: _adapter(method.response) for method in worker.METHODS.values()}
+    by_class = {method.response: writers[method.name] for method in worker.METHODS.values()}
+    _check_kinds(name, worker.METHODS, functions)
+
+    def call(job: dict[str, JSONValue], context: object) -> Any:
+        method, value = _choose(job.get("input"), list(functions))
+        return functions[method](parse_input(readers[method], value, lenient=lenient), context)
+
+    def dump(value: JSONValue, what: str) -> bytes:
+        writer = by_class.get(type(value))
+        if writer is None:
+            message = f"must be {' or '.join(kind.DESCRIPTOR.name for kind in by_class)}"
+            raise OutputError(what, [Violation(field="", rule="type", message=message, value=cut(value))])
+        return dump_output(writer, value)
+
+    first = next(iter(functions.values()))
+    return TypedHandler(name=name, function=first, call=call, dump=dump, inputs=readers, outputs={**writers})
+
+
+def _check_kinds(
+    name: str, methods: dict[str, Method[Message, Message]], functions: dict[str, Callable[..., Any]]
+) -> None:
+    kinds = {}
+    for method in methods.values():
+        kind = kinds[method.name] = _kind(functions[method.name])
+        if method.server_streaming != kind.endswith("generator"):
+            verb = "yield" if method.server_streaming else "return"
+            raise HandlerTypeError(f"{name} must {verb} the output of {method.name}, but its method is {kind}")
+    if len(set(kinds.values())) > 1:
+        found = ", ".join(f"{method} is {kind}" for method, kind in kinds.items())
+        raise HandlerTypeError(f"the methods of {name} must be of one kind, but {found}")
+
+
+def _kind(function: Callable[..., Any]) -> str:
+    if inspect.isasyncgenfunction(function):
+        return "an async generator"
+    if inspect.isgeneratorfunction(function):
+        return "a generator"
+    return "a coroutine function" if inspect.iscoroutinefunction(function) else "a plain function"
+
+
+def _choose(value: JSONValue, names: list[str]) -> tuple[str, JSONValue]:
+    """Which method an input is for, and the input without that word; where there is one method, it need not say."""
+    name = names[0] if len(names) == 1 else None
+    if isinstance(value, dict) and METHOD_KEY in value:
+        name = value[METHOD_KEY]
+        value = {key: item for key, item in value.items() if key != METHOD_KEY}
+    if name not in names:
+        message = f"must be one of {', '.join(names)}"
+        raise InputError("input", [Violation(field=METHOD_KEY, rule="enum", message=message, value=cut(name))])
+    return name, value
+
+
+def _adapter(kind: type[Message]) -> Adapter[Any]:
+    adapter: Adapter[Any] | None = find_adapter(kind)
+    if adapter is None:
+        raise TypeError(kind)
+    return adapter
