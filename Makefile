@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-wheel check generate format setup clean bench-imports
+.PHONY: help demo test quick check generate format setup clean bench-imports
 
 help: ## Lists the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,12 +34,13 @@ format: $(READY) ## Formats protos and Python
 check: $(READY) ## Everything but the test suite
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/check.py
 
+# Most tests run against the built wheel with the sources out of reach; the rest needs the checkout or its environment.
 test: check ## Everything that CI checks
-	@$(BIN)/pytest -n auto
-	@$(BIN)/python tests/wheel.py -n auto
+	@$(BIN)/python tests/wheel.py -n auto -q
+	@$(BIN)/pytest -n auto -q -m 'sources or venv'
 
-test-wheel: $(READY) ## The test suite against the built wheel
-	@$(BIN)/python tests/wheel.py -n auto
+quick: $(READY) ## The test suite against the sources, while you work on them
+	@$(BIN)/pytest -n auto -q -m 'not venv'
 
 bench-imports: $(READY) ## What importing costs, beside the published package
 	@$(BIN)/python bench/imports.py

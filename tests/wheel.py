@@ -1,6 +1,6 @@
 """Runs the test suite against the built wheel, in an environment of its own, with the sources out of reach.
 
-`make test-wheel` starts it. The environment is made anew when the wheel, the dependencies or Python changed.
+`make test` starts it. The environment is made anew when the dependencies or Python changed.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ def build() -> Path:
 def install(wheel: Path) -> Path:
     """Installs the wheel and the development packages; returns the environment's Python."""
     python = ENVIRONMENT / "bin" / "python"
-    inputs = [wheel, ROOT / "pyproject.toml", ROOT / "constraints.txt"]
+    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", ROOT / "constraints.txt")
+    inputs = [ROOT / "pyproject.toml", ROOT / "constraints.txt"]
     state = sys.version + "".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in inputs)
     if STAMP.exists() and STAMP.read_text() == state:
+        run(*pip, "--force-reinstall", "--no-deps", wheel)
         return python
-    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", ROOT / "constraints.txt")
     run(sys.executable, "-m", "venv", "--clear", ENVIRONMENT)
     run(*pip, "--upgrade", "pip>=25.1")
     run(*pip, "--group", f"{ROOT / 'pyproject.toml'}:dev", f"{wheel}[all]")
