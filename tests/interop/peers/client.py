@@ -1,0 +1,219 @@
+"""Every scenario, run with whichever client this interpreter has: client.py KIND BASE_URL KEY PREFIX SCRATCH.
+
+Prints `submitted` once the first jobs wait in the queue, and at the end one JSON object: scenario to what came of it.
+"""
+
+# ruff: noqa: T201 - what it prints is its result
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+KIND, BASE_URL, KEY, PREFIX, SCRATCH = sys.argv[1:]
+LARGE = "é☃" + "x" * (3 * 1024 * 1024)
+FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}
+
+
+class Published:
+    """The client that both published packages have."""
+
+    def __init__(self, sdk):
+        self.sdk = sdk
+        sdk.api_key = KEY
+        sdk.endpoint_url_base = BASE_URL
+
+    def run(self, endpoint, request):
+        return self.sdk.Endpoint(endpoint).run(request)
+
+    def health(self, endpoint):
+        return self.sdk.Endpoint(endpoint).health()
+
+    def purge(self, endpoint):
+        return self.sdk.Endpoint(endpoint).purge_queue()
+
+    def job_id(self, job):
+        return job.job_id
+
+    def status(self, job):
+        return job.status()
+
+    def peek(self, job):
+        return job.output()
+
+    def cancel(self, job):
+        return job.cancel()
+
+    def end(self, job):
+        try:
+            output = job.output(timeout=40)
+        except RuntimeError as error:
+            # The project's own client raises what the published one hides.
+            output = getattr(error, "output", None)
+        return {"id": job.job_id, "status": job.status(), "output": output}
+
+
+class Runpod(Published):
+    """The published client with `run_sync` and `stream`."""
+
+    def run_sync(self, endpoint, request):
+        return self.sdk.Endpoint(endpoint).run_sync(request, timeout=40)
+
+    def stream(self, job):
+        return list(job.stream())
+
+
+class Sync:
+    """The project's synchronous client."""
+
+    def __init__(self):
+        from novita_sdk import Client
+
+        self.client = Client(api_key=KEY, base_url=BASE_URL)
+
+    def run(self, endpoint, request):
+        return self.client.endpoint(endpoint).run(request)
+
+    def health(self, endpoint):
+        return self.client.endpoint(endpoint).health()
+
+    def purge(self, endpoint):
+        return self.client.endpoint(endpoint).purge_queue()
+
+    def run_sync(self, endpoint, request):
+        return self.client.endpoint(endpoint).run_sync(request, timeout=40)
+
+    def job_id(self, job):
+        return job.job_id
+
+    def status(self, job):
+        return job.status()
+
+    def peek(self, job):
+        return job.output()
+
+    def cancel(self, job):
+        return job.cancel()
+
+    def stream(self, job):
+        return list(job.stream(timeout=40))
+
+    def end(self, job):
+        info = job.wait(timeout=40)
+        return {"id": job.job_id, "status": info.status, "output": info.output}
+
+
+class Async:
+    """The project's asynchronous client, one call at a time."""
+
+    def __init__(self):
+        from novita_sdk import AsyncClient
+
+        self.runner = asyncio.Runner()
+        self.client = AsyncClient(api_key=KEY, base_url=BASE_URL)
+
+    def run(self, endpoint, request):
+        return self.runner.run(self.client.endpoint(endpoint).run(request))
+
+    def health(self, endpoint):
+        return self.runner.run(self.client.endpoint(endpoint).health())
+
+    def purge(self, endpoint):
+        return self.runner.run(self.client.endpoint(endpoint).purge_queue())
+
+    def run_sync(self, endpoint, request):
+        return self.runner.run(self.client.endpoint(endpoint).run_sync(request, timeout=40))
+
+    def job_id(self, job):
+        return job.job_id
+
+    def status(self, job):
+        return self.runner.run(job.status())
+
+    def peek(self, job):
+        return self.runner.run(job.output())
+
+    def cancel(self, job):
+        return self.runner.run(job.cancel())
+
+    def stream(self, job):
+        async def collect():
+            return [chunk async for chunk in job.stream(timeout=40)]
+
+        return self.runner.run(collect())
+
+    def end(self, job):
+        info = self.runner.run(job.wait(timeout=40))
+        return {"id": job.job_id, "status": info.status, "output": info.output}
+
+
+def until(condition):
+    deadline = time.monotonic() + 40
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+    return value
+
+
+def main() -> None:
+    if KIND == "sync":
+        client = Sync()
+    elif KIND == "async":
+        client = Async()
+    else:
+        import importlib
+
+        client = {"novita_gpus": Published, "runpod": Runpod}[KIND](importlib.import_module(KIND))
+    plain, nobody = f"{PREFIX}-plain", f"{PREFIX}-nobody"
+    scratch = Path(SCRATCH)
+    results = {}
+
+    everybody = [str(scratch / f"met-{index}") for index in range(4)]
+    meet = [client.run(plain, {"input": {"what": "meet", "mine": mine, "all": everybody}}) for mine in everybody]
+    jobs = {
+        "echo": client.run(plain, {"what": "echo", "value": {"u": "héllo ☃ 😀", "n": 2**53 + 1, "f": 1.0, "z": None}}),
+        "error": client.run(plain, {"what": "error"}),
+        "raise": client.run(plain, {"what": "raise"}),
+        "large": client.run(plain, {"what": "echo", "value": LARGE}),
+        "generator": client.run(f"{PREFIX}-generator", {"count": 3}),
+        "aggregate": client.run(f"{PREFIX}-aggregate", {"count": 3}),
+    }
+    print("submitted", flush=True)
+
+    queued = client.run(nobody, {"what": "echo", "value": 1})
+    results["status queued"] = client.status(queued)
+    results["cancel queued"] = client.cancel(queued)["status"]
+    purged = [client.run(nobody, {"what": "echo", "value": 1}) for _ in range(2)]
+    results["health"] = client.health(nobody)
+    results["purge"] = client.purge(nobody)
+    results["purged"] = [client.status(job) for job in purged]
+
+    if hasattr(client, "stream"):
+        results["stream"] = client.stream(jobs["generator"])
+    results["meet"] = [client.end(job) for job in meet]
+    for name, job in jobs.items():
+        results[name] = client.end(job)
+    results["large"]["output"] = results["large"]["output"] == {"echo": LARGE}
+
+    release = scratch / "release-progress"
+    reporting = client.run(plain, {"what": "progress", "release": str(release)})
+    results["progress"] = until(lambda: client.peek(reporting) if client.status(reporting) == "IN_PROGRESS" else None)
+    release.touch()
+    results["after progress"] = client.end(reporting)
+
+    started, release = scratch / "started", scratch / "release-hang"
+    hanging = client.run(plain, {"what": "hang", "started": str(started), "release": str(release)})
+    until(started.exists)
+    results["cancel running"] = client.cancel(hanging)["status"]
+    release.touch()
+    results["after cancel"] = client.end(client.run(plain, {"what": "echo", "value": "still there"}))
+    results["cancelled"] = client.end(hanging)
+
+    if hasattr(client, "run_sync"):
+        results["run_sync"] = client.run_sync(plain, {"what": "echo", "value": "at once"})
+    print(json.dumps(results), flush=True)
+
+
+main()
