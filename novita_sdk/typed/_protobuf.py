@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from novita_sdk.typed._reading import message_reader
 from novita_sdk.typed._rules import find_check
 from novita_sdk.typed._scalars import Mismatch
+from novita_sdk.typed._schema import message_schema
 from novita_sdk.typed._violations import ContractError, Violation, cut
 from novita_sdk.typed._writing import message_writer
 from novita_sdk.wire.payload import JSONValue
@@ -47,7 +48,7 @@ class MessageAdapter(Generic[MessageT]):
 
     def schema(self) -> dict[str, JSONValue]:
         """As `Adapter.schema`."""
-        raise NotImplementedError
+        return message_schema(self._kind)
 
     def check(self, message: MessageT) -> None:
         """Applies the rules of the proto.

@@ -1,20 +1,23 @@
-"""Worker images pin old protobuf versions, and the generated code imports on all that are supported."""
+"""Worker images pin old protobuf versions; the generated code and typed contracts run on all that are supported."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-RANGE = ["protobuf==5.29.*", "protobuf==6.33.*", "protobuf==7.*"]
+from novita_codegen import generate
 
-PROGRAM = """
+RANGE = {"5": "protobuf==5.29.*", "6": "protobuf==6.33.*", "7": "protobuf==7.*"}
+
+PROTOCOL = """
 import importlib, pathlib, sys
-root = pathlib.Path(sys.argv[1])
-sys.path.insert(0, str(root))
+root = pathlib.Path(sys.path[-1])
 modules = sorted(path.relative_to(root).with_suffix("").as_posix().replace("/", ".") for path in root.rglob("*.py"))
 for name in modules:
     if not name.endswith(("_grpc", "__init__")):
@@ -25,29 +28,106 @@ job = Job(id="j1", input=b'{"seed":1125899906842624123}', extra={"webhook": b"nu
 job.policy.ttl = 5
 assert Job.FromString(job.SerializeToString()) == job
 assert JobsServiceMethods.RUN.request(endpoint="e").endpoint == "e"
-import google.protobuf
-print(google.protobuf.__version__, len(modules))
+assert len(modules) > 10
+"""
+
+TYPED = """
+import json
+from novita_sdk.typed import ContractError, find_adapter
+from shop.v1.shop_pb2 import Draw
+adapter = find_adapter(Draw)
+value = {"prompt": "x", "seed": 2**60, "style": "STYLE_OIL", "sizes": {"a": 1.5}, "left": "l", "names": ["n"]}
+value |= {"time": "2026-01-02T03:04:05Z", "child": {"prompt": "y"}}
+message = adapter.parse(value)
+assert adapter.parse(json.loads(adapter.dump(message))) == message
+try:
+    adapter.parse({"prompt": "", "nope": 1})
+except ContractError as error:
+    assert error.violations[0].field == "nope"
+try:
+    adapter.dump(Draw())
+except ContractError as error:
+    assert error.violations[0].rule == "string.min_len"
+assert "prompt" in json.dumps(adapter.schema())
+"""
+
+SHOP = """\
+syntax = "proto3";
+
+package shop.v1;
+
+import "buf/validate/validate.proto";
+import "google/protobuf/timestamp.proto";
+
+enum Style {
+  STYLE_UNSPECIFIED = 0;
+  STYLE_OIL = 1;
+}
+
+message Draw {
+  string prompt = 1 [(buf.validate.field).string.min_len = 1];
+  uint64 seed = 2;
+  Style style = 3;
+  map<string, double> sizes = 4;
+  oneof side {
+    string left = 5;
+    string right = 6;
+  }
+  repeated string names = 7;
+  google.protobuf.Timestamp time = 8;
+  Draw child = 9;
+  optional int32 maybe = 10;
+}
 """
 
 
-def try_on(requirement: str, folder: Path, generated: Path) -> str:
-    """Uses the generated code in a new environment; answers with its protobuf version, or what went wrong."""
-    python = folder / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "install", "--quiet"]
-    for command in (
-        [sys.executable, "-m", "venv", "--without-pip", str(folder)],
-        [*pip, requirement, "googleapis-common-protos"],
-        [str(python), "-I", "-W", "error", "-c", PROGRAM, str(generated)],
-    ):
-        outcome = subprocess.run(command, capture_output=True, text=True, check=False)
-        if outcome.returncode != 0:
-            return f"{requirement}: {outcome.stderr}"
-    return outcome.stdout
+@pytest.fixture(scope="module")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A fresh environment per protobuf version."""
+    folder = tmp_path_factory.mktemp("environments")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python"]
+
+    def make(item: tuple[str, str]) -> Path:
+        python = folder / item[0] / "bin" / "python"
+        packages = [item[1], "googleapis-common-protos", "protovalidate>=2", "msgspec"]
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / item[0]], check=True)
+        subprocess.run([*pip, python, "install", "--quiet", *packages], check=True)
+        return python
+
+    with ThreadPoolExecutor(len(RANGE)) as pool:
+        return dict(zip(RANGE, pool.map(make, RANGE.items()), strict=True))
+
+
+def run(python: Path, program: str, *roots: Path, implementation: str = "upb") -> str:
+    """Runs a program with source roots on its path and warnings as errors; answers with its protobuf version."""
+    code = f"import sys; sys.path += {[str(root) for root in roots]!r}\n{program}"
+    code += "\nimport google.protobuf\nprint(google.protobuf.__version__)"
+    environment = {**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation}
+    command: list[str | Path] = [python, "-W", "error", "-c", code]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=python.parent)
+    return outcome.stdout.split(".")[0] if outcome.returncode == 0 else outcome.stderr
 
 
 @pytest.mark.venv
-def test_generated_code_runs_on_every_supported_protobuf_without_a_warning(repository: Path, tmp_path: Path) -> None:
-    generated = repository / "generated"
-    with ThreadPoolExecutor(len(RANGE)) as pool:
-        found = list(pool.map(lambda r: try_on(r, tmp_path / r.partition("==")[2].strip(".*"), generated), RANGE))
-    assert [version.split(".")[0] for version in found] == ["5", "6", "7"], found
+def test_the_protocol_runs_on_every_supported_protobuf_without_a_warning(
+    environments: dict[str, Path], repository: Path
+) -> None:
+    found = {version: run(python, PROTOCOL, repository / "generated") for version, python in environments.items()}
+    assert found == {version: version for version in RANGE}
+
+
+@pytest.mark.venv
+@pytest.mark.parametrize("implementation", ["upb", "python"])
+def test_typed_contracts_run_on_every_supported_protobuf_without_a_warning(
+    environments: dict[str, Path],
+    repository: Path,
+    write_protos: Callable[[Mapping[str, str]], Path],
+    tmp_path: Path,
+    implementation: str,
+) -> None:
+    generate(write_protos({"shop/v1/shop.proto": SHOP}), tmp_path / "out")
+    roots = (tmp_path / "out", repository, repository / "generated")
+    found = {
+        version: run(python, TYPED, *roots, implementation=implementation) for version, python in environments.items()
+    }
+    assert found == {version: version for version in RANGE}

@@ -7,6 +7,7 @@ import math
 from types import ModuleType
 from typing import Any
 
+import jsonschema
 import pytest
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -47,6 +48,43 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "renamed": st.text(max_size=3),
     "floats": st.lists(FLOAT32, max_size=3),
 }
+SATURATED = {
+    "int32": -1,
+    "int64": 2**62,
+    "uint32": 1,
+    "uint64": 2**63,
+    "sint64": -1,
+    "fixed32": 1,
+    "float32": 0.1,
+    "float64": "NaN",
+    "flag": True,
+    "text": "é",
+    "data": "AA==",
+    "color": 1,
+    "child": {"text": "x"},
+    "maybe": 0,
+    "numbers": [1],
+    "texts": ["x"],
+    "colors": ["COLOR_RED", 9],
+    "children": [{}],
+    "counts": {"a": 1},
+    "names": {"-1": "x"},
+    "byFlag": {"true": {}},
+    "blobs": {"a": "AA=="},
+    "left": "x",
+    "otherName": "x",
+    "time": "2026-01-02T03:04:05Z",
+    "span": "-1.5s",
+    "free": {"a": [1]},
+    "anyJson": [None],
+    "boxed": 1,
+    "nothing": None,
+    "times": ["2026-01-02T03:04:05Z"],
+    "floats": ["Infinity", 1e-5],
+    "packed": {"@type": "type.googleapis.com/google.protobuf.Duration", "value": "3s"},
+}
+"""Every field once, but for the other member of the oneof."""
+
 LEAF = st.fixed_dictionaries({}, optional=FIELDS)
 relaxed = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -196,6 +234,16 @@ def test_rules_of_the_proto_are_checked_with_path_rule_and_value(shop: ModuleTyp
         "layers[1].weight": ("float.lte", 2.0),
         'named["a"].weight': ("float.lte", 3.0),
     }
+
+
+def test_the_schema_holds_for_whatever_is_written_and_says_the_rules(kinds: ModuleType, shop: ModuleType) -> None:
+    written = through(kinds.Kinds, SATURATED)
+    jsonschema.validate(written, adapter(kinds.Kinds).schema())
+    draw = adapter(shop.Draw).schema()
+    jsonschema.validate({"prompt": "x", "width": 64, "layers": [{"weight": 0.5}]}, draw)
+    for wrong in ({"prompt": ""}, {"width": 8}, {"layers": [{"weight": 2}]}, {"named": {"a": {"weight": "x"}}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, draw)
 
 
 def test_rules_are_checked_before_writing_too(shop: ModuleType) -> None:
