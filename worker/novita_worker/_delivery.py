@@ -6,8 +6,12 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
+from urllib.parse import quote
+
+from yarl import URL
 
 from novita_sdk.wire.retry import RetryPolicy, next_delay
 from novita_sdk.wire.templates import WorkerUrls
@@ -21,6 +25,7 @@ POLICY: Final = RetryPolicy(first_delay=0.1, max_delay=20.0, budget=600.0)
 PROGRESS_TIMEOUT: Final = 5.0
 """Progress is not tried twice, and a result waits no longer than this for the progress before it."""
 
+_MARK: Final = "JOB-ID"
 _log: Final = logging.getLogger("novita_worker")
 
 
@@ -39,7 +44,9 @@ class Delivery:
 
     def __init__(self, link: Link, urls: WorkerUrls) -> None:
         self._link = link
-        self._urls = urls
+        self._result_url = _template(lambda job_id: urls.done(job_id, is_stream=False))
+        self._stream_result_url = _template(lambda job_id: urls.done(job_id, is_stream=True))
+        self._chunk_url = _template(urls.stream)
 
     async def deliver(
         self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool
@@ -54,17 +61,18 @@ class Delivery:
         """
         match kind:
             case PostKind.PROGRESS:
-                url = self._urls.done(job_id, is_stream=False)
+                url = self._result_url(job_id)
                 failure = await self._link.post(url, progress_body(body), job_id, timeout=PROGRESS_TIMEOUT)
                 if failure is not None:
                     _log.debug("progress of job %s was not delivered: %s", job_id, failure.reason)
                 return Verdict.DELIVERED, None
             case PostKind.CHUNK:
-                return await self._persist(self._urls.stream(job_id), chunk_body(body), job_id)
+                return await self._persist(self._chunk_url(job_id), chunk_body(body), job_id)
             case PostKind.RESULT:
-                return await self._persist(self._urls.done(job_id, is_stream=is_stream), body, job_id)
+                url = self._stream_result_url(job_id) if is_stream else self._result_url(job_id)
+                return await self._persist(url, body, job_id)
 
-    async def _persist(self, url: str, body: bytes, job_id: str) -> tuple[Verdict, PostFailure | None]:
+    async def _persist(self, url: URL, body: bytes, job_id: str) -> tuple[Verdict, PostFailure | None]:
         started = time.monotonic()
         attempt = 0
         while True:
@@ -84,6 +92,12 @@ class Delivery:
                 delay,
             )
             await asyncio.sleep(delay)
+
+
+def _template(make: Callable[[str], str]) -> Callable[[str], URL]:
+    """Makes URLs that differ in nothing but the job's id without building each from its parts."""
+    template = make(_MARK)
+    return lambda job_id: URL(template.replace(_MARK, quote(job_id, safe="")), encoded=True)
 
 
 def _is_permanent(problem: PostFailure) -> bool:

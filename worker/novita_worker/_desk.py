@@ -149,12 +149,14 @@ class Desk:
     @property
     def next_wake(self) -> float | None:
         """When `tick` is due, or None while only events matter."""
-        times = [time for time in (self._ask_at, self._stage_deadline) if time is not None]
-        if self._timers:
-            times.append(self._timers[0][0])
-        if self._wanted() and not self._asked and self._take_at:
+        times = [self._timers[0][0]] if self._timers else []
+        if self._ask_at is not None:
+            times.append(self._ask_at)
+        if self._stage_deadline is not None:
+            times.append(self._stage_deadline)
+        if self._take_at and not self._asked and self._wanted():
             times.append(self._take_at)
-        return min(times, default=None)
+        return min(times) if times else None
 
     def begin(self, now: float) -> list[Action]:
         """The worker is ready for its first job."""

@@ -283,7 +283,7 @@ class Engine:
         body = post.body if isinstance(post.body, bytes) else self._writer.failed(post.body)
         verdict, problem = await self._delivery.deliver(job_id, post.kind, body, is_stream=is_stream)
         if post.kind is PostKind.CHUNK and run is not None:
-            run.window.remove(len(body))
+            run.delivered(len(body))
         reason = problem.reason if problem is not None else ""
         match verdict:
             case Verdict.DELIVERED:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from typing import Final
+
+import aiohttp
+from yarl import URL
 
 from novita_sdk._version import __version__
 from novita_sdk.wire.payload import PayloadError, load
 from novita_sdk.wire.retry import Failure, FailureKind, parse_retry_after
 from novita_worker._actions import TakenJob
-
-if TYPE_CHECKING:
-    import aiohttp
-
-    from novita_worker._environment import Environment
+from novita_worker._environment import Environment
 
 __all__ = ["EMPTY", "Link", "PostFailure", "TakeReply"]
 
@@ -59,9 +59,10 @@ class Link:
     """The connection to the gateway. Belongs to one event loop."""
 
     def __init__(self, environment: Environment) -> None:
-        self._urls = environment.urls
         self._authorization = environment.authorization
         self._session: aiohttp.ClientSession | None = None
+        urls = environment.urls
+        self._take_url = cache(lambda count, busy: URL(urls.take(count=count, busy=busy), encoded=True))
         self._take_is_answered = False
 
     @property
@@ -71,8 +72,6 @@ class Link:
 
     async def open(self) -> None:
         """Makes the session."""
-        import aiohttp
-
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -93,13 +92,9 @@ class Link:
 
     async def take(self, *, count: int, busy: bool) -> TakeReply | PostFailure:
         """Asks for jobs and waits as long as the gateway parks the request."""
-        import aiohttp
-        from yarl import URL
-
-        url = URL(self._urls.take(busy=busy, count=count), encoded=True)
         self._take_is_answered = False
         try:
-            async with self._open_session.get(url, timeout=self._take_timeout) as response:
+            async with self._open_session.get(self._take_url(count, busy), timeout=self._take_timeout) as response:
                 self._take_is_answered = True
                 if response.status in _NO_JOBS:
                     return EMPTY
@@ -112,7 +107,7 @@ class Link:
         finally:
             self._take_is_answered = False
 
-    async def post(self, url: str, body: bytes, job_id: str, *, timeout: float | None = None) -> PostFailure | None:
+    async def post(self, url: URL, body: bytes, job_id: str, *, timeout: float | None = None) -> PostFailure | None:
         """Posts what a job has to say; None is success.
 
         Args:
@@ -121,13 +116,10 @@ class Link:
             job_id: Names the request in the gateway's logs.
             timeout: Longest time of the whole call in seconds.
         """
-        import aiohttp
-        from yarl import URL
-
         limits = self._post_timeout if timeout is None else aiohttp.ClientTimeout(total=timeout)
         try:
             async with self._open_session.post(
-                URL(url, encoded=True),
+                url,
                 data=body,
                 headers={**_POST_HEADERS, "X-Request-ID": job_id},
                 timeout=limits,
@@ -184,8 +176,6 @@ def _refusal(response: aiohttp.ClientResponse, body: bytes) -> PostFailure:
 
 
 def _failure(error: Exception) -> PostFailure:
-    import aiohttp
-
     unsent = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
     kind = FailureKind.UNSENT if unsent else FailureKind.LOST
     reason = "timed out" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"

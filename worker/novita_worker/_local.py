@@ -63,8 +63,7 @@ def run_locally(config: WorkerConfig, spec: HandlerSpec, test_input: str | None)
         return 1
     console = _Console()
     context = JobContext(job, reports=console, worker_id="local")
-    run = JobRun(context, Writer(spec=spec), console, aggregate=True)
-    run.window.close()
+    run = JobRun(context, Writer(spec=spec), console, aggregate=True, is_bounded=False)
     running_contexts[context.id] = context
     lanes = LoopLanes() if spec.kind.is_async else ThreadLanes()
     try:

@@ -36,23 +36,33 @@ class JobRun:
         writer: Writes the outcome.
         sink: Takes what comes out.
         aggregate: Whether a generator's chunks are repeated in its result.
+        is_bounded: Whether a generator waits for `delivered` when it is too far ahead.
     """
 
-    def __init__(self, context: JobContext, writer: Writer, sink: Sink, *, aggregate: bool = False) -> None:
+    def __init__(
+        self, context: JobContext, writer: Writer, sink: Sink, *, aggregate: bool = False, is_bounded: bool = True
+    ) -> None:
         self.context = context
-        self.window = ChunkWindow()
+        self._window: ChunkWindow | None = None
         self._writer = writer
         self._sink = sink
         self._aggregate = aggregate
+        self._is_bounded = is_bounded
         self._is_stream = writer.spec.kind.is_stream
         self._task: asyncio.Task[None] | None = None
 
     def cancel(self, reason: str) -> None:
         """Asks the handler to end; callable from any thread."""
         self.context.cancel(reason)
-        self.window.close()
+        if self._window is not None:
+            self._window.close()
         if self._task is not None:
             self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+
+    def delivered(self, size: int) -> None:
+        """A chunk of so many bytes arrived; the generator may go on."""
+        if self._window is not None:
+            self._window.remove(size)
 
     @property
     def is_stream(self) -> bool:
@@ -95,35 +105,42 @@ class JobRun:
         return self._writer.returned(await result)
 
     def _stream(self, values: Generator[Any, Any, Any]) -> Outcome:
-        self._is_stream = True
+        window = self._begin_stream()
         kept: list[bytes] = []
         with contextlib.closing(values):
             for value in values:
                 if message := yielded_error(value):
                     return self._writer.stream_failed(message)
-                self._emit(value, kept)
-                self.window.wait()
+                self._emit(value, kept, window)
+                window.wait()
                 if self.context.cancelled:
                     # Inside the generator, at the yield where it waits, so that its `finally` blocks run.
                     values.throw(JobCancelled(self.context.cancel_reason))
         return self._writer.streamed(kept)
 
     async def _stream_async(self, values: AsyncGenerator[Any, Any]) -> Outcome:
-        self._is_stream = True
+        window = self._begin_stream()
         kept: list[bytes] = []
         async with contextlib.aclosing(values):
             async for value in values:
                 if message := yielded_error(value):
                     return self._writer.stream_failed(message)
-                self._emit(value, kept)
-                await self.window.wait_async()
+                self._emit(value, kept, window)
+                await window.wait_async()
         return self._writer.streamed(kept)
 
-    def _emit(self, value: JSONValue, kept: list[bytes]) -> None:
+    def _begin_stream(self) -> ChunkWindow:
+        self._is_stream = True
+        self._window = ChunkWindow(is_bounded=self._is_bounded)
+        if self.context.cancelled:
+            self._window.close()
+        return self._window
+
+    def _emit(self, value: JSONValue, kept: list[bytes], window: ChunkWindow) -> None:
         chunk = self._writer.dump_chunk(value)
         if self._aggregate:
             kept.append(chunk)
-        self.window.add(len(chunk))
+        window.add(len(chunk))
         self._sink.chunk(self.context.id, chunk)
 
     def _raised(self, error: BaseException) -> Outcome:

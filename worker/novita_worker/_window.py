@@ -15,11 +15,11 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 class ChunkWindow:
     """Counts the chunks of one job that are not delivered yet, and holds up the generator that is too far ahead."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_bounded: bool = True) -> None:
         self._condition = threading.Condition()
         self._chunks = 0
         self._bytes = 0
-        self._is_open = True
+        self._is_open = is_bounded
         self._async_waiter: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
     @property
