@@ -13,7 +13,6 @@ from yarl import URL
 from novita_sdk import errors
 from novita_sdk._config import Settings
 from novita_sdk._flows import make_flows
-from novita_sdk._pacing import MAX_PARKED
 from novita_sdk._steps import Broken, Emit, Feed, Flow, Outcome, Reply, Send, Sleep
 from novita_sdk._transport import CONNECT_TIMEOUT, Observer, root_of
 from novita_sdk.wire.retry import FailureKind
@@ -40,7 +39,7 @@ class AsyncDriver:
         self._observer = Observer(settings.on_request, settings.on_response)
         self._owns_session = session is None
         self._session = _make_session(settings.max_connections) if session is None else session
-        self._parked = asyncio.Semaphore(MAX_PARKED)
+        self._parked = asyncio.Semaphore(self.flows.waiting.max_parked)
 
     async def run(self, flow: Flow[T]) -> T:
         """Runs a flow to its result."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from novita_sdk._async import AsyncDriver
+    from novita_sdk._async_job import AsyncJob
     from novita_sdk._hooks import RequestHook, ResponseHook
     from novita_sdk.rpc import Method
 
@@ -109,6 +110,22 @@ class AsyncClient:
         """
         driver = self._open()
         return await driver.run(driver.flows.call(method, request, timeout))
+
+    def as_completed(self, jobs: Iterable[AsyncJob], *, timeout: float | None = None) -> AsyncIterator[AsyncJob]:
+        """Waits for many jobs at once and yields each as it ends, however it ends. They share the client's connections.
+
+        Args:
+            jobs: Jobs of this client's gateway.
+            timeout: Seconds for all of them; None waits without end.
+
+        Raises:
+            WaitTimeoutError: The timeout is over; names the first job that is found not to have ended.
+            NovitaError: As `AsyncJob.wait` raises.
+        """
+        driver = self._open()
+        from novita_sdk._async_batch import wait_for_all
+
+        return wait_for_all(driver, list(jobs), timeout)
 
     async def close(self) -> None:
         """Closes the connections. A later call opens new ones."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Unpack
 
 from novita_sdk._async_job import AsyncJob
@@ -100,6 +101,48 @@ class AsyncEndpoint:
                 timeout=timeout,
                 cancel_on_timeout=cancel_on_timeout,
             )
+        )
+
+    def map(
+        self,
+        inputs: Iterable[JSONValue] | AsyncIterable[JSONValue],
+        *,
+        concurrency: int = 16,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        timeout: float | None = None,
+        manifest: str | os.PathLike[str] | None = None,
+        progress: bool | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> AsyncIterator[JSONValue]:
+        """Runs a job for every input and yields the outputs; draws inputs only as there is room for them.
+
+        Args:
+            inputs: Any number of inputs, as `run` takes them, from a plain or an async iterable.
+            concurrency: Jobs that are under way, or whose outputs wait to be taken, at most.
+            ordered: Yield in the order of the inputs, else as jobs end.
+            return_exceptions: Yield errors in their places instead of raising the first; jobs under way go on then.
+            timeout: Seconds for each job from its submit to its end; None has no end.
+            manifest: A file in which the batch is recorded. After a crash, a run with the same inputs and the same file
+                re-attaches to what was submitted and submits only the rest.
+            progress: Show a bar on stderr; None does so where it is a terminal and `rich` is installed.
+            **options: As in `run`.
+
+        Raises:
+            InvalidInputError: The manifest is no manifest, belongs to another endpoint, or is in use.
+            NovitaError: The first job's error that is reached, unless return_exceptions is set.
+        """
+        driver = self._client._open()
+        from novita_sdk._async_batch import Batch, map_inputs
+
+        return map_inputs(
+            driver,
+            Batch(driver.flows, self.endpoint_id, manifest=manifest, timeout=timeout, options=options),
+            inputs,
+            concurrency=concurrency,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            progress=progress,
         )
 
     def job(self, job_id: str) -> AsyncJob:

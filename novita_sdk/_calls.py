@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
@@ -120,7 +120,10 @@ class Caller:
             if not isinstance(result, Problem):
                 return result
             if repeatable is None and _is_ambiguous(result.failure):
-                repeatable = yield from self._recognises_keys(subject)
+                try:
+                    repeatable = yield from self.recognises_keys(subject.endpoint, policy)
+                except errors.NovitaError:
+                    repeatable = False
             delay = next_delay(
                 replace(policy, repeatable=repeatable is not False),
                 result.failure,
@@ -200,11 +203,17 @@ class Caller:
             self.long_poll = 0.0
         return value
 
-    def _recognises_keys(self, subject: Subject) -> Generator[Send | Sleep, Outcome, bool]:
-        """Asks a gateway that was not heard of yet; its health is the cheapest thing to ask for."""
+    def recognises_keys(self, endpoint: str, retry: RetryPolicy) -> Flow[bool]:
+        """Whether the gateway does; one that was not heard of yet is asked for its health, which costs the least."""
         if self.long_poll is None:
-            request = self.build(JobsServiceMethods.GET_HEALTH, GetHealthRequest(endpoint=subject.endpoint))
-            yield from self.attempt(request, load, subject=subject)
+            request = GetHealthRequest(endpoint=endpoint)
+            yield from self.exchange(
+                self.build(JobsServiceMethods.GET_HEALTH, request),
+                load,
+                subject=self.subject(f"read the health of endpoint {endpoint}", request),
+                repeatable=True,
+                retry=retry,
+            )
         return bool(self.long_poll)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from novita_sdk._hooks import RequestHook, ResponseHook
+    from novita_sdk._job import Job
     from novita_sdk._sync import SyncDriver
     from novita_sdk.rpc import Method
 
@@ -111,6 +112,22 @@ class Client:
         """
         driver = self._open()
         return driver.run(driver.flows.call(method, request, timeout))
+
+    def as_completed(self, jobs: Iterable[Job], *, timeout: float | None = None) -> Iterator[Job]:
+        """Waits for many jobs at once and yields each as it ends, however it ends. They share the client's connections.
+
+        Args:
+            jobs: Jobs of this client's gateway.
+            timeout: Seconds for all of them; None waits without end.
+
+        Raises:
+            WaitTimeoutError: The timeout is over; names the first job that is found not to have ended.
+            NovitaError: As `Job.wait` raises.
+        """
+        driver = self._open()
+        from novita_sdk._sync_batch import wait_for_all
+
+        return wait_for_all(driver, list(jobs), timeout)
 
     def close(self) -> None:
         """Closes the connections. A later call opens new ones."""

@@ -17,10 +17,11 @@ from novita_sdk._config import Settings
 from novita_sdk._diagnosis import Subject, job_error
 from novita_sdk._handle import Handle
 from novita_sdk._options import SubmitOptions
+from novita_sdk._pacing import max_parked
 from novita_sdk._records import JobInfo
 from novita_sdk._steps import Emit, Feed, Flow
 from novita_sdk._streaming import stream
-from novita_sdk._submission import prepare
+from novita_sdk._submission import Submission, prepare
 from novita_sdk._waiting import Waiting, parse_info
 from novita_sdk.rpc import JobsServiceMethods, Method
 from novita_sdk.wire import payload, states
@@ -43,9 +44,9 @@ class _Started(msgspec.Struct):
 class Flows:
     """Makes the flows of one client. Safe for any number of threads."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, *, max_parked: int) -> None:
         self.caller = caller
-        self.waiting = Waiting(caller)
+        self.waiting = Waiting(caller, max_parked=max_parked)
 
     def call(self, method: Method[RequestT, ResponseT], request: RequestT, timeout: float | None) -> Flow[ResponseT]:
         """Any method of the table, with its messages."""
@@ -66,22 +67,38 @@ class Flows:
         options: SubmitOptions,
         key: str | None = None,
         timeout: float | None = None,
-        retry: RetryPolicy | None = None,
     ) -> Flow[str]:
         """Queues a job and returns its id."""
-        submission = prepare(value, options)
-        own_key = key or uuid.uuid4().hex
-        request = models.RunRequest(endpoint=endpoint, request=submission.request, idempotency_key=own_key)
+        # A key that the caller chose is the caller's word that repeating does no harm.
+        return self.queue(
+            endpoint,
+            prepare(value, options),
+            key=key or uuid.uuid4().hex,
+            repeatable=True if key else None,
+            timeout=timeout,
+        )
+
+    def queue(
+        self,
+        endpoint: str,
+        submission: Submission,
+        *,
+        key: str,
+        repeatable: bool | None = None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Flow[str]:
+        """Queues a job whose input is checked, and returns its id."""
+        request = models.RunRequest(endpoint=endpoint, request=submission.request, idempotency_key=key)
         subject = Subject(
             action=f"submit to endpoint {endpoint}",
             base_url=self.caller.base_url,
             endpoint=endpoint,
-            idempotency_key=own_key,
+            idempotency_key=key,
         )
         http = replace(self.caller.build(JobsServiceMethods.RUN, request), body=submission.body)
-        # A key that the caller chose is the caller's word that repeating does no harm.
         started = yield from self.caller.exchange(
-            http, _parse_started, subject=subject, repeatable=True if key else None, timeout=timeout, retry=retry
+            http, _parse_started, subject=subject, repeatable=repeatable, timeout=timeout, retry=retry
         )
         return started.id
 
@@ -210,7 +227,8 @@ def make_flows(settings: Settings) -> Flows:
             clock=time.monotonic,
             wall_clock=time.time,
             random=random.random,
-        )
+        ),
+        max_parked=max_parked(settings.max_connections),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CROWD_RATE", "MAX_PARKED", "park_seconds", "poll_delay"]
+__all__ = ["CROWD_RATE", "max_parked", "park_seconds", "poll_delay"]
 
 FIRST_DELAY: Final = 0.04
 SHARE: Final = 0.085
@@ -13,9 +13,6 @@ JITTER: Final = 0.2
 
 CROWD_RATE: Final = 100.0
 """Status requests a second that all waits of one client make together, at most."""
-
-MAX_PARKED: Final = 16
-"""Status requests of one client that a gateway may hold at the same time."""
 
 ROTATION: Final = 10.0
 SHORTEST_PARK: Final = 0.25
@@ -36,7 +33,12 @@ def poll_delay(waited: float, *, waiting: int, random: float) -> float:
     return max(delay, waiting / CROWD_RATE)
 
 
-def park_seconds(longest: float, *, waiting: int) -> float:
+def max_parked(max_connections: int) -> int:
+    """Requests of one client that a gateway may hold at the same time; the other half of the connections stays free."""
+    return max(1, max_connections // 2)
+
+
+def park_seconds(longest: float, *, waiting: int, max_parked: int) -> float:
     """Seconds to ask the gateway to hold a status request, where it offers that.
 
     While more jobs are waited for than may be parked they take turns, and a round takes about `ROTATION` seconds.
@@ -44,7 +46,8 @@ def park_seconds(longest: float, *, waiting: int) -> float:
     Args:
         longest: The most the gateway offers.
         waiting: Jobs that this client waits for.
+        max_parked: Requests that may be parked at the same time.
     """
-    if waiting <= MAX_PARKED:
+    if waiting <= max_parked:
         return longest
-    return min(longest, max(SHORTEST_PARK, ROTATION * MAX_PARKED / waiting))
+    return min(longest, max(SHORTEST_PARK, ROTATION * max_parked / waiting))

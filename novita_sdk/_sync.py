@@ -20,7 +20,6 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 from novita_sdk import errors
 from novita_sdk._config import Settings
 from novita_sdk._flows import make_flows
-from novita_sdk._pacing import MAX_PARKED
 from novita_sdk._steps import Broken, Emit, Feed, Flow, Outcome, Reply, Send, Sleep
 from novita_sdk._transport import CONNECT_TIMEOUT, Observer, root_of
 from novita_sdk.wire.retry import FailureKind
@@ -42,13 +41,14 @@ class SyncDriver:
 
     def __init__(self, settings: Settings, session: requests.Session | None) -> None:
         self.flows = make_flows(settings)
+        self.max_connections = settings.max_connections
         self.is_inherited = False
         """The process was forked since; sockets and locks belong to the parent."""
         self._auth = _Bearer(settings.api_key)
         self._observer = Observer(settings.on_request, settings.on_response)
         self._owns_session = session is None
         self._session = _make_session(settings.max_connections) if session is None else session
-        self._parked = threading.BoundedSemaphore(MAX_PARKED)
+        self._parked = threading.BoundedSemaphore(self.flows.waiting.max_parked)
         self._parents: list[object] = []
         _watch_forks()
         _drivers.add(self)
@@ -93,32 +93,8 @@ class SyncDriver:
         finally:
             feed.close()
 
-    def close(self) -> None:
-        """Closes the connections, but not those of the caller's own session."""
-        if self._owns_session:
-            self._session.close()
-
-    def inherit(self) -> None:
-        """Called in a forked child: leaves the parent's connections alone."""
-        self.is_inherited = True
-        for adapter in self._session.adapters.values():
-            if isinstance(adapter, HTTPAdapter):
-                # Letting the parent's pools go would close them.
-                self._parents.append((adapter.poolmanager, adapter.proxy_manager))
-                adapter.proxy_manager = {}
-                size = vars(adapter)
-                adapter.init_poolmanager(size["_pool_connections"], size["_pool_maxsize"], block=size["_pool_block"])
-
-    def _perform(self, step: Send | Sleep) -> Outcome:
-        if isinstance(step, Sleep):
-            time.sleep(step.seconds)
-            return None
-        if not step.is_parked:
-            return self._send(step)
-        with self._parked:
-            return self._send(step)
-
-    def _send(self, step: Send) -> Reply | Broken:
+    def send(self, step: Send) -> Reply | Broken:
+        """Sends one request."""
         event = self._observer.before(step)
         begin = time.perf_counter()
         outcome: Reply | Broken
@@ -145,6 +121,31 @@ class SyncDriver:
             )
         self._observer.after(event, outcome, begin)
         return outcome
+
+    def close(self) -> None:
+        """Closes the connections, but not those of the caller's own session."""
+        if self._owns_session:
+            self._session.close()
+
+    def inherit(self) -> None:
+        """Called in a forked child: leaves the parent's connections alone."""
+        self.is_inherited = True
+        for adapter in self._session.adapters.values():
+            if isinstance(adapter, HTTPAdapter):
+                # Letting the parent's pools go would close them.
+                self._parents.append((adapter.poolmanager, adapter.proxy_manager))
+                adapter.proxy_manager = {}
+                size = vars(adapter)
+                adapter.init_poolmanager(size["_pool_connections"], size["_pool_maxsize"], block=size["_pool_block"])
+
+    def _perform(self, step: Send | Sleep) -> Outcome:
+        if isinstance(step, Sleep):
+            time.sleep(step.seconds)
+            return None
+        if not step.is_parked:
+            return self.send(step)
+        with self._parked:
+            return self.send(step)
 
 
 class _Bearer(AuthBase):

@@ -23,6 +23,7 @@ from novita_sdk.wire.retry import RetryPolicy, next_delay
 __all__ = ["Waiting", "Watch", "parse_info"]
 
 T = TypeVar("T")
+HandleT = TypeVar("HandleT", bound=Handle)
 
 _TRANSIENT: Final = RetryPolicy(first_delay=0.1, max_delay=2.0, budget=None)
 """Between failed questions. The caller's deadline is the only end; what is not transient ends the wait at once."""
@@ -57,7 +58,8 @@ class Watch:
 class Waiting:
     """The waits of one client. Safe for any number of threads."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, *, max_parked: int) -> None:
+        self.max_parked: Final = max_parked
         self._caller = caller
         self._count = 0
         self._lock = threading.Lock()
@@ -70,6 +72,11 @@ class Waiting:
                 while job.final is None:
                     yield from self._ask(watch)
         return job.final
+
+    def completed(self, job: HandleT, timeout: float | None) -> Flow[HandleT]:
+        """As `wait`, but returns the job."""
+        yield from self.wait(job, timeout)
+        return job
 
     def updates(self, job: Handle, timeout: float | None) -> Feed[JobInfo]:
         """Emits the state at once, every change of it that is seen, and the final one."""
@@ -182,7 +189,7 @@ class Waiting:
             if watch.last is None:
                 return 0.0
             longest = min(longest, _GLANCE, self.poll_delay(now - watch.begin))
-        return park_seconds(longest, waiting=self._count)
+        return park_seconds(longest, waiting=self._count, max_parked=self.max_parked)
 
     def poll_delay(self, waited: float) -> float:
         """Seconds until the next question where the gateway does not park."""

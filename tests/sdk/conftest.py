@@ -40,7 +40,7 @@ class Twin:
     def _call(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             async def inside() -> Any:
-                result = function(*args, **kwargs)
+                result = function(*map(_unwrap, args), **kwargs)
                 return await result if inspect.isawaitable(result) else result
 
             result = self._runner.run(inside())
@@ -61,6 +61,12 @@ class Twin:
     def _wrap(self, value: object) -> Any:
         is_ours = isinstance(value, (novita_sdk.AsyncClient, novita_sdk.AsyncEndpoint, novita_sdk.AsyncJob))
         return Twin(value, self._runner) if is_ours else value
+
+
+def _unwrap(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unwrap(item) for item in value]
+    return value._target if isinstance(value, Twin) else value
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -1,0 +1,120 @@
+"""A batch: what happens with each input, written once for both clients."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Final, Self
+
+from novita_sdk import errors
+from novita_sdk._diagnosis import job_error
+from novita_sdk._flows import Flows
+from novita_sdk._handle import Handle
+from novita_sdk._manifest import Manifest
+from novita_sdk._options import SubmitOptions
+from novita_sdk._steps import Flow
+from novita_sdk._submission import Submission, prepare
+from novita_sdk._window import Failed, Result
+from novita_sdk.wire.payload import JSONValue
+from novita_sdk.wire.retry import RetryPolicy
+
+__all__ = ["Batch"]
+
+_PATIENT: Final = RetryPolicy(budget=60.0)
+"""For the submits of a batch, which nobody watches."""
+
+_MAYBE_QUEUED: Final = (errors.SubmitUncertainError, errors.ServerError, errors.ProtocolError)
+"""Failures of a submit after which a job may exist."""
+
+
+class Batch:
+    """Makes the flow of each input of a batch.
+
+    Args:
+        flows: The client's.
+        endpoint: Where the jobs run.
+        manifest: Path of the record; None for none.
+        timeout: Seconds for each job from its submit to its end; None has no end.
+        options: What is sent beside each input.
+
+    Entering it opens the manifest, and raises InvalidInputError if that can't be used.
+    """
+
+    def __init__(
+        self,
+        flows: Flows,
+        endpoint: str,
+        *,
+        manifest: str | os.PathLike[str] | None,
+        timeout: float | None,
+        options: SubmitOptions,
+    ) -> None:
+        self._flows = flows
+        self._endpoint = endpoint
+        self._manifest: Final = Manifest(manifest, endpoint)
+        self._timeout = timeout
+        self._options = options
+
+    def __enter__(self) -> Self:
+        self._manifest.__enter__()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._manifest.__exit__(exc_type, exc, traceback)
+        if exc is not None and not isinstance(exc, (Exception, GeneratorExit)):
+            exc.add_note(
+                f"Jobs of this batch on endpoint {self._endpoint} may be under way, and go on. "
+                + (
+                    "Run it again with the same manifest to re-attach to them."
+                    if self._manifest.is_kept
+                    else "With manifest=… a later run re-attaches to them."
+                )
+            )
+
+    def hand_out(self, result: Result[JSONValue], *, return_exceptions: bool) -> JSONValue:
+        """What the caller gets for an input: the output, or its error, raised or returned."""
+        return result.error if return_exceptions and isinstance(result, Failed) else result.unwrap()
+
+    def item(self, value: JSONValue) -> Flow[JSONValue]:
+        """The flow of the next input; it ends with the job's output or raises its error."""
+        try:
+            submission = prepare(value, self._options)
+        except errors.InvalidInputError as error:
+            return self._run(error, "")
+        return self._run(submission, self._manifest.key(submission.body))
+
+    def _run(self, submission: Submission | errors.InvalidInputError, key: str) -> Flow[JSONValue]:
+        if isinstance(submission, errors.InvalidInputError):
+            raise submission
+        info = self._manifest.entry(key).final
+        if info is None:
+            job = Handle(self._endpoint, (yield from self._job_id(submission, key)))
+            job.is_new = True
+            info = yield from self._flows.waiting.wait(job, self._timeout)
+            self._manifest.finished(key, info)
+        if error := job_error(info, self._endpoint):
+            raise error
+        return info.output
+
+    def _job_id(self, submission: Submission, key: str) -> Flow[str]:
+        known = self._manifest.entry(key)
+        if known.job_id is not None:
+            return known.job_id
+        if known.is_begun and not (yield from self._flows.caller.recognises_keys(self._endpoint, _PATIENT)):
+            raise errors.SubmitUncertainError(
+                f"An earlier run ended while it submitted this input to endpoint {self._endpoint}, so its job may or "
+                "may not be queued, and the gateway recognises no keys. To submit it again, remove the line with key "
+                f"{key} from the manifest.",
+                idempotency_key=key,
+            )
+        self._manifest.begin(key)
+        try:
+            job_id = yield from self._flows.queue(self._endpoint, submission, key=key, retry=_PATIENT)
+        except errors.NovitaError as error:
+            if not isinstance(error, _MAYBE_QUEUED):
+                self._manifest.withdrawn(key)
+            raise
+        self._manifest.queued(key, job_id)
+        return job_id

@@ -1,0 +1,30 @@
+"""A progress bar on stderr, for a person who looks at it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+__all__ = ["progress_bar"]
+
+
+@contextmanager
+def progress_bar(inputs: object, *, wanted: bool | None) -> Iterator[Callable[[], None]]:
+    """Gives a function that counts one item as done.
+
+    Args:
+        inputs: Its length is the total, if it has one.
+        wanted: None shows a bar where stderr is a terminal and `rich` is installed.
+    """
+    if wanted is False or (wanted is None and not (sys.stderr.isatty() and find_spec("rich"))):
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("jobs", total=len(inputs) if isinstance(inputs, Sized) else None)
+        yield lambda: progress.advance(task)

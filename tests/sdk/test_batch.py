@@ -1,0 +1,146 @@
+"""Many jobs at once: order, back-pressure, errors, and what both clients share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from novita_sdk import errors
+from novita_sdk._window import Value, Window
+
+Meanwhile = Callable[[Callable[[], object]], None]
+
+
+def echo(worker: Any, count: int, *, fail: object = "nothing") -> None:
+    for _ in range(count):
+        job = worker.take()
+        if job["input"] == fail:
+            worker.finish(job["id"], error=f"no {fail}")
+        else:
+            worker.finish(job["id"], output={"echo": job["input"]})
+
+
+def test_outputs_come_in_the_order_of_the_inputs(endpoint: Any, worker: Any, meanwhile: Meanwhile) -> None:
+    meanwhile(lambda: echo(worker, 30))
+    assert list(endpoint.map(range(30), concurrency=8)) == [{"echo": number} for number in range(30)]
+
+
+def test_outputs_come_as_jobs_end_if_asked_to(endpoint: Any, worker: Any, meanwhile: Meanwhile) -> None:
+    def work() -> None:
+        jobs = [worker.take() for _ in range(3)]
+        for job in reversed(jobs):
+            worker.finish(job["id"], output=job["input"])
+
+    meanwhile(work)
+    assert sorted(endpoint.map([1, 2, 3], concurrency=3, ordered=False)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 50])
+def test_nothing_to_do_is_done_at_once(endpoint: Any, concurrency: int) -> None:
+    assert list(endpoint.map([], concurrency=concurrency)) == []
+
+
+def test_inputs_are_drawn_only_as_there_is_room(endpoint: Any, worker: Any) -> None:
+    drawn: list[int] = []
+
+    def inputs() -> Iterator[int]:
+        for number in range(1_000_000):
+            drawn.append(number)
+            yield number
+
+    outputs = endpoint.map(inputs(), concurrency=4)
+    taken = threading.Thread(target=lambda: echo(worker, 4))
+    taken.start()
+    assert next(outputs) == {"echo": 0}
+    taken.join()
+    assert len(drawn) <= 5
+    outputs.close()
+
+
+def test_the_first_error_is_raised(endpoint: Any, worker: Any, meanwhile: Meanwhile) -> None:
+    meanwhile(lambda: echo(worker, 4, fail=2))
+    outputs = endpoint.map([1, 2, 3, 4], concurrency=4)
+    assert next(outputs) == {"echo": 1}
+    with pytest.raises(errors.JobFailedError, match="no 2"):
+        next(outputs)
+
+
+def test_errors_stand_in_their_places_if_asked_to(endpoint: Any, worker: Any, meanwhile: Meanwhile) -> None:
+    meanwhile(lambda: echo(worker, 3, fail=2))
+    first, second, third, fourth = endpoint.map([1, 2, {3}, 4], concurrency=4, return_exceptions=True)
+    assert (first, fourth) == ({"echo": 1}, {"echo": 4})
+    assert isinstance(second, errors.JobFailedError)
+    assert isinstance(third, errors.InvalidInputError)
+
+
+async def test_an_async_source_does_not_hold_up_outputs(
+    gateway: Any, endpoint_name: str, worker: Any, meanwhile: Meanwhile
+) -> None:
+    import asyncio
+
+    import novita_sdk
+
+    released = asyncio.Event()
+
+    async def inputs() -> AsyncIterator[int]:
+        yield 1
+        await released.wait()
+        yield 2
+
+    meanwhile(lambda: echo(worker, 2))
+    async with novita_sdk.AsyncClient(api_key=gateway.api_key, base_url=gateway.url) as client:
+        outputs = client.endpoint(endpoint_name).map(inputs())
+        assert await anext(outputs) == {"echo": 1}
+        released.set()
+        assert [output async for output in outputs] == [{"echo": 2}]
+
+
+def test_many_waits_share_few_connections(
+    gateway: Any, endpoint_name: str, make_client: Any, worker: Any, meanwhile: Meanwhile
+) -> None:
+    client = make_client(api_key=gateway.api_key, base_url=gateway.url, max_connections=8)
+    endpoint = client.endpoint(endpoint_name)
+    jobs = [endpoint.run(number) for number in range(200)]
+    meanwhile(lambda: echo(worker, 200))
+    ended = {job.job_id: job.output() for job in client.as_completed(jobs, timeout=60)}
+    assert ended == {job.job_id: {"echo": number} for number, job in enumerate(jobs)}
+
+
+def test_waiting_for_many_ends_with_its_timeout(gateway: Any, endpoint: Any, make_client: Any) -> None:
+    client = make_client(api_key=gateway.api_key, base_url=gateway.url)
+    jobs = [endpoint.run(number) for number in range(3)]
+    with pytest.raises(errors.WaitTimeoutError):
+        list(client.as_completed([client.endpoint(endpoint.endpoint_id).job(job.job_id) for job in jobs], timeout=0.2))
+
+
+@given(
+    size=st.integers(1, 8),
+    count=st.integers(0, 40),
+    ordered=st.booleans(),
+    data=st.data(),
+)
+def test_a_window_hands_out_everything_once_and_never_begins_too_much(
+    size: int, count: int, ordered: bool, data: st.DataObject
+) -> None:
+    window: Window[int] = Window(size, ordered=ordered)
+    under_way: list[int] = []
+    handed_out: list[int] = []
+    begun = 0
+    while begun < count or not window.is_empty:
+        if begun < count and window.has_room:
+            under_way.append(window.begin())
+            begun += 1
+            assert begun - len(handed_out) <= size
+        elif under_way:
+            number = under_way.pop(data.draw(st.integers(0, len(under_way) - 1)))
+            window.finish(number, Value(number))
+        while (result := window.pop()) is not None:
+            handed_out.append(result.unwrap())
+    assert sorted(handed_out) == list(range(count))
+    if ordered:
+        assert handed_out == list(range(count))

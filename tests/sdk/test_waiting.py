@@ -1,0 +1,172 @@
+"""The waits on a virtual clock: how many questions they cost, how late they notice, and that they always end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from novita_sdk import errors
+from novita_sdk._calls import Caller
+from novita_sdk._flows import Flows
+from novita_sdk._handle import Handle
+from novita_sdk._pacing import CROWD_RATE, park_seconds, poll_delay
+from novita_sdk._steps import Broken, Emit, Reply, Send
+from novita_sdk.wire.retry import FailureKind, RetryPolicy
+
+T = TypeVar("T")
+ROUND_TRIP = 0.002
+
+
+class World:
+    """A gateway and a driver that share a clock which only moves when somebody waits."""
+
+    def __init__(
+        self, *, job_ends: float, long_poll: int | None = None, faults: Callable[[float], object] | None = None
+    ) -> None:
+        self.now = 0.0
+        self.asked: list[float] = []
+        self._job_ends = job_ends
+        self._long_poll = long_poll
+        self._faults = faults or (lambda now: None)
+        caller = Caller(
+            base_url="http://gateway/v1",
+            timeout=10.0,
+            retry=RetryPolicy(budget=5.0),
+            clock=lambda: self.now,
+            wall_clock=lambda: 1e9 + self.now,
+            random=lambda: 0.5,
+        )
+        caller.long_poll = None if long_poll is None else long_poll / 1000
+        self.flows = Flows(caller, max_parked=16)
+
+    def run(self, flow: Any) -> Any:
+        emitted = []
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, Emit):
+                    emitted.append(step.value)
+                    step = next(flow)
+                elif isinstance(step, Send):
+                    step = flow.send(self._answer(step))
+                else:
+                    assert 0 <= step.seconds < float("inf")
+                    self.now += step.seconds
+                    step = flow.send(None)
+        except StopIteration as stop:
+            return emitted or stop.value
+
+    def _answer(self, step: Send) -> Reply | Broken:
+        self.asked.append(self.now)
+        fault = self._faults(self.now)
+        self.now += ROUND_TRIP
+        if isinstance(fault, Broken):
+            return fault
+        headers = {} if self._long_poll is None else {"novita-long-poll": str(self._long_poll)}
+        if isinstance(fault, int):
+            return Reply(status=fault, headers=headers, body=b"")
+        if "?wait=" in step.request.url:
+            wait = int(step.request.url.split("?wait=")[1]) / 1000
+            assert wait < step.timeout
+            self.now += max(0.0, min(wait, self._job_ends - self.now))
+        status = "COMPLETED" if self.now >= self._job_ends else "IN_PROGRESS"
+        return Reply(status=200, headers=headers, body=msgspec.json.encode({"id": "j", "status": status}))
+
+
+def new_job() -> Handle:
+    job = Handle("x", "j")
+    job.is_new = True
+    return job
+
+
+def test_a_minute_costs_no_more_questions_than_one_a_second() -> None:
+    world = World(job_ends=60.0)
+    world.run(world.flows.output(new_job(), 300))
+    assert len(world.asked) <= 60
+
+
+def test_a_short_job_is_noticed_at_once() -> None:
+    world = World(job_ends=0.02)
+    world.run(world.flows.output(new_job(), 300))
+    assert world.now - 0.02 < 0.04
+    assert len(world.asked) == 1
+
+
+@given(st.floats(0.05, 3600))
+def test_a_job_of_any_length_is_noticed_within_a_tenth_of_it(length: float) -> None:
+    world = World(job_ends=length)
+    world.run(world.flows.output(new_job(), None))
+    assert world.now - length <= min(5.0, 0.05 + 0.1 * length) + 2 * ROUND_TRIP
+
+
+@given(st.floats(0.0, 600))
+def test_a_parked_question_notices_the_end_itself(length: float) -> None:
+    world = World(job_ends=length, long_poll=60_000)
+    world.run(world.flows.output(new_job(), None))
+    assert world.now - length <= 2 * ROUND_TRIP + 0.001
+    assert len(world.asked) <= 2 + length / 60
+
+
+FAULTS = st.sampled_from(
+    [
+        None,
+        502,
+        429,
+        408,
+        Broken(kind=FailureKind.LOST, reason="reset"),
+        Broken(kind=FailureKind.UNSENT, reason="refused"),
+    ]
+)
+
+
+@given(
+    length=st.floats(0.0, 200),
+    timeout=st.floats(0.01, 100),
+    long_poll=st.sampled_from([None, 1000, 60_000]),
+    faults=st.lists(FAULTS, max_size=40),
+)
+def test_a_wait_ends_with_the_job_or_the_deadline_whatever_fails(
+    length: float, timeout: float, long_poll: int | None, faults: list[object]
+) -> None:
+    upcoming = iter(faults)
+    world = World(job_ends=length, long_poll=long_poll, faults=lambda now: next(upcoming, None))
+    try:
+        world.run(world.flows.output(new_job(), timeout))
+    except errors.WaitTimeoutError:
+        assert timeout <= world.now <= timeout + 1
+    else:
+        assert world.now >= length
+    assert world.now <= timeout + 1
+
+
+def test_a_refusal_ends_a_wait_at_once() -> None:
+    world = World(job_ends=100.0, faults=lambda now: 401 if now > 1 else None)
+    with pytest.raises(errors.AuthenticationError):
+        world.run(world.flows.output(new_job(), 300))
+    assert world.now < 2
+
+
+def test_updates_begin_at_once_and_end_with_the_final_state() -> None:
+    world = World(job_ends=30.0, long_poll=60_000)
+    updates = world.run(world.flows.waiting.updates(new_job(), None))
+    assert [update.status for update in updates] == ["IN_PROGRESS", "COMPLETED"]
+    assert world.asked[0] == 0.0
+    assert len(world.asked) <= 100
+
+
+@given(waiting=st.integers(1, 5000), waited=st.floats(0, 1e6), random=st.floats(0, 1, exclude_max=True))
+def test_a_crowd_stays_below_its_rate(waiting: int, waited: float, random: float) -> None:
+    assert poll_delay(waited, waiting=waiting, random=random) >= waiting / CROWD_RATE
+
+
+@given(waiting=st.integers(1, 5000), parked=st.integers(1, 100), longest=st.floats(0.001, 300))
+def test_a_crowd_takes_turns_at_being_parked(waiting: int, parked: int, longest: float) -> None:
+    park = park_seconds(longest, waiting=waiting, max_parked=parked)
+    assert 0 < park <= longest
+    if waiting > parked:
+        assert park <= max(10.0 * parked / waiting, 0.25)
