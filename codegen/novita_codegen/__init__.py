@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from novita_codegen._breaking import BreakingChange, breaking_changes
 from novita_codegen._generate import descriptors, generate
 from novita_codegen._protoc import GenerateError
 from novita_codegen._tree import Change
 
-__all__ = ["Change", "GenerateError", "descriptors", "generate"]
+__all__ = ["BreakingChange", "Change", "GenerateError", "breaking_changes", "descriptors", "generate"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from novita_codegen._model import ServiceModel
-from novita_codegen._source import INDENT, class_name, docstring, header, imports, method_table
+from novita_codegen._source import INDENT, class_name, docstring, header, imports, method_table, signature
 
 
 def render(source: str, service: ServiceModel) -> str:
@@ -33,9 +33,8 @@ def _stub(service: ServiceModel, kind: str) -> Iterator[str]:
     define, answer = ("async def", "return await") if kind == "Async" else ("def", "return")
     for rpc in service.methods:
         yield ""
-        yield f"    {define} {rpc.python_name}("
-        yield f"        self, request: {class_name(rpc.request)}, *, timeout: float | None = None"
-        yield f"    ) -> {class_name(rpc.response)}:"
+        arguments = f"self, request: {class_name(rpc.request)}, *, timeout: float | None = None"
+        yield from signature(f"{define} {rpc.python_name}", arguments, class_name(rpc.response))
         yield from docstring(rpc.comment or f"Calls {rpc.name}.", INDENT * 2)
         constant = f"{service.name}Methods.{rpc.python_name.upper()}"
         yield f"        {answer} self._caller.call({constant}, request, timeout=timeout)"
@@ -46,8 +45,7 @@ def _handler(service: ServiceModel) -> Iterator[str]:
     yield from docstring(service.comment or f"Serves {service.full_name}.", INDENT)
     for rpc in service.methods:
         yield ""
-        yield f"    async def {rpc.python_name}("
-        yield f"        self, request: {class_name(rpc.request)}, context: ContextT_contra, /"
-        yield f"    ) -> {class_name(rpc.response)}:"
+        arguments = f"self, request: {class_name(rpc.request)}, context: ContextT_contra, /"
+        yield from signature(f"async def {rpc.python_name}", arguments, class_name(rpc.response))
         yield from docstring(rpc.comment or f"Serves {rpc.name}.", INDENT * 2)
         yield "        ..."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from novita_codegen._model import MethodModel, ServiceModel, snake_case
-from novita_codegen._source import INDENT, class_name, docstring, header, imports, method_table
+from novita_codegen._source import INDENT, class_name, docstring, header, imports, method_table, signature
 
 
 def render(source: str, service: ServiceModel) -> str:
@@ -48,9 +48,9 @@ def _client(service: ServiceModel, *, is_async: bool) -> Iterator[str]:
         job = f"self._endpoint.run({_payload(service, rpc)}, output_type={class_name(rpc.response)})"
         job = f"await {job}" if is_async else job
         yield ""
-        yield f"    {'async ' if is_async else ''}def {rpc.python_name}("
-        yield f"        self, request: {class_name(rpc.request)}"
-        yield f"    ) -> {kind}{result}[{class_name(rpc.response)}]:"
+        head = f"{'async ' if is_async else ''}def {rpc.python_name}"
+        result = f"{kind}{result}[{class_name(rpc.response)}]"
+        yield from signature(head, f"self, request: {class_name(rpc.request)}", result)
         yield from docstring(rpc.comment or f"Submits a job for {rpc.name}.", INDENT * 2)
         yield f"        return {kind}JobStream({job})" if rpc.server_streaming else f"        return {job}"
 
@@ -75,9 +75,9 @@ def _worker(service: ServiceModel) -> Iterator[str]:
         others = [f"Iterator[{response}]", f"AsyncIterator[{response}]"]
         yield ""
         yield "    @abstractmethod"
-        yield f"    def {rpc.python_name}("
-        yield f"        self, request: {class_name(rpc.request)}, context: JobContext"
-        yield f"    ) -> {' | '.join(others if rpc.server_streaming else [response, f'Awaitable[{response}]'])}:"
+        result = " | ".join(others if rpc.server_streaming else [response, f"Awaitable[{response}]"])
+        arguments = f"self, request: {class_name(rpc.request)}, context: JobContext"
+        yield from signature(f"def {rpc.python_name}", arguments, result)
         yield from docstring(rpc.comment or f"Works on a job for {rpc.name}.", INDENT * 2)
 
 

@@ -12,6 +12,8 @@ VERSION = "1.0"
 
 INDENT = "    "
 
+_WIDTH = 120
+
 
 def header(source: str, title: str) -> list[str]:
     """The first lines of a module; `source` is the proto's path."""
@@ -28,6 +30,12 @@ def docstring(text: str, indent: str) -> list[str]:
     if not rest:
         return [f'{indent}"""{first}"""']
     return [f'{indent}"""{first}', *(f"{indent}{line}".rstrip() for line in rest), f'{indent}"""']
+
+
+def signature(head: str, arguments: str, result: str) -> list[str]:
+    """The first lines of a method: one where it fits."""
+    line = f"    {head}({arguments}) -> {result}:"
+    return [line] if len(line) <= _WIDTH else [f"    {head}(", f"        {arguments}", f"    ) -> {result}:"]
 
 
 def imports(service: ServiceModel, others: Iterable[str]) -> list[str]:

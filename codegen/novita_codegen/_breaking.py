@@ -1,0 +1,106 @@
+"""Which changes of a contract break those who call it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from novita_codegen._generate import descriptors
+from novita_codegen._protoc import GenerateError
+
+__all__ = ["BreakingChange", "breaking_changes"]
+
+_GONE: Final = "callers that send it are refused, and those that read it find nothing"
+_RENAMED: Final = "in JSON it is another member: callers that send the old one are refused, readers find nothing"
+_RETYPED: Final = "values of callers and workers of the other version can't be read, or mean something else"
+_REMOVED_CALL: Final = "jobs that name it fail"
+_EFFECTS: Final = {
+    "ENUM_NO_DELETE": _GONE,
+    "ENUM_VALUE_NO_DELETE": "callers that send it are refused",
+    "ENUM_VALUE_SAME_NAME": _RENAMED,
+    "FIELD_NO_DELETE": _GONE,
+    "FIELD_SAME_JSON_NAME": _RENAMED,
+    "FIELD_SAME_ONEOF": "members that could stand together can't any more, or one that was always there may be missing",
+    "FIELD_WIRE_JSON_COMPATIBLE_CARDINALITY": "a list is now a single value, or the other way round",
+    "FIELD_WIRE_JSON_COMPATIBLE_TYPE": _RETYPED,
+    "MESSAGE_NO_DELETE": _GONE,
+    "MESSAGE_SAME_REQUIRED_FIELDS": "callers that leave it out are refused",
+    "RPC_NO_DELETE": _REMOVED_CALL,
+    "RPC_SAME_CLIENT_STREAMING": "callers of the other version can't talk to it",
+    "RPC_SAME_REQUEST_TYPE": "the inputs of callers are refused",
+    "RPC_SAME_RESPONSE_TYPE": "callers can't read the output",
+    "RPC_SAME_SERVER_STREAMING": "callers wait for one output and get a stream, or the other way round",
+    "SERVICE_NO_DELETE": _REMOVED_CALL,
+}
+"""The rules of buf that matter to callers, with what breaking each one does to them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakingChange:
+    """One change that breaks callers.
+
+    Attributes:
+        place: `file:line:column` in the new protos, as far as it is known.
+        rule: The rule's name in buf.
+        change: What is different.
+        effect: What that does to callers and workers of the other version.
+    """
+
+    place: str
+    rule: str
+    change: str
+    effect: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.change} Effect: {self.effect}. ({self.rule})"
+
+
+def breaking_changes(old: Path, new: Path) -> list[BreakingChange]:
+    """Compares two versions of a contract.
+
+    Args:
+        old: A directory of protos, or a file with a FileDescriptorSet.
+        new: Likewise.
+
+    Raises:
+        GenerateError: A proto is wrong, or a file holds no descriptors.
+        FileNotFoundError: `buf` is not installed.
+    """
+    with TemporaryDirectory(prefix="novita-codegen-") as folder:
+        images: list[Path] = []
+        for name, source in (("old", old), ("new", new)):
+            image = Path(folder) / f"{name}.binpb"
+            image.write_bytes(descriptors(source) if source.is_dir() else source.read_bytes())
+            images.append(image)
+        config = {"version": "v2", "breaking": {"use": list(_EFFECTS), "ignore": ["google", "buf"]}}
+        command: list[str | Path] = [_buf(), "breaking", images[1], "--against", images[0], "--error-format", "json"]
+        outcome = subprocess.run(  # noqa: S603
+            [*command, "--config", json.dumps(config)], capture_output=True, text=True, check=False, cwd=folder
+        )
+    if outcome.returncode not in (0, 100):
+        raise GenerateError(outcome.stderr.strip())
+    return sorted((_change(json.loads(line)) for line in outcome.stdout.splitlines()), key=lambda item: item.place)
+
+
+def _change(found: dict[str, str | int]) -> BreakingChange:
+    rule = str(found["type"])
+    place = str(found.get("path", "a removed file"))
+    if "start_line" in found:
+        place += f":{found['start_line']}:{found.get('start_column', 1)}"
+    return BreakingChange(
+        place=place, rule=rule, change=str(found["message"]).partition(" See http")[0], effect=_EFFECTS[rule]
+    )
+
+
+def _buf() -> str:
+    """The program, which its package puts beside the interpreter."""
+    path = shutil.which("buf", path=str(Path(sys.executable).parent)) or shutil.which("buf")
+    if path is None:
+        raise FileNotFoundError("comparing contracts needs buf: pip install 'novita-gpus[codegen]'")
+    return path
