@@ -67,9 +67,7 @@ class DrawClient:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
-    def draw(
-        self, request: shop_pb2.Draw
-    ) -> TypedJob[shop_pb2.Drawn]:
+    def draw(self, request: shop_pb2.Draw) -> TypedJob[shop_pb2.Drawn]:
         """Draws one picture."""
         return self._endpoint.run(request, output_type=shop_pb2.Drawn)
 
@@ -80,9 +78,7 @@ class AsyncDrawClient:
     def __init__(self, endpoint: AsyncEndpoint) -> None:
         self._endpoint = endpoint
 
-    async def draw(
-        self, request: shop_pb2.Draw
-    ) -> AsyncTypedJob[shop_pb2.Drawn]:
+    async def draw(self, request: shop_pb2.Draw) -> AsyncTypedJob[shop_pb2.Drawn]:
         """Draws one picture."""
         return await self._endpoint.run(request, output_type=shop_pb2.Drawn)
 
@@ -95,9 +91,7 @@ class DrawWorker(ServiceWorker):
     }
 
     @abstractmethod
-    def draw(
-        self, request: shop_pb2.Draw, context: JobContext
-    ) -> shop_pb2.Drawn | Awaitable[shop_pb2.Drawn]:
+    def draw(self, request: shop_pb2.Draw, context: JobContext) -> shop_pb2.Drawn | Awaitable[shop_pb2.Drawn]:
         """Draws one picture."""
 
 
