@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from novita_gateway._board import Limits
     from novita_gateway._clock import Clock, ManualClock, SystemClock
-    from novita_gateway._gateway import Gateway, serve_in_thread
+    from novita_gateway._errors import GatewayError, StoreError
+    from novita_gateway._faults import Faults
+    from novita_gateway._gateway import Gateway
+    from novita_gateway._logs import JsonFormatter, log_to
     from novita_gateway._memory_store import MemoryStore
+    from novita_gateway._serve import serve_forever, serve_in_thread
     from novita_gateway._service import Waits
     from novita_gateway._sqlite_store import SQLiteStore
     from novita_gateway._store import Store
@@ -20,29 +24,41 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Clock",
+    "Faults",
     "Gateway",
+    "GatewayError",
+    "JsonFormatter",
     "Limits",
     "ManualClock",
     "MemoryStore",
     "SQLiteStore",
     "Store",
+    "StoreError",
     "SystemClock",
     "Waits",
+    "log_to",
+    "serve_forever",
     "serve_in_thread",
     "worker_env",
 ]
 
 _MODULES = {
     "Clock": "_clock",
+    "Faults": "_faults",
     "Gateway": "_gateway",
+    "GatewayError": "_errors",
+    "JsonFormatter": "_logs",
     "Limits": "_board",
     "ManualClock": "_clock",
     "MemoryStore": "_memory_store",
     "SQLiteStore": "_sqlite_store",
     "Store": "_store",
+    "StoreError": "_errors",
     "SystemClock": "_clock",
     "Waits": "_service",
-    "serve_in_thread": "_gateway",
+    "log_to": "_logs",
+    "serve_forever": "_serve",
+    "serve_in_thread": "_serve",
     "worker_env": "_worker_env",
 }
 

@@ -222,6 +222,10 @@ class BoardStore:
             workers=WorkerCounts(idle=counters.idle_workers, running=counters.running_workers),
         )
 
+    async def endpoints(self) -> Sequence[str]:
+        """Names of the endpoints that have jobs or workers."""
+        return sorted(self._board.endpoints())
+
     # Workers
 
     async def take(self, endpoint: str, worker_id: str, count: int, wait: int) -> Handover[Sequence[Job]]:
@@ -294,12 +298,12 @@ class BoardStore:
             while not self._notices:
                 self._notice_added.clear()
                 await self._notice_added.wait()
-            row = self._notices.popleft()
+            row = self._notices[0]
+            await self._settle(row)
+            self._notices.popleft()
             if row.notify and row.is_final and self._board.find(row.endpoint, row.id) is row:
-                status = self._status(row)
                 request = JobRequest.FromString(self._journal.get(row, Part.REQUEST))
-                await self._settle(row)
-                return Notice(endpoint=row.endpoint, url=request.webhook, status=status)
+                return Notice(endpoint=row.endpoint, url=request.webhook, status=self._status(row))
 
     async def mark_notified(self, endpoint: str, job_id: str) -> None:
         """The webhook was delivered or given up."""

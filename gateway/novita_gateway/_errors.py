@@ -13,6 +13,7 @@ __all__ = [
     "SlowSenderError",
     "StoreError",
     "TooLargeError",
+    "TooManyRequestsError",
     "UnauthorizedError",
     "UnavailableError",
 ]
@@ -102,6 +103,13 @@ class TooLargeError(GatewayError):
 
     status = 413
     code = "PAYLOAD_TOO_LARGE"
+
+
+class TooManyRequestsError(GatewayError):
+    """Only made by fault injection; the gateway itself limits no rates."""
+
+    status = 429
+    code = "TOO_MANY_REQUESTS"
 
 
 class UnavailableError(GatewayError):

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
@@ -16,15 +13,17 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
-from novita_gateway._auth import Keys, new_key
-from novita_gateway._errors import BadRequestError
-from novita_gateway._http import MAX_BODY, Door
+from novita_gateway._auth import Keys, Role, new_key
+from novita_gateway._faults import FaultInjector, Faults
+from novita_gateway._http import MAX_BODY, Door, Page
 from novita_gateway._memory_store import MemoryStore
+from novita_gateway._metrics import CONTENT_TYPE, Metrics
 from novita_gateway._service import Service, Waits
 from novita_gateway._store import Store
+from novita_gateway._webhooks import WebhookSender, new_secret
 from novita_gateway._worker_env import Flavour, worker_env
 
-__all__ = ["Gateway", "serve_in_thread"]
+__all__ = ["Gateway"]
 
 KEEPALIVE: Final = 75.0
 """Seconds that a connection may be idle, or take for the head of a request."""
@@ -43,6 +42,14 @@ class Gateway:
         worker_token: What workers send; left out, one is made.
         waits: How long takes and waits are parked.
         body_timeout: Seconds in which the body of a request must have arrived.
+        webhook_secret: Signs webhooks, `whsec_…`; left out, one is made.
+        allow_private_webhooks: Whether webhooks may reach private addresses.
+        faults: What is to go wrong on purpose.
+
+    Attributes:
+        api_key: For clients.
+        worker_token: For workers.
+        webhook_secret: For who receives webhooks.
 
     Raises:
         ValueError: The host is not loopback and a key is missing.
@@ -58,6 +65,9 @@ class Gateway:
         worker_token: str | None = None,
         waits: Waits | None = None,
         body_timeout: float = 30.0,
+        webhook_secret: str | None = None,
+        allow_private_webhooks: bool = False,
+        faults: Faults | None = None,
     ) -> None:
         if not _is_loopback(host) and (api_key is None or worker_token is None):
             raise ValueError(
@@ -66,6 +76,10 @@ class Gateway:
         self.store: Final[Store] = MemoryStore() if store is None else store
         self.api_key: Final = new_key("key") if api_key is None else api_key
         self.worker_token: Final = new_key("worker") if worker_token is None else worker_token
+        self.webhook_secret: Final = new_secret() if webhook_secret is None else webhook_secret
+        self._sender = WebhookSender(self.store, secret=self.webhook_secret, allow_private=allow_private_webhooks)
+        self._sending: asyncio.Task[None] | None = None
+        self._faults = faults
         self._host = host
         self._port = port
         self._waits = Waits() if waits is None else waits
@@ -92,11 +106,8 @@ class Gateway:
             OSError: The port is taken, or the host is not one of this machine.
         """
         await self.store.open()
-        service = Service(self.store, waits=self._waits, check_webhook=_refuse_webhook)
-        keys = Keys(api_keys=[self.api_key], worker_tokens=[self.worker_token])
-        door = Door(service, keys, max_wait=self._waits.status, body_timeout=self._body_timeout, pages={})
         server = web.Server(
-            door,
+            self._door(),
             request_factory=_make_request,
             handler_cancellation=True,
             access_log=None,
@@ -112,6 +123,7 @@ class Gateway:
             raise
         self._port = runner.addresses[0][1]
         self._runner = runner
+        self._sending = asyncio.create_task(self._sender.run(), name="novita-gateway-webhooks")
 
     async def close(self) -> None:
         """Stops listening, answers what is parked, and closes the store."""
@@ -120,8 +132,26 @@ class Gateway:
         runner, self._runner = self._runner, None
         for site in list(runner.sites):
             await site.stop()
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.wait([self._sending])
         await self.store.close()
         await runner.cleanup()
+
+    def _door(self) -> Door:
+        metrics = Metrics(self.store)
+        return Door(
+            Service(self.store, waits=self._waits, check_webhook=self._sender.check),
+            Keys(api_keys=[self.api_key], worker_tokens=[self.worker_token]),
+            metrics,
+            max_wait=self._waits.status,
+            body_timeout=self._body_timeout,
+            pages={
+                "/healthz": Page(content_type="application/json", make=_healthy),
+                "/metrics": Page(content_type=CONTENT_TYPE, make=metrics.text, role=Role.CLIENT),
+            },
+            faults=None if self._faults is None else FaultInjector(self._faults),
+        )
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -131,52 +161,6 @@ class Gateway:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-
-@contextmanager
-def serve_in_thread(make_gateway: Callable[[], Gateway] = Gateway) -> Iterator[Gateway]:
-    """Runs a gateway on an event loop in a thread of its own, for synchronous callers.
-
-    Args:
-        make_gateway: Makes the gateway, in that thread.
-
-    Raises:
-        Exception: Whatever making or starting the gateway raises.
-    """
-    started: list[Gateway] = []
-    failed: list[BaseException] = []
-    ready = threading.Event()
-    stop: list[Callable[[], object]] = []
-
-    async def serve() -> None:
-        stopped = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        stop.append(lambda: loop.call_soon_threadsafe(stopped.set))
-        async with make_gateway() as gateway:
-            started.append(gateway)
-            ready.set()
-            await stopped.wait()
-
-    def run() -> None:
-        try:
-            asyncio.run(serve())
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            failed.append(error)
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=run, name="novita-gateway", daemon=True)
-    thread.start()
-    ready.wait()
-    try:
-        if started:
-            yield started[0]
-    finally:
-        if started and not failed:
-            stop[0]()
-        thread.join()
-        if failed:
-            raise failed[0]
 
 
 def _make_request(
@@ -190,6 +174,10 @@ def _make_request(
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY + 1)
 
 
+async def _healthy() -> bytes:
+    return b'{"status":"ok"}'
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -197,7 +185,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _refuse_webhook(url: str) -> None:
-    raise BadRequestError(f"webhook {url[:100]!r}: this gateway calls no webhooks")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from novita_gateway._errors import BadRequestError, TooLargeError
+from novita_gateway._faults import Fate
 from novita_gateway._store import Store
 from novita_sdk.models import (
     CancelRequest,
@@ -43,7 +44,7 @@ from novita_sdk.models import (
     WatchStopsResponse,
 )
 from novita_sdk.wire import states
-from novita_sdk.wire.names import check_job_id, check_name
+from novita_sdk.wire.names import check_job_id
 from novita_sdk.wire.payload import PayloadTooLargeError, check_size, dump
 
 __all__ = ["RequestContext", "Service", "Waits"]
@@ -53,7 +54,10 @@ MAX_BATCH: Final = 1000
 
 @dataclass(slots=True)
 class RequestContext:
-    """What a handler tells the server about its reply."""
+    """What is known of one request beside its message."""
+
+    method: str = ""
+    fate: Fate = Fate.GOOD
 
     undo: Callable[[], None] | None = None
     """Called if the reply can't be written."""
@@ -212,8 +216,3 @@ class Service:
         for field in ("execution_timeout", "ttl"):
             if request.policy.HasField(field) and not 1 <= getattr(request.policy, field) < 1 << 48:
                 raise BadRequestError(f"policy.{field} must be a positive number of milliseconds")
-
-
-def check_segment(field: str, value: str) -> str:
-    """Checks a path parameter; raises InvalidNameError, which is a ValueError."""
-    return check_name(value, field.replace("_", " ") if field != "id" else "job id")

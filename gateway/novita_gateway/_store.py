@@ -96,6 +96,10 @@ class Store(Protocol):
         """Counts of jobs and workers."""
         ...
 
+    async def endpoints(self) -> Sequence[str]:
+        """Names of the endpoints that have jobs or workers."""
+        ...
+
     async def take(self, endpoint: str, worker_id: str, count: int, wait: int) -> Handover[Sequence[Job]]:
         """Leases up to `count` jobs to a worker; waits for the first."""
         ...
