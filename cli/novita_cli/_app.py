@@ -1,36 +1,76 @@
-"""The command group. A command's module loads when the command runs, so that `--help` is quick."""
+"""The command group. A command's module loads when the command is asked for, and none loads a client or a server."""
 
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 from typing import cast
 
 import click
 
+from novita_cli._exit import ExitCode
+from novita_cli._failures import report
+from novita_cli._session import AS_JSON
 from novita_sdk._version import __version__
 
 __all__ = ["app"]
 
-_COMMANDS = {
-    "dev": "novita_cli._dev",
-    "generate": "novita_cli._generate",
-    "worker": "novita_cli._worker",
-    "worker-env": "novita_cli._worker_env",
+_MODULES = {
+    "cancel": "_jobs",
+    "completion": "_completion",
+    "dev": "_dev",
+    "doctor": "_doctor",
+    "gateway": "_gateway",
+    "generate": "_generate",
+    "health": "_endpoints",
+    "list": "_endpoints",
+    "output": "_jobs",
+    "purge": "_endpoints",
+    "retry": "_jobs",
+    "run": "_submit",
+    "status": "_jobs",
+    "stream": "_jobs",
+    "worker": "_worker",
+    "worker-env": "_worker_env",
 }
 
+_EPILOG = """\
+Data goes to stdout and everything else to stderr. Outputs are JSON; ids and states are plain words; with --json
+stdout has one line of JSON, whatever happens.
 
-class _LazyGroup(click.Group):
+\b
+Exit codes: 0 ok · 1 job failed, or any other failure · 2 wrong arguments or
+refused input · 3 no connection, or API key refused · 4 job cancelled ·
+124 the wait ran out (the job goes on) · 130 Ctrl-C
+
+dev, worker, gateway, generate and completion need no API key.
+"""
+
+
+class _Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
+        return sorted(_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in _MODULES:
             return None
-        module = importlib.import_module(_COMMANDS[cmd_name])
-        return cast("click.Command", getattr(module, cmd_name.replace("-", "_")))
+        module = importlib.import_module(f"novita_cli.{_MODULES[cmd_name]}")
+        return cast("click.Command", getattr(module, f"{cmd_name.replace('-', '_')}_command"))
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except click.exceptions.Exit:
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - `report` raises again what is a defect
+            if isinstance(error, (KeyboardInterrupt, click.Abort)):
+                # What is left to do is short; who presses again does not want to wait for it.
+                signal.signal(signal.SIGINT, lambda *_: os._exit(ExitCode.INTERRUPTED))
+            ctx.exit(report(error, as_json=bool(ctx.meta.get(AS_JSON))))
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def app() -> None:
     """Jobs on serverless GPUs: run them, serve them, and try both on this machine."""

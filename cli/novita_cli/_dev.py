@@ -2,125 +2,128 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from novita_cli._display import Display
+from novita_cli._display import Display, ProgressMode
 from novita_cli._exit import ExitCode
-from novita_cli._input import DurationType, input_options, read_input
-from novita_cli._target import Target, TargetType
+from novita_cli._failures import Failure, Interrupted
+from novita_cli._follow import follow
+from novita_cli._input import input_options, read_input
+from novita_cli._json import pretty, write_stdout
+from novita_cli._options import parse_duration, progress_options
+from novita_cli._target import Target, target_argument
+from novita_cli._worker_process import WorkerProcess
 from novita_sdk.wire.payload import JSONValue
 
 if TYPE_CHECKING:
     from novita_gateway import Gateway
     from novita_sdk import Job
 
-__all__ = ["dev"]
-
-_STOP_SECONDS = 10.0
-"""How long a worker may take to end before it is killed."""
+__all__ = ["dev_command"]
 
 
-@click.command()
-@click.argument("target", type=TargetType())
+@click.command("dev")
+@target_argument
 @input_options
 @click.option("--endpoint", default="dev", show_default=True, help="Name of the endpoint.")
-@click.option("--wait", type=DurationType(), default="10m", show_default=True, help="How long to wait for the output.")
-@click.option("-q", "--quiet", is_flag=True, help="Print the output alone.")
-def dev(target: Target, text: str | None, fields: Sequence[str], endpoint: str, wait: float, quiet: bool) -> None:
-    """Run a worker against the embedded gateway, with one job or until Ctrl-C.
+@click.option(
+    "--wait",
+    type=parse_duration,
+    default="10m",
+    show_default=True,
+    metavar="DURATION",
+    help="How long to wait for the output.",
+)
+@progress_options
+def dev_command(
+    target: Target,
+    text: str | None,
+    fields: Sequence[str],
+    endpoint: str,
+    wait: float,
+    progress: str,
+    quiet: bool,
+) -> None:
+    """Run a worker against the embedded gateway, with one job or until Ctrl-C. Needs no API key.
 
     FILE is a script that calls novita_gpus.start(…); FILE:HANDLER serves the named function. With an input, one job is
     submitted: its states go to stderr and its output to stdout, as JSON. Without one, gateway and worker keep running.
     """
     payload = read_input(text, fields)
-    has_job = text is not None or bool(fields)
+    _check_syntax(target.file)
     from novita_gateway import serve_in_thread
 
-    with Display(endpoint, quiet=quiet) as display, serve_in_thread() as gateway:
-        display.say(f"gateway listens on {gateway.url}")
-        with _worker_process(target, gateway.worker_env(endpoint)) as process:
-            display.say(f"worker {target} is process {process.pid}")
-            if has_job:
-                output = _run_job(gateway, process, endpoint, payload, wait, display)
-            else:
-                _serve(gateway, process, endpoint, display)
-    if has_job:
-        click.echo(json.dumps(output, indent=2, ensure_ascii=False))
-
-
-@contextmanager
-def _worker_process(target: Target, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs the worker; what it prints goes to stderr, because stdout is for the output."""
-    process = subprocess.Popen(  # noqa: S603 - the user names the worker
-        [sys.executable, "-m", "novita_cli", "worker", str(target)],
-        env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr.fileno(),
-    )
+    output: JSONValue = None
+    mode = ProgressMode.QUIET if quiet else ProgressMode(progress)
     try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with Display(mode) as display, serve_in_thread() as gateway:
+            display.say(f"gateway listens on {gateway.url}")
+            with WorkerProcess(target, gateway.worker_env(endpoint)) as worker:
+                display.say(f"worker {target} is process {worker.pid}")
+                if payload is None:
+                    _serve(gateway, worker, endpoint)
+                else:
+                    output = _run_job(gateway, worker, endpoint, payload, wait, display)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; gateway and worker are stopped") from None
+    write_stdout(pretty(output))
+
+
+def _check_syntax(file: Path) -> None:
+    """Refuses a file that Python can't read, before anything is started."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise Failure(f"{file}:{error.lineno}: {error.msg}", ExitCode.USAGE, reason="SYNTAX") from None
+    except (OSError, ValueError) as error:
+        raise Failure(f"{file}: {error}", ExitCode.USAGE, reason="SYNTAX") from None
 
 
 def _run_job(
-    gateway: Gateway,
-    process: subprocess.Popen[bytes],
-    endpoint: str,
-    payload: JSONValue,
-    wait: float,
-    display: Display,
+    gateway: Gateway, worker: WorkerProcess, endpoint: str, payload: JSONValue, wait: float, display: Display
 ) -> JSONValue:
     """Submits the job and follows it to its end; returns its output."""
     from novita_sdk import Client
-    from novita_sdk.errors import JobCancelledError, JobError, NovitaError, WaitTimeoutError
+    from novita_sdk.errors import JobCancelledError, WaitTimeoutError
 
     with Client(api_key=gateway.api_key, base_url=gateway.url) as client:
+        job = client.endpoint(endpoint).run(payload)
+        display.say(f"job {job.job_id} submitted")
         try:
-            job = client.endpoint(endpoint).run(payload)
-            display.say(f"job {job.job_id} submitted")
-            with _cancelled_when_worker_exits(process, job):
-                for update in job.updates(timeout=wait):
-                    display.show(update.status, update.progress)
-            return job.output()
-        except JobCancelledError as error:
-            if process.poll() is not None:
-                _fail(_exit_message(process), ExitCode.FAILED)
-            _fail(error, ExitCode.CANCELLED)
-        except JobError as error:
-            _fail(error, ExitCode.FAILED)
-        except WaitTimeoutError as error:
-            _fail(error, ExitCode.WAIT_TIMED_OUT)
-        except NovitaError as error:
-            _fail(error, ExitCode.FAILED)
-        except KeyboardInterrupt:
-            _fail("interrupted; gateway and worker are stopped", ExitCode.INTERRUPTED)
+            with _cancelled_when_worker_ends(worker, job):
+                return follow(job, display, wait).output
+        except JobCancelledError:
+            if worker.has_ended:
+                raise Failure(worker.epitaph(), reason="WORKER_ENDED") from None
+            raise
+        except WaitTimeoutError:
+            message = f"job {job.job_id} was not final after {wait:g} s; gateway and worker are stopped"
+            raise WaitTimeoutError(message, job_id=job.job_id) from None
 
 
 @contextmanager
-def _cancelled_when_worker_exits(process: subprocess.Popen[bytes], job: Job) -> Iterator[None]:
+def _cancelled_when_worker_ends(worker: WorkerProcess, job: Job) -> Iterator[None]:
     """Ends the wait for a job that nobody is left to run."""
+    from novita_sdk.errors import NovitaError
+
     done = threading.Event()
 
     def watch() -> None:
-        process.wait()
+        worker.wait()
         if not done.is_set():
-            job.cancel()
+            try:
+                job.cancel()
+            except NovitaError as error:
+                click.echo(f"novita-gpus: {error}", err=True)
 
     threading.Thread(target=watch, name="novita-dev-watch", daemon=True).start()
     try:
@@ -129,27 +132,15 @@ def _cancelled_when_worker_exits(process: subprocess.Popen[bytes], job: Job) -> 
         done.set()
 
 
-def _serve(gateway: Gateway, process: subprocess.Popen[bytes], endpoint: str, display: Display) -> None:
+def _serve(gateway: Gateway, worker: WorkerProcess, endpoint: str) -> None:
     """Says how to connect, and waits for Ctrl-C or the worker's end."""
-    display.say(
-        f"connect a client:\n  export NOVITA_ENDPOINT_BASE_URL={gateway.url} NOVITA_API_KEY={gateway.api_key}\n"
-        f"  novita_gpus.Endpoint({endpoint!r}).run({{…}})\nCtrl-C ends both"
+    click.echo(
+        "connect a client:\n"
+        f"  export NOVITA_ENDPOINT_BASE_URL={gateway.url}\n"
+        f"  export NOVITA_API_KEY={gateway.api_key}\n"
+        f"  novita-gpus run {endpoint} --input '{{…}}'\n"
+        "Ctrl-C ends both",
+        err=True,
     )
-    try:
-        process.wait()
-    except KeyboardInterrupt:
-        return
-    _fail(_exit_message(process), ExitCode.FAILED)
-
-
-def _exit_message(process: subprocess.Popen[bytes]) -> str:
-    code = process.returncode
-    if code == 0:
-        return "the worker ended without serving; does the file call novita_gpus.start(…)? Else name it: FILE:HANDLER"
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-    return f"the worker {how}; what it said is above"
-
-
-def _fail(problem: object, code: ExitCode) -> NoReturn:
-    click.echo(f"novita-gpus: {problem}", err=True)
-    raise SystemExit(code)
+    worker.wait()
+    raise Failure(worker.epitaph(), reason="WORKER_ENDED")

@@ -3,58 +3,95 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
+from contextlib import ExitStack
+from enum import Enum
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
+import click
 
 from novita_sdk.wire.payload import JSONValue
 
-__all__ = ["Display"]
+if TYPE_CHECKING:
+    from novita_cli._spinner import Spinner
+
+__all__ = ["Display", "ProgressMode"]
 
 _MAX_PROGRESS = 200
 """Characters of a progress value that are shown."""
 
 
+class ProgressMode(Enum):
+    """How progress is shown."""
+
+    AUTO = "auto"
+    """A spinner on a terminal, else lines."""
+    TTY = "tty"
+    PLAIN = "plain"
+    QUIET = "quiet"
+
+    @property
+    def resolved(self) -> ProgressMode:
+        """The mode for the stderr of this process, which is not AUTO."""
+        if self is not ProgressMode.AUTO:
+            return self
+        is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+        return ProgressMode.TTY if is_terminal else ProgressMode.PLAIN
+
+
 class Display:
-    """One line per change of state or progress; on a terminal a spinner shows the latest one and the time.
+    """One line per change; on a terminal one line per change of state, and a spinner with the progress and the time.
 
     Args:
-        label: What the lines are about, such as a job id.
-        quiet: Show nothing.
+        mode: How.
     """
 
-    def __init__(self, label: str, *, quiet: bool = False) -> None:
-        self._label = label
-        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
-        self._status = self._console.status("")
+    def __init__(self, mode: ProgressMode) -> None:
+        self._mode = mode.resolved
+        self._spinner: Spinner | None = None
+        self._exit = ExitStack()
         self._started = time.monotonic()
-        self._last = ""
+        self._last = ("", "")
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._status.start()
+        if self._mode is ProgressMode.TTY:
+            from novita_cli._spinner import Spinner
+
+            self._spinner = self._exit.enter_context(Spinner())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._status.stop()
+        self._spinner = None
+        self._exit.close()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is shown, so that nothing needs to be asked for."""
+        return self._mode is ProgressMode.QUIET
 
     def show(self, status: str, progress: JSONValue = None) -> None:
         """Shows a state and the latest progress, once for each change."""
-        text = f"{status} {_brief(progress)}".rstrip()
-        if text == self._last:
+        now = (status, _brief(progress))
+        if now == self._last or self.is_quiet:
             return
-        self._last = text
-        elapsed = time.monotonic() - self._started
-        self._status.update(f"{self._label} {text}")
-        self._console.print(f"{elapsed:6.2f}s  {self._label}  {text}", markup=False)
+        text = f"{status} {now[1]}".rstrip()
+        if self._spinner is not None:
+            self._spinner.update(text)
+        if self._spinner is None or status != self._last[0]:
+            self.say(f"{time.monotonic() - self._started:6.2f}s  {text if self._spinner is None else status}")
+        self._last = now
 
     def say(self, text: str) -> None:
-        """Shows a line of its own."""
-        self._console.print(text, markup=False)
+        """Shows lines of their own."""
+        if self._spinner is not None:
+            self._spinner.say(text)
+        elif not self.is_quiet:
+            click.echo(text, err=True)
 
 
 def _brief(progress: JSONValue) -> str:
@@ -66,4 +103,6 @@ def _brief(progress: JSONValue) -> str:
         fraction = progress.get("fraction")
         percent = f"{fraction:.0%} " if isinstance(fraction, (int, float)) else ""
         text = f"{percent}{progress['message']}"
-    return text if len(text) <= _MAX_PROGRESS else text[: _MAX_PROGRESS - 1] + "…"
+    text = text if len(text) <= _MAX_PROGRESS else text[: _MAX_PROGRESS - 1] + "…"
+    # A worker's text must not move the cursor or pretend to be another line.
+    return "".join(character if character.isprintable() else " " for character in text)

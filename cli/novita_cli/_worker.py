@@ -3,46 +3,77 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import runpy
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import click
 
-from novita_cli._target import Target, TargetType
+from novita_cli._exit import ExitCode
+from novita_cli._failures import Failure
+from novita_cli._target import Target, target_argument
 
-__all__ = ["worker"]
+__all__ = ["worker_command"]
+
+_ORPHAN_SECONDS = 2.0
+"""What a worker has to end in once the process that it is tied to is gone."""
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("target", type=TargetType())
+@click.command("worker", context_settings={"ignore_unknown_options": True})
+@target_argument
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def worker(target: Target, arguments: tuple[str, ...]) -> None:
+@click.option("--tied", is_flag=True, hidden=True, help="End when standard input does.")
+def worker_command(target: Target, arguments: tuple[str, ...], tied: bool) -> None:
     """Run a worker in this process, with the variables of the environment.
 
     FILE is run as a script; with FILE:HANDLER the named function is served. ARGUMENTS go to the script.
     """
+    if tied:
+        _tie_to_stdin()
+    from novita_worker import ConfigError, start
+
     sys.argv = [str(target.file), *arguments]
     sys.path.insert(0, str(target.file.resolve().parent))
-    if target.handler is None:
-        runpy.run_path(str(target.file), run_name="__main__")
-        return
-    from novita_worker import start
-
-    start({"handler": _load(target.file, target.handler)})
+    try:
+        if target.handler is None:
+            runpy.run_path(str(target.file), run_name="__main__")
+        else:
+            start({"handler": _load(target.file, target.handler)})
+    except ConfigError as error:
+        raise Failure(str(error), ExitCode.USAGE, reason="CONFIG") from None
 
 
 def _load(file: Path, name: str) -> Callable[..., object]:
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
-        raise click.ClickException(f"{file} is not a Python file")
+        raise Failure(f"{file} is not a Python file", ExitCode.USAGE, reason="CONFIG")
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module
     spec.loader.exec_module(module)
     handler = getattr(module, name, None)
     if not callable(handler):
-        known = ", ".join(sorted(key for key, value in vars(module).items() if callable(value) and key[0] != "_"))
-        raise click.ClickException(f"{file} has no function {name!r}; it has: {known or 'none'}")
+        own = (key for key, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__)
+        known = ", ".join(sorted(key for key in own if callable(getattr(module, key)) and not key.startswith("_")))
+        raise Failure(f"{file} has no function {name!r}; it has: {known or 'none'}", ExitCode.USAGE, reason="CONFIG")
     return cast("Callable[..., object]", handler)
+
+
+def _tie_to_stdin() -> None:
+    """Ends this process, and what it started, when standard input ends; handlers find an empty one."""
+    lifeline = os.dup(0)
+    with Path(os.devnull).open("rb") as null:
+        os.dup2(null.fileno(), 0)
+
+    def watch() -> None:
+        os.read(lifeline, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_ORPHAN_SECONDS)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, name="novita-lifeline", daemon=True).start()

@@ -6,7 +6,7 @@ import shlex
 
 import click
 
-__all__ = ["worker_env"]
+__all__ = ["worker_env_command"]
 
 _TOKEN_VARIABLE = "NOVITA_GATEWAY_WORKER_TOKEN"  # noqa: S105 - the variable's name
 _FLAVOURS = click.Choice(["novita", "runpod"])
@@ -20,7 +20,7 @@ _FLAVOURS = click.Choice(["novita", "runpod"])
 )
 @click.option("--flavour", type=_FLAVOURS, default="novita", help="Whose variable names.", show_default=True)
 @click.option("--worker-id", help="Must differ between workers; left out, one is made up.")
-def worker_env(url: str, token: str, endpoint: str, flavour: str, worker_id: str | None) -> None:
+def worker_env_command(url: str, token: str, endpoint: str, flavour: str, worker_id: str | None) -> None:
     """Print the environment variables that connect any worker of ENDPOINT to a gateway.
 
     For a shell: eval "$(novita-gpus worker-env ENDPOINT --gateway URL)"

@@ -1,0 +1,82 @@
+"""What a failed command says, and the one place that turns errors into exit codes."""
+
+from __future__ import annotations
+
+import click
+
+from novita_cli._exit import ExitCode, exit_code_of
+from novita_cli._json import compact, write_stdout
+
+__all__ = ["Failure", "Interrupted", "report"]
+
+
+class Failure(click.ClickException):
+    """Ends a command with a message and an exit code.
+
+    Args:
+        message: What happened and what to do next.
+        code: The exit code.
+        reason: Machine-readable.
+    """
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.FAILED, *, reason: str = "FAILED") -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with what is to be said about it.
+
+    Args:
+        message: What goes on, and how to come back to it.
+        job_id: The job it is about, where there is one.
+    """
+
+    def __init__(self, message: str, job_id: str | None = None) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+
+def report(error: BaseException, *, as_json: bool) -> ExitCode:
+    """Says on stderr what happened; on stdout too, as a JSON object, where the command was told `--json`.
+
+    Raises:
+        BaseException: The error itself, if it is a defect rather than something to report.
+    """
+    from novita_sdk.errors import JobFailedError, NovitaError
+
+    job_id: str | None = None
+    message = str(error)
+    if isinstance(error, NovitaError):
+        code, reason, job_id, message = exit_code_of(type(error)), error.code, error.job_id, _describe(error)
+        if isinstance(error, JobFailedError) and error.remote_traceback:
+            click.echo(error.remote_traceback.rstrip(), err=True)
+    elif isinstance(error, (KeyboardInterrupt, click.Abort)):
+        code, reason, job_id = ExitCode.INTERRUPTED, "INTERRUPTED", getattr(error, "job_id", None)
+        message = message or "interrupted"
+    elif isinstance(error, Failure):
+        code, reason = error.code, error.reason
+    elif isinstance(error, click.ClickException):
+        code, reason, message = ExitCode(error.exit_code), "USAGE", error.format_message()
+    else:
+        raise error
+    if isinstance(error, click.UsageError):
+        error.show()
+    else:
+        click.echo(f"novita-gpus: {message}", err=True)
+    if as_json:
+        write_stdout(compact({"error": {"code": reason, "message": message, "job_id": job_id}}))
+    return code
+
+
+def _describe(error: Exception) -> str:
+    """The message in the words of a command line, where the SDK's own speaks of Python."""
+    from novita_sdk import errors
+
+    if isinstance(error, errors.JobFailedError):
+        text = f"{error.remote_type}: {error.remote_message}" if error.remote_type else error.remote_message
+        return f"job {error.job_id} failed: {text}" if error.job_id else str(error)
+    if isinstance(error, errors.AuthenticationError) and error.status is None:
+        return f"{error} Here: --api-key KEY or NOVITA_API_KEY. `novita-gpus dev` and `gateway` need no key."
+    return str(error)

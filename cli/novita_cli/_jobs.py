@@ -1,0 +1,97 @@
+"""Commands about one job: `status`, `output`, `stream`, `cancel`, `retry`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from novita_cli._documents import document
+from novita_cli._follow import follow, reattachable
+from novita_cli._json import compact, write_stdout
+from novita_cli._options import endpoint_argument, job_argument, wait_options
+from novita_cli._session import Session, file_option, session_options
+from novita_sdk.wire.payload import JSONValue
+
+if TYPE_CHECKING:
+    from novita_sdk import Job
+
+__all__ = ["cancel_command", "output_command", "retry_command", "status_command", "stream_command"]
+
+
+@click.command("status")
+@endpoint_argument
+@job_argument
+@session_options
+def status_command(session: Session, endpoint: str, job: str) -> None:
+    """Print the state of JOB: IN_QUEUE, IN_PROGRESS, COMPLETED, FAILED, CANCELLED or TIMED_OUT.
+
+    With --json everything that the gateway tells. The exit code is 0 whatever the state is.
+    """
+    with _job(session, endpoint, job) as handle:
+        info = handle.info()
+    session.emit_word(info.status, document(info))
+
+
+@click.command("output")
+@endpoint_argument
+@job_argument
+@wait_options("Exit with 124 at once if the job goes on.")
+@file_option
+@session_options
+def output_command(
+    session: Session, endpoint: str, job: str, wait: float | None, no_wait: bool, file: Path | None
+) -> None:
+    """Wait for JOB and print its output, as `run` does."""
+    with _job(session, endpoint, job) as handle, session.display() as display, reattachable(handle):
+        info = follow(handle, display, 0 if no_wait else wait)
+    session.emit(document(info) if session.as_json else info.output, file=file)
+
+
+@click.command("stream")
+@endpoint_argument
+@job_argument
+@wait_options("Print what there is now.")
+@session_options
+def stream_command(session: Session, endpoint: str, job: str, wait: float | None, no_wait: bool) -> None:
+    """Print the chunks of JOB as they come, one line of JSON each, until it ends.
+
+    A chunk is handed out once: two streams of one job share its chunks.
+    """
+    with _job(session, endpoint, job) as handle, reattachable(handle):
+        for chunk in handle.stream(0 if no_wait else wait):
+            write_stdout(compact(chunk))
+
+
+@click.command("cancel")
+@endpoint_argument
+@job_argument
+@session_options
+def cancel_command(session: Session, endpoint: str, job: str) -> None:
+    """Cancel JOB, whether it waits or runs; one that has ended stays as it is. Prints the state."""
+    with _job(session, endpoint, job) as handle:
+        _emit_answer(session, handle.cancel())
+
+
+@click.command("retry")
+@endpoint_argument
+@job_argument
+@session_options
+def retry_command(session: Session, endpoint: str, job: str) -> None:
+    """Queue JOB again under the same id, if it failed or timed out. Prints the state."""
+    with _job(session, endpoint, job) as handle:
+        _emit_answer(session, handle.retry())
+
+
+@contextmanager
+def _job(session: Session, endpoint: str, job: str) -> Iterator[Job]:
+    with session.client() as client:
+        yield client.endpoint(endpoint).job(job)
+
+
+def _emit_answer(session: Session, answer: JSONValue) -> None:
+    status = answer.get("status") if isinstance(answer, dict) else None
+    session.emit_word(status if isinstance(status, str) else compact(answer).decode(), answer)

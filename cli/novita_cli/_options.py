@@ -1,0 +1,83 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Final
+
+import click
+
+__all__ = [
+    "Decorator",
+    "endpoint_argument",
+    "job_argument",
+    "parse_duration",
+    "progress_options",
+    "stacked",
+    "wait_options",
+]
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+
+endpoint_argument: Final[Decorator] = click.argument("endpoint")
+job_argument: Final[Decorator] = click.argument("job")
+
+
+def stacked(*decorators: Decorator) -> Decorator:
+    """One decorator out of several; the help lists their options in this order."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+progress_options: Final = stacked(
+    click.option(
+        "--progress",
+        type=click.Choice(["auto", "tty", "plain", "quiet"]),
+        default="auto",
+        show_default=True,
+        help="What stderr shows: a spinner, lines, or nothing; auto takes the spinner on a terminal.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="The same as --progress quiet."),
+)
+"""Adds --progress and -q, which the command gets as `progress` and `quiet`."""
+
+
+def parse_duration(text: str) -> float:
+    """Reads 90s, 1.5m, 250ms, 2h, or plain seconds; gives seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a duration such as 90s, 1.5m or 250ms")
+    return float(match.group(1)) * _SECONDS[match.group(2)]
+
+
+def wait_options(no_wait_help: str) -> Decorator:
+    """Adds --wait and --no-wait, which the command gets as `wait` (seconds, None for without end) and `no_wait`."""
+    add = stacked(
+        click.option(
+            "--wait",
+            type=parse_duration,
+            metavar="DURATION",
+            help="Wait at most this long (90s, 10m, 2h), then exit with 124; the job goes on. Default: no limit.",
+        ),
+        click.option("--no-wait", is_flag=True, help=no_wait_help),
+    )
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(*, wait: float | None, no_wait: bool, **options: object) -> None:
+            if no_wait and wait is not None:
+                raise click.UsageError("--wait and --no-wait exclude each other")
+            command(wait=wait, no_wait=no_wait, **options)
+
+        return add(run)
+
+    return decorate

@@ -1,0 +1,157 @@
+"""`run` against a real gateway with a real worker."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from novita_sdk import Client
+
+from .conftest import Cli
+
+
+class TestOutput:
+    def test_is_json_on_stdout_and_the_way_there_on_stderr(self, cli: Cli, served: str) -> None:
+        wish = '{"seed": 1125899906842624123, "cfg": 7.0, "text": "grün", "none": null}'
+        done = cli("run", served, "--input", wish)
+        assert done.code == 0
+        assert json.dumps(done.json, ensure_ascii=False) == wish
+        assert done.out.startswith('{\n  "seed"')
+        assert "submitted to served" in done.err
+        assert done.err.rstrip().endswith("COMPLETED")
+
+    def test_input_comes_from_stdin_and_fields(self, inline: Cli, served: str) -> None:
+        done = inline("run", served, "--input", "-", "-i", "steps=10", stdin='{"prompt": "x", "steps": 1}')
+        assert done.json == {"prompt": "x", "steps": 10}
+
+    def test_with_json_is_the_whole_job_in_one_line(self, inline: Cli, served: str) -> None:
+        done = inline("run", served, "-i", "a=1", "--json")
+        assert done.out.count("\n") == 1
+        assert done.json["status"] == "COMPLETED"
+        assert done.json["output"] == {"a": 1}
+        assert done.json["id"]
+        assert isinstance(done.json["executionTime"], int)
+
+    def test_goes_to_a_file(self, cli: Cli, served: str, tmp_path: Path) -> None:
+        done = cli("run", served, "-i", "a=1", "-o", "out.json", "-q")
+        assert (done.code, done.out, done.err) == (0, "", "")
+        assert json.loads((tmp_path / "out.json").read_text()) == {"a": 1}
+
+    def test_that_is_big_arrives_whole(self, cli: Cli, served: str, tmp_path: Path) -> None:
+        text = "ü" * 1_500_000
+        (tmp_path / "in.json").write_text(json.dumps({"text": text}, ensure_ascii=False))
+        assert cli("run", served, "--input", "@in.json", "-q").json == {"text": text}
+
+    def test_does_not_depend_on_the_encoding_of_the_terminal(self, cli: Cli, served: str) -> None:
+        done = cli(
+            "run", served, "--input", "-", stdin='{"a": "grün\\ud83d\\ude00"}', env={"PYTHONIOENCODING": "ascii"}
+        )
+        assert done.json == {"a": "grün😀"}
+
+    def test_progress_is_shown_once_for_each_change(self, cli: Cli, served: str) -> None:
+        wish = {"progress": {"message": "loading\u001b[2J\nmodel", "fraction": 0.5}, "sleep": 0.6}
+        done = cli("run", served, "--input", json.dumps(wish))
+        assert done.err.count("IN_PROGRESS 50% loading [2J model") == 1
+
+
+class TestNoWait:
+    def test_prints_the_id_and_leaves_the_job_alone(self, cli: Cli, client: Client) -> None:
+        done = cli("run", "cli-nobody", "-i", "a=1", "--no-wait")
+        assert done.code == 0
+        assert client.endpoint("cli-nobody").job(done.out.strip()).status() == "PENDING"
+        assert done.err == ""
+
+    def test_with_json_prints_an_object(self, inline: Cli) -> None:
+        done = inline("run", "cli-nobody", "-i", "a=1", "--no-wait", "--json")
+        assert set(done.json) == {"id", "endpoint"}
+
+    def test_the_same_key_is_the_same_job(self, inline: Cli) -> None:
+        again = ("run", "cli-nobody", "-i", "a=1", "--no-wait", "--idempotency-key", "cli-key")
+        assert inline(*again).out == inline(*again).out
+
+
+class TestFailure:
+    def test_of_the_job_exits_with_1_and_shows_the_workers_error(self, cli: Cli, served: str) -> None:
+        done = cli("run", served, "-i", "raise=boom")
+        assert (done.code, done.out) == (1, "")
+        assert done.err.rstrip().endswith("failed: ValueError: boom")
+        assert 'raise ValueError(wish["raise"])' in done.err
+
+    def test_with_json_is_an_object_on_stdout(self, inline: Cli, served: str) -> None:
+        done = inline("run", served, "-i", "raise=boom", "--json")
+        assert done.code == 1
+        error = done.json["error"]
+        assert set(error) == {"code", "message", "job_id"}
+        assert "ValueError: boom" in error["message"]
+        assert error["job_id"] in done.err
+
+    def test_of_the_wait_exits_with_124_and_says_how_to_go_on(self, inline: Cli, client: Client) -> None:
+        done = inline("run", "cli-nobody", "-i", "a=1", "--wait", "200ms", "--json")
+        assert done.code == 124
+        job_id = done.json["error"]["job_id"]
+        assert done.json["error"]["code"] == "WAIT_TIMEOUT"
+        assert f"novita-gpus output cli-nobody {job_id}" in done.err
+        assert f"novita-gpus cancel cli-nobody {job_id}" in done.err
+        assert client.endpoint("cli-nobody").job(job_id).status() == "PENDING"
+
+    def test_to_connect_exits_with_3(self, inline: Cli) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            done = inline("run", "x", "-i", "a=1", "--base-url", f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
+        assert done.code == 3
+        assert "did not answer" in done.err
+        assert "Traceback" not in done.err
+
+    def test_of_the_key_exits_with_3(self, inline: Cli) -> None:
+        done = inline("run", "x", "-i", "a=1", "--api-key", "wrong-secret-key", "--json")
+        assert done.code == 3
+        assert done.json["error"]["code"] == "UNAUTHORIZED"
+        assert "wrong-secret-key" not in done.out + done.err
+
+    def test_for_want_of_a_key_says_what_to_set_and_what_needs_none(self, cli: Cli) -> None:
+        done = cli("run", "x", "-i", "a=1", env={"NOVITA_API_KEY": None})
+        assert done.code == 3
+        assert "NOVITA_API_KEY" in done.err
+        assert "`novita-gpus dev`" in done.err
+        assert done.err.count("\n") == 1
+
+
+class TestRefusedInput:
+    """Nothing listens at the address, so whatever is refused with 2 was refused before anything was sent."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ((), "there is no input"),
+            (("--input", "[1]"), "must be a JSON object"),
+            (("--input", '{"a": NaN}'), "input.a is nan"),
+            (("-i", "a=1", "--wait", "1s", "--no-wait"), "exclude each other"),
+            (("-i", "a=1", "-o", "missing/out.json"), "there is no folder 'missing'"),
+            (("-i", "a=1", "--wait", "soon"), "not a duration"),
+        ],
+    )
+    def test_exits_with_2(self, inline: Cli, arguments: tuple[str, ...], said: str) -> None:
+        done = inline("run", "ep", *arguments, "--base-url", "http://127.0.0.1:1/v1")
+        assert (done.code, done.out) == (2, "")
+        assert said in done.err
+
+    def test_over_the_limit_names_size_and_limit(self, inline: Cli, tmp_path: Path) -> None:
+        (tmp_path / "big.json").write_text(json.dumps({"a": "x" * 4_200_000}))
+        done = inline(
+            "run", "ep", "--input", f"@{tmp_path / 'big.json'}", "--base-url", "http://127.0.0.1:1/v1", "--json"
+        )
+        assert done.code == 2
+        assert done.json["error"]["code"] == "PAYLOAD_TOO_LARGE"
+        assert "4,194,304" in done.err
+
+    def test_of_an_endpoint_name_exits_with_2(self, inline: Cli) -> None:
+        done = inline("run", "a/b", "-i", "a=1")
+        assert done.code == 2
+        assert "'/' at position 1" in done.err
+
+    def test_with_json_is_an_object_too(self, inline: Cli) -> None:
+        done = inline("run", "ep", "--input", "[1]", "--json")
+        assert done.json["error"]["code"] == "USAGE"
