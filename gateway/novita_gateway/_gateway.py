@@ -90,6 +90,11 @@ class Gateway:
         return f"<Gateway {self.url if self._runner else 'not started'}>"
 
     @property
+    def port(self) -> int:
+        """The port; one that was chosen freely is known after the start."""
+        return self._port
+
+    @property
     def url(self) -> str:
         """The base URL for clients, such as `http://127.0.0.1:8000/v1`."""
         host = f"[{self._host}]" if ":" in self._host else self._host

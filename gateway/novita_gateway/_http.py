@@ -96,6 +96,7 @@ class Door:
             response = await self._answer(request, context)
         except GatewayError as error:
             response = self._error(error)
+            context.is_last = isinstance(error, SlowSenderError)
         except PayloadTooLargeError as error:
             response = self._error(TooLargeError(str(error)))
         except (WireError, InvalidNameError) as error:
@@ -108,7 +109,7 @@ class Door:
         finally:
             self._metrics.in_flight -= 1
         self._metrics.count(context.method, response.status)
-        if context.undo is not None or context.fate is not Fate.GOOD:
+        if context.undo is not None or context.is_last or context.fate is not Fate.GOOD:
             await self._hand_over(request, response, context)
         return response
 
@@ -189,13 +190,13 @@ class Door:
             raise
         if context.fate is Fate.DUPLICATE and context.undo is not None:
             context.undo()
+        if context.is_last and request.transport is not None:
+            request.transport.close()
 
     def _error(self, error: GatewayError) -> web.Response:
         body = codec.encode(ApiError(code=error.code, message=str(error), job_id=error.job_id))
         response = web.Response(status=error.status, body=body, headers=self._json_headers)
-        if isinstance(error, SlowSenderError):
-            response.force_close()
-        elif isinstance(error, TooManyRequestsError):
+        if isinstance(error, TooManyRequestsError):
             response.headers["Retry-After"] = "0"
         return response
 

@@ -61,6 +61,8 @@ class RequestContext:
 
     undo: Callable[[], None] | None = None
     """Called if the reply can't be written."""
+    is_last: bool = False
+    """The connection is closed after the reply, without waiting for what the peer may still send."""
     is_empty: bool = False
     """There is nothing to tell, which is a 204."""
 
