@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, Protocol
+from urllib.parse import quote
 
 from novita_sdk.uploads._endpoints import host_of, is_aws
 from novita_sdk.uploads._errors import UploadError
@@ -27,6 +28,7 @@ class S3Client(Protocol):
 
     def upload_fileobj(self, source: BinaryIO, bucket: str, key: str, **options: object) -> None: ...
     def upload_file(self, path: str, bucket: str, key: str, **options: object) -> None: ...
+    def head_object(self, **options: object) -> dict[str, object]: ...
     def generate_presigned_url(self, operation: str, **options: object) -> str: ...
 
 
@@ -73,11 +75,22 @@ def put(
         raise _explain(error, bucket, key) from error
 
 
-def presign(bucket: Bucket, key: str, expires_in: int) -> str:
-    """A link that downloads the object without credentials for `expires_in` seconds."""
-    return client_for(bucket).generate_presigned_url(
-        "get_object", Params={"Bucket": bucket.name, "Key": key}, ExpiresIn=expires_in
-    )
+def has(bucket: Bucket, key: str, size: int) -> bool:
+    """Whether an object of this size is under this key; False also where that can't be asked."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return client_for(bucket).head_object(Bucket=bucket.name, Key=key).get("ContentLength") == size
+    except (BotoCoreError, ClientError):
+        return False
+
+
+def presign(bucket: Bucket, key: str, expires_in: int, *, file_name: str | None = None) -> str:
+    """A link that downloads the object without credentials for `expires_in` seconds, as `file_name` where given."""
+    what = {"Bucket": bucket.name, "Key": key}
+    if file_name is not None:
+        what["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(file_name, safe='')}"
+    return client_for(bucket).generate_presigned_url("get_object", Params=what, ExpiresIn=expires_in)
 
 
 _clients: dict[tuple[int, Bucket], S3Client] = {}

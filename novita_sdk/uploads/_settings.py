@@ -47,28 +47,36 @@ def use_s3_config(s3_config: Mapping[str, object] | None) -> Iterator[None]:
         _job_credentials.reset(token)
 
 
-def find_bucket(bucket_name: str | None, bucket_creds: Mapping[str, object] | None) -> Bucket | None:
-    """The bucket to upload to, or None where files stay on this machine.
+def configured_bucket(
+    bucket_name: str | None = None, bucket_creds: Mapping[str, object] | None = None
+) -> Bucket | None:
+    """The bucket of the arguments, of the running job or of the environment, or None where no one names any.
 
     Raises:
-        UploadError: Credentials are incomplete, or missing in a platform worker.
+        UploadError: Credentials are incomplete.
     """
     if bucket_creds:
         return _bucket(bucket_name, bucket_creds, "bucket_creds")
     if of_job := _job_credentials.get():
         return _bucket(bucket_name, of_job, "the job's s3Config")
-    if not missing_variables():
-        of_worker: dict[str, object] = {
-            key: os.environ.get(name) for key, name in zip(_IN_CREDS, _IN_ENVIRONMENT, strict=True)
-        }
-        return _bucket(bucket_name, of_worker, "the environment")
+    if missing_variables():
+        return None
+    of_worker = {key: os.environ.get(name) for key, name in zip(_IN_CREDS, _IN_ENVIRONMENT, strict=True)}
+    return _bucket(bucket_name, of_worker, "the environment")
+
+
+def refuse_on_platform() -> None:
+    """Refuses to keep a file on this machine where that is a platform worker.
+
+    Raises:
+        UploadError: Names the variables that are missing.
+    """
     if any(os.environ.get(name) for name in _ON_PLATFORM):
         raise UploadError(
             f"this worker has no bucket to upload to: set {' and '.join(missing_variables())} in the endpoint's "
             "environment, or submit the job with an s3Config",
             code="NotConfigured",
         )
-    return None
 
 
 def missing_variables() -> list[str]:

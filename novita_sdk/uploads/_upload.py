@@ -14,7 +14,7 @@ from typing import TypeAlias
 from novita_sdk.uploads import _local, _s3
 from novita_sdk.uploads._errors import UploadError
 from novita_sdk.uploads._names import media_type, object_key
-from novita_sdk.uploads._settings import find_bucket
+from novita_sdk.uploads._settings import configured_bucket, refuse_on_platform
 
 StrPath: TypeAlias = str | os.PathLike[str]
 OnProgress: TypeAlias = Callable[[int, int], None]
@@ -206,10 +206,13 @@ def _upload(
 ) -> str:
     if not 0 < expires_in <= _s3.MAX_EXPIRES_IN:
         raise ValueError(f"expires_in must be between 1 and {_s3.MAX_EXPIRES_IN} seconds, not {expires_in}")
-    bucket = find_bucket(bucket_name, bucket_creds)
+    bucket = configured_bucket(bucket_name, bucket_creds)
     size = _size_of(source)
     counter = _Counter(size, on_progress) if on_progress else None
+    if bucket is None and (store := os.environ.get("NOVITA_FILES_URL")):
+        return _to_gateway(store, source, local_name, content_type, on_progress)
     if bucket is None:
+        refuse_on_platform()
         with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as stream:
             path = _local.save(local_name, stream)
         if counter:
@@ -223,6 +226,19 @@ def _upload(
         on_bytes=counter,
     )
     return _s3.presign(bucket, key, expires_in)
+
+
+def _to_gateway(url: str, source: Path | bytes, name: str, content_type: str, on_progress: OnProgress | None) -> str:
+    """Puts the file into the embedded gateway's own store."""
+    from novita_sdk.files import GatewayStore, LocalFile
+
+    store = GatewayStore(url, os.environ.get("NOVITA_AI_API_KEY", ""))
+    if isinstance(source, Path):
+        file = LocalFile(path=source, name=name, media_type=content_type)
+    else:
+        file = LocalFile(data=source, name=name, media_type=content_type)
+    report = None if on_progress is None else (lambda sent, total: on_progress(sent, total or file.size))
+    return store.put(file, on_progress=report).url
 
 
 def _size_of(source: Path | bytes) -> int:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novita_sdk.uploads import UploadError, use_s3_config
+from novita_sdk.uploads import UploadError, upload_bytes, use_s3_config
 from novita_sdk.uploads._endpoints import is_aws, region_of
 from novita_sdk.uploads._names import media_type, object_key
 from novita_sdk.uploads._s3 import client_for, presign
-from novita_sdk.uploads._settings import Bucket, find_bucket
+from novita_sdk.uploads._settings import Bucket, configured_bucket
 
 CREDS = {"endpointUrl": "https://s3.eu-west-1.amazonaws.com", "accessId": "AK", "accessSecret": "SK-hidden"}
 
@@ -61,8 +61,10 @@ def test_a_link_to_aws_without_endpoint_names_the_region() -> None:
 
 
 def test_equal_settings_share_a_client() -> None:
-    assert client_for(find_bucket("b", CREDS)) is client_for(find_bucket("b", dict(CREDS)))
-    assert client_for(find_bucket("b", CREDS)) is not client_for(find_bucket("b", CREDS | {"region": "eu-west-3"}))
+    assert client_for(configured_bucket("b", CREDS)) is client_for(configured_bucket("b", dict(CREDS)))
+    assert client_for(configured_bucket("b", CREDS)) is not client_for(
+        configured_bucket("b", CREDS | {"region": "eu-west-3"})
+    )
 
 
 def test_arguments_go_before_the_jobs_bucket_and_that_before_the_environments(
@@ -73,24 +75,24 @@ def test_arguments_go_before_the_jobs_bucket_and_that_before_the_environments(
     monkeypatch.setenv("BUCKET_REGION", "us-east-1")
     monkeypatch.setenv("BUCKET_NAME", "env-bucket")
 
-    of_environment = find_bucket(None, None)
+    of_environment = configured_bucket(None, None)
     assert (of_environment.access_key_id, of_environment.name) == ("env", "env-bucket")
     with use_s3_config({"accessId": "job", "accessSecret": "s", "endpointUrl": "http://h", "bucketName": "of-job"}):
-        of_job = find_bucket(None, None)
+        of_job = configured_bucket(None, None)
         assert (of_job.access_key_id, of_job.name, of_job.endpoint_url) == ("job", "of-job", "http://h")
-        of_call = find_bucket("named", CREDS)
+        of_call = configured_bucket("named", CREDS)
         assert (of_call.access_key_id, of_call.name) == ("AK", "named")
         with use_s3_config(None):
-            assert find_bucket(None, None).access_key_id == "job"
-    assert find_bucket(None, None).access_key_id == "env"
+            assert configured_bucket(None, None).access_key_id == "job"
+    assert configured_bucket(None, None).access_key_id == "env"
 
 
 def test_the_bucket_is_named_after_the_month_by_default() -> None:
-    assert re.fullmatch(r"\d{4}-\d\d", find_bucket(None, CREDS).name)
+    assert re.fullmatch(r"\d{4}-\d\d", configured_bucket(None, CREDS).name)
 
 
 def test_a_secret_is_not_shown() -> None:
-    assert "SK-hidden" not in repr(find_bucket(None, CREDS))
+    assert "SK-hidden" not in repr(configured_bucket(None, CREDS))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_a_secret_is_not_shown() -> None:
 )
 def test_incomplete_credentials_are_refused_by_name(creds: dict, named: str) -> None:
     with pytest.raises(UploadError, match=named) as caught:
-        find_bucket("b", creds)
+        configured_bucket("b", creds)
     assert caught.value.code == "InvalidSettings"
 
 
@@ -116,7 +118,7 @@ def test_a_platform_worker_without_bucket_names_what_is_missing(variable: str, m
     monkeypatch.setenv("BUCKET_ENDPOINT_URL", "https://minio.example.com")
     monkeypatch.setenv("BUCKET_ACCESS_KEY_ID", "a")
     with pytest.raises(UploadError) as caught:
-        find_bucket(None, None)
+        upload_bytes("x", b"x")
     assert "BUCKET_SECRET_ACCESS_KEY" in str(caught.value)
     assert "BUCKET_ACCESS_KEY_ID" not in str(caught.value)
     assert caught.value.code == "NotConfigured"

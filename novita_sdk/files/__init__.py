@@ -1,0 +1,51 @@
+"""Files as values: passed as inputs and returned as outputs, moved beside the job and checked on arrival.
+
+>>> endpoint.run({"image": File.from_path("in.png")})
+>>> for image in files.revive(job.output())["images"]:
+...     image.download("out")
+
+In JSON a file is the object ``{"url", "name", "mediaType", "size", "sha256"}`` of ``novita_protocol.v1.File``.
+"""
+
+from __future__ import annotations
+
+from novita_sdk.files._cache import ContentFolder
+from novita_sdk.files._errors import FileError
+from novita_sdk.files._file import File, LocalFile, revive
+from novita_sdk.files._job_files import JobFiles, default_cache
+from novita_sdk.files._links import LinkSigner
+from novita_sdk.files._offload import fetch_offloaded, offload, offloaded
+from novita_sdk.files._policy import FetchPolicy
+from novita_sdk.files._stores import (
+    BucketStore,
+    FileStore,
+    GatewayStore,
+    OncePerContent,
+    client_store,
+    has_local_files,
+    send_files,
+    worker_store,
+)
+
+__all__ = [
+    "BucketStore",
+    "ContentFolder",
+    "FetchPolicy",
+    "File",
+    "FileError",
+    "FileStore",
+    "GatewayStore",
+    "JobFiles",
+    "LinkSigner",
+    "LocalFile",
+    "OncePerContent",
+    "client_store",
+    "default_cache",
+    "fetch_offloaded",
+    "has_local_files",
+    "offload",
+    "offloaded",
+    "revive",
+    "send_files",
+    "worker_store",
+]

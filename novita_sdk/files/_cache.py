@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from novita_sdk.files._errors import FileError
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class ContentFolder:
+    """Files named by their SHA-256, at most so many bytes of them; those that were used last stay.
+
+    Safe for threads and processes that share the directory: a file appears whole or not at all.
+
+    Args:
+        directory: Made, for this user alone, when it is first needed.
+        max_bytes: What all files together may take; None has no limit.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], *, max_bytes: int | None = None) -> None:
+        self.directory = Path(directory)
+        self.max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._making: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def path(self, sha256: str) -> Path:
+        """Where the file with this hash is or would be.
+
+        Raises:
+            ValueError: This is not a SHA-256.
+        """
+        if not _SHA256.fullmatch(sha256):
+            raise ValueError(f"not a SHA-256: {sha256[:80]!r}")
+        return self.directory / sha256[:2] / sha256
+
+    def get(self, sha256: str) -> Path | None:
+        """The file with this hash, marked as just used, or None."""
+        path = self.path(sha256)
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        return path
+
+    def add(self, sha256: str, write: Callable[[Path], object]) -> Path:
+        """The file with this hash; if it is not there, `write` makes it, once however many threads ask for it.
+
+        Args:
+            sha256: The hash.
+            write: Writes the content to the path it gets.
+
+        Raises:
+            FileError: What was written has another hash.
+        """
+        with self._lock:
+            making = self._making[sha256]
+        with making:
+            if (path := self.get(sha256)) is not None:
+                return path
+            path = self.path(sha256)
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.parent.mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.directory, prefix=".new-") as folder:
+                made = Path(folder, "content")
+                write(made)
+                with made.open("rb") as stream:
+                    if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+                        raise FileError("what came is not the file that was sent: its SHA-256 differs", code="CORRUPT")
+                made.replace(path)
+        with self._lock:
+            self._making.pop(sha256, None)
+        self._evict(keep=path)
+        return path
+
+    def _evict(self, keep: Path) -> None:
+        if self.max_bytes is None:
+            return
+        found = []
+        for path in self.directory.glob("??/*"):
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                found.append((status.st_mtime_ns, status.st_size, path))
+        total = sum(size for _, size, _ in found)
+        for _, size, path in sorted(found):
+            if total <= self.max_bytes:
+                return
+            if path != keep:
+                path.unlink(missing_ok=True)
+                total -= size

@@ -1,0 +1,225 @@
+"""Files as values: of this machine on the way out, of a URL on the way in."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import mimetypes
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from novita_sdk.wire.payload import JSONValue
+
+if TYPE_CHECKING:
+    from novita_sdk.models import File as FileMessage
+
+OnProgress: TypeAlias = Callable[[int, int | None], None]
+"""Called with bytes done and bytes in all, None where that is not known."""
+
+UNKNOWN_TYPE: Final = "application/octet-stream"
+
+_KEYS: Final = frozenset({"url", "name", "mediaType", "size", "sha256"})
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+_MAX_NAME: Final = 150
+
+
+class LocalFile:
+    """A file or bytes of this machine, to be passed as an input or returned as an output.
+
+    It is read, and uploaded unless the store has its content already, when the value that holds it is sent.
+
+    Attributes:
+        name: File name, without folders.
+        media_type: For example ``image/png``.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        data: bytes | bytearray | memoryview | None = None,
+        name: str | None = None,
+        media_type: str | None = None,
+    ) -> None:
+        if (path is None) == (data is None):
+            raise ValueError("a file is made from a path or from bytes, not both or none")
+        self._path = None if path is None else Path(path)
+        self._data = b"" if data is None else bytes(data)
+        self.name = safe_name(name or (self._path.name if self._path else "file"))
+        self.media_type = media_type or mimetypes.guess_type(self.name)[0] or UNKNOWN_TYPE
+        self._sha256 = ""
+
+    def __repr__(self) -> str:
+        return f"LocalFile({self.name!r})"
+
+    @property
+    def path(self) -> Path | None:
+        """Where it is, or None for bytes."""
+        return self._path
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        return len(self._data) if self._path is None else self._path.stat().st_size
+
+    @property
+    def sha256(self) -> str:
+        """Lower-case hexadecimal hash of the content, computed once."""
+        if not self._sha256:
+            with self.open() as stream:
+                self._sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        return self._sha256
+
+    def open(self) -> io.BytesIO | io.BufferedReader:
+        """The content, from its start."""
+        return io.BytesIO(self._data) if self._path is None else self._path.open("rb")
+
+    def read(self) -> bytes:
+        """The content."""
+        with self.open() as stream:
+            return stream.read()
+
+
+class File(dict[str, JSONValue]):
+    """A file at a URL: the JSON form of ``novita_protocol.v1.File``, as inputs and outputs hold it, with methods.
+
+    Args:
+        url: Where it is.
+        name: File name, without folders.
+        media_type: For example ``image/png``.
+        size: In bytes.
+        sha256: Lower-case hexadecimal hash of the content.
+    """
+
+    def __init__(self, *, url: str, name: str, media_type: str = UNKNOWN_TYPE, size: int, sha256: str) -> None:
+        super().__init__(url=url, name=name, mediaType=media_type, size=size, sha256=sha256)
+
+    @staticmethod
+    def from_path(path: str | os.PathLike[str], *, name: str | None = None, media_type: str | None = None) -> LocalFile:
+        """A file of this machine, to be sent; it has to stay until the value that holds it was sent."""
+        return LocalFile(path=path, name=name, media_type=media_type)
+
+    @staticmethod
+    def from_bytes(
+        data: bytes | bytearray | memoryview, *, name: str = "file", media_type: str | None = None
+    ) -> LocalFile:
+        """Bytes to be sent as a file."""
+        return LocalFile(data=data, name=name, media_type=media_type)
+
+    @classmethod
+    def of(cls, value: JSONValue) -> File | None:
+        """The file that a JSON value stands for: an object with ``url`` and ``sha256`` and no keys of its own."""
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, Mapping) or not _KEYS.issuperset(value):
+            return None
+        url, sha256, size = value.get("url"), value.get("sha256"), value.get("size", 0)
+        if not isinstance(url, str) or not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+            return None
+        # protobuf's own JSON form writes 64-bit integers as text.
+        if not (isinstance(size, int) or (isinstance(size, str) and size.isdecimal())):
+            return None
+        name, media_type = value.get("name") or "file", value.get("mediaType") or UNKNOWN_TYPE
+        return cls(url=url, name=str(name), media_type=str(media_type), size=int(size), sha256=sha256)
+
+    @classmethod
+    def from_message(cls, message: FileMessage) -> File:
+        """The file that a protocol message stands for."""
+        return cls(
+            url=message.url,
+            name=message.name,
+            media_type=message.media_type,
+            size=message.size,
+            sha256=message.sha256,
+        )
+
+    def to_message(self) -> FileMessage:
+        """The protocol message."""
+        from novita_sdk.models import File as FileMessage
+
+        return FileMessage(url=self.url, name=self.name, media_type=self.media_type, size=self.size, sha256=self.sha256)
+
+    def __repr__(self) -> str:
+        # A link is a key to the content for as long as it works.
+        return f"File({self.name!r}, {self.size} bytes, {self.media_type})"
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return str(self["url"])
+
+    @property
+    def name(self) -> str:
+        """File name, fit for this machine's disk whatever the sender called it."""
+        return safe_name(str(self["name"]))
+
+    @property
+    def media_type(self) -> str:
+        """For example ``image/png``."""
+        return str(self["mediaType"])
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        return int(self["size"])
+
+    @property
+    def sha256(self) -> str:
+        """Lower-case hexadecimal hash of the content."""
+        return str(self["sha256"])
+
+    def read(self, *, on_progress: OnProgress | None = None) -> bytes:
+        """Fetches the content.
+
+        Raises:
+            FileError: It could not be fetched, or is not what was sent.
+        """
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="novita-") as folder:
+            return self.download(folder, on_progress=on_progress).read_bytes()
+
+    def download(self, directory: str | os.PathLike[str], *, on_progress: OnProgress | None = None) -> Path:
+        """Fetches the file into a directory, which is made if need be; size and hash are checked.
+
+        A download that was cut off goes on where it stopped. A file that is there already is not fetched again; another
+        file of the same name is left alone, and a number is put behind the name.
+
+        Args:
+            directory: Where to.
+            on_progress: Called with bytes done and bytes in all.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            FileError: It could not be fetched, or is not what was sent.
+        """
+        from novita_sdk.files._download import download_file
+
+        return download_file(self, Path(directory), on_progress=on_progress)
+
+
+def safe_name(name: str) -> str:
+    """A name that stays in its folder and that every file system takes."""
+    last = PurePosixPath(name.replace("\\", "/")).name
+    cleaned = _UNSAFE.sub("_", last).encode("utf-8", "replace").decode().strip(" .")
+    stem, dot, suffix = cleaned.rpartition(".")
+    if len(cleaned) > _MAX_NAME:
+        cleaned = f"{stem[: _MAX_NAME - 20]}{dot}{suffix[:19]}"
+    return cleaned or "file"
+
+
+def revive(value: JSONValue) -> JSONValue:
+    """The value with a `File` in place of every object that stands for one."""
+    if (file := File.of(value)) is not None:
+        return file
+    if isinstance(value, dict):
+        return {key: revive(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [revive(item) for item in value]
+    return value

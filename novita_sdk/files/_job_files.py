@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from novita_sdk.files._cache import ContentFolder
+from novita_sdk.files._download import Download, download_file
+from novita_sdk.files._errors import FileError
+from novita_sdk.files._file import File, safe_name
+from novita_sdk.files._policy import GIB, FetchPolicy
+from novita_sdk.wire.payload import JSONValue
+
+DEFAULT_CACHE_BYTES: Final = 10 * GIB
+
+
+def default_cache() -> ContentFolder:
+    """A worker's cache: in NOVITA_FILE_CACHE, of NOVITA_FILE_CACHE_BYTES; else in the temporary folder, of 10 GiB."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    directory = os.environ.get("NOVITA_FILE_CACHE") or Path(tempfile.gettempdir(), f"novita-files-{user}")
+    return ContentFolder(directory, max_bytes=int(os.environ.get("NOVITA_FILE_CACHE_BYTES") or DEFAULT_CACHE_BYTES))
+
+
+class JobFiles:
+    """The input files of one job, as paths.
+
+    Each path is the job's own: the cache may drop a file while the job works with it, and a handler that changes one
+    changes it for nobody else.
+
+    Args:
+        cache: Keeps files by their hash, across jobs.
+        policy: What may be fetched from where.
+    """
+
+    def __init__(self, cache: ContentFolder, policy: FetchPolicy) -> None:
+        self._cache = cache
+        self._policy = policy
+        self._folder: Path | None = None
+        self._count = 0
+
+    def __enter__(self) -> JobFiles:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self, value: JSONValue) -> Path:
+        """The local path of a file.
+
+        Args:
+            value: A `File`, the JSON object that stands for one, or a URL.
+
+        Raises:
+            FileError: It could not be fetched, may not be, or is not what was sent.
+        """
+        file = File.of(value)
+        if file is not None:
+            return self._open_file(file)
+        if isinstance(value, str):
+            return self._open_url(value)
+        raise FileError(f"a file is a File, its JSON object, or a URL, not a {type(value).__name__}", code="INVALID")
+
+    def close(self) -> None:
+        """Removes the job's copies."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _open_file(self, file: File) -> Path:
+        from novita_sdk.files._guard import guarded_session
+
+        def fetch(path: Path) -> None:
+            fetched = download_file(
+                file, path.parent / "fetch", policy=self._policy, session=guarded_session(self._policy)
+            )
+            fetched.replace(path)
+
+        target = self._place(file.name)
+        while True:
+            try:
+                shutil.copyfile(self._cache.add(file.sha256, fetch), target)
+            except FileNotFoundError:
+                # Dropped by another process between the two calls.
+                continue
+            return target
+
+    def _open_url(self, url: str) -> Path:
+        from novita_sdk.files._guard import guarded_session
+
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise FileError(f"{url.partition('?')[0][:200]!r} is not an http(s) URL", code="INVALID")
+        target = self._place(safe_name(unquote(parts.path)))
+        with guarded_session(self._policy) as session:
+            Download(url=url, part=target, policy=self._policy).run(session)
+        return target
+
+    def _place(self, name: str) -> Path:
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="novita-job-"))
+        self._count += 1
+        place = self._folder / str(self._count)
+        place.mkdir()
+        return place / name

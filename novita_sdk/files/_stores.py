@@ -1,0 +1,262 @@
+"""Where files go: a bucket, or the gateway's own store. Either keeps one copy of a content, whatever it is called."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final, Protocol
+
+from novita_sdk.files._errors import FileError
+from novita_sdk.files._file import File, LocalFile, OnProgress
+from novita_sdk.wire.payload import JSONValue
+from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay
+
+if TYPE_CHECKING:
+    import requests
+
+    from novita_sdk.uploads._settings import Bucket
+
+_PARALLEL: Final = 4
+_RETRIES: Final = RetryPolicy(budget=60.0)
+_WEEK: Final = 7 * 24 * 3600
+_REMEMBERED: Final = 10_000
+
+
+class FileStore(Protocol):
+    """Keeps files and makes links to them."""
+
+    def put(self, file: LocalFile, *, on_progress: OnProgress | None = None) -> File:
+        """Uploads the file, unless its content is there already, and returns it with a link.
+
+        Raises:
+            FileError, UploadError, OSError: It could not be uploaded.
+        """
+
+
+class BucketStore:
+    """Files in an S3 bucket, under ``files/<sha256><extension>``."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def put(self, file: LocalFile, *, on_progress: OnProgress | None = None) -> File:
+        """See `FileStore.put`."""
+        from novita_sdk.uploads import _s3
+
+        suffix = PurePosixPath(file.name).suffix
+        key = f"files/{file.sha256}{suffix if suffix.isascii() else ''}"
+        size = file.size
+        if not _s3.has(self._bucket, key, size):
+            counter = None if on_progress is None else _Sum(size, on_progress)
+            with file.open() as stream:
+                source = str(file.path) if file.path else stream
+                _s3.put(self._bucket, key, source, content_type=file.media_type, on_bytes=counter)
+        url = _s3.presign(self._bucket, key, _WEEK, file_name=file.name)
+        return File(url=url, name=file.name, media_type=file.media_type, size=size, sha256=file.sha256)
+
+
+class GatewayStore:
+    """Files in the store of a gateway that has one, as the embedded one does.
+
+    The exchange: ``POST url`` with name, mediaType, size and sha256; the answer has the ``file`` with its link and,
+    unless the content is there already, the ``upload`` link that takes it with one PUT.
+
+    Args:
+        url: Where files are announced.
+        authorization: Value of the ``Authorization`` header.
+    """
+
+    def __init__(self, url: str, authorization: str) -> None:
+        self._url = url
+        self._authorization = authorization
+
+    def put(self, file: LocalFile, *, on_progress: OnProgress | None = None) -> File:
+        """See `FileStore.put`."""
+        import requests
+
+        wanted = {"name": file.name, "mediaType": file.media_type, "size": file.size, "sha256": file.sha256}
+        with requests.Session() as session:
+            headers = {"Authorization": self._authorization}
+            reply = self._send(lambda: session.post(self._url, json=wanted, headers=headers, timeout=30)).json()
+            stored = File.of(reply.get("file"))
+            if stored is None:
+                raise FileError(f"{self._url} does not answer as a file store does", code="NO_STORE")
+            if upload := reply.get("upload"):
+
+                def send_content() -> requests.Response:
+                    with file.open() as stream:
+                        body = _Reader(stream.read, file.size, on_progress) if file.size else b""
+                        return session.put(upload, data=body, timeout=(10, 300))
+
+                self._send(send_content)
+        return stored
+
+    def _send(self, send: Callable[[], requests.Response]) -> requests.Response:
+        import requests
+
+        begin, attempt = time.monotonic(), 0
+        while True:
+            attempt += 1
+            try:
+                answer = send()
+            except (requests.ConnectionError, requests.Timeout) as error:
+                failure, cause = Failure(kind=FailureKind.LOST), str(type(error).__name__)
+            else:
+                if answer.ok:
+                    return answer
+                if answer.status_code in {404, 405}:
+                    raise _no_store(self._url)
+                failure = Failure(kind=FailureKind.STATUS, status=answer.status_code)
+                cause = f"{answer.status_code} {answer.text[:200]}"
+            elapsed = time.monotonic() - begin
+            delay = next_delay(_RETRIES, failure, attempt=attempt, elapsed=elapsed, random=random.random())
+            if delay is None:
+                raise FileError(f"the gateway's file store did not take a file: {cause}", code="UNREACHABLE")
+            time.sleep(delay)
+
+
+class OncePerContent:
+    """A store that asks another one once per content and gives the same link until half of its life is over.
+
+    Threads that put the same content at the same time wait for one upload.
+    """
+
+    def __init__(self, store: FileStore, *, lifetime: float = _WEEK / 2) -> None:
+        self._store = store
+        self._lifetime = lifetime
+        self._lock = threading.Lock()
+        self._entries: dict[tuple[str, str], _Entry] = {}
+
+    def put(self, file: LocalFile, *, on_progress: OnProgress | None = None) -> File:
+        """See `FileStore.put`."""
+        key = (file.sha256, file.name)
+        with self._lock:
+            entry = self._entries.pop(key, None) or _Entry()
+            self._entries[key] = entry
+            if len(self._entries) > _REMEMBERED:
+                del self._entries[next(iter(self._entries))]
+        with entry.lock:
+            if entry.file is None or time.monotonic() > entry.until:
+                entry.file = self._store.put(file, on_progress=on_progress)
+                entry.until = time.monotonic() + self._lifetime
+            return entry.file
+
+
+class _Entry:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.file: File | None = None
+        self.until = 0.0
+
+
+def client_store(base_url: str, endpoint: str, api_key: str) -> FileStore:
+    """Where a client puts inputs: its bucket if the environment names one, else the gateway."""
+    from novita_sdk.uploads._settings import configured_bucket
+
+    bucket = configured_bucket()
+    return BucketStore(bucket) if bucket else GatewayStore(f"{base_url}/{endpoint}/files", f"Bearer {api_key}")
+
+
+def worker_store() -> FileStore:
+    """Where a worker puts outputs: the job's bucket, the environment's, or the gateway that NOVITA_FILES_URL names.
+
+    Raises:
+        FileError: There is none of them.
+    """
+    from novita_sdk.uploads._settings import configured_bucket
+
+    if bucket := configured_bucket():
+        return BucketStore(bucket)
+    if url := os.environ.get("NOVITA_FILES_URL"):
+        return GatewayStore(url, os.environ.get("NOVITA_AI_API_KEY", ""))
+    raise _no_store("this worker")
+
+
+def has_local_files(value: JSONValue) -> bool:
+    """Whether a value holds files or bytes that have to be uploaded before it is JSON."""
+    return bool(_find(value))
+
+
+def send_files(value: JSONValue, store: FileStore, *, on_progress: OnProgress | None = None) -> JSONValue:
+    """Uploads every file and all bytes in a value, in parallel, and puts their links in their place.
+
+    Args:
+        value: An input or output; it is not changed.
+        store: Where the files go.
+        on_progress: Called for each file on its own.
+
+    Raises:
+        FileError, UploadError, OSError: One could not be uploaded.
+    """
+    found = _find(value)
+    with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="files") as pool:
+        files = pool.map(lambda file: store.put(file, on_progress=on_progress), found.values())
+        sent = dict(zip(found, files, strict=True))
+    return _replace(value, sent)
+
+
+def _find(value: JSONValue) -> dict[int, LocalFile]:
+    found: dict[int, LocalFile] = {}
+    seen: set[int] = set()
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, LocalFile):
+            found[id(item)] = item
+        elif isinstance(item, bytes | bytearray | memoryview):
+            found[id(item)] = LocalFile(data=item)
+        elif isinstance(item, dict | list | tuple) and id(item) not in seen:
+            seen.add(id(item))
+            stack.extend(item.values() if isinstance(item, dict) else item)
+    return found
+
+
+def _replace(value: JSONValue, sent: dict[int, File]) -> JSONValue:
+    if (file := sent.get(id(value))) is not None:
+        return file
+    if isinstance(value, dict):
+        return {key: _replace(item, sent) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replace(item, sent) for item in value]
+    return value
+
+
+def _no_store(who: str) -> FileError:
+    return FileError(
+        f"{who} has no store for files: set BUCKET_ENDPOINT_URL, BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY, "
+        "or pass a URL",
+        code="NO_STORE",
+    )
+
+
+class _Sum:
+    def __init__(self, total: int, on_progress: OnProgress) -> None:
+        self._total, self._on_progress, self._done = total, on_progress, 0
+        self._lock = threading.Lock()
+
+    def __call__(self, count: int) -> None:
+        with self._lock:
+            self._done += count
+            self._on_progress(self._done, self._total)
+
+
+class _Reader:
+    """A request body of known length that reports what was read of it."""
+
+    def __init__(self, read: Callable[[int], bytes], size: int, on_progress: OnProgress | None) -> None:
+        self._read, self._size, self._on_progress, self._done = read, size, on_progress, 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, count: int = -1) -> bytes:
+        data = self._read(count)
+        self._done += len(data)
+        if self._on_progress and data:
+            self._on_progress(self._done, self._size)
+        return data

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from novita_sdk.files import ContentFolder, FetchPolicy, FileError, JobFiles
+
+
+def add(folder: ContentFolder, content: bytes) -> Path:
+    return folder.add(hashlib.sha256(content).hexdigest(), lambda path: path.write_bytes(content))
+
+
+def test_a_content_is_kept_under_its_hash(tmp_path: Path) -> None:
+    folder = ContentFolder(tmp_path / "cache")
+    path = add(folder, b"x")
+    assert folder.get(hashlib.sha256(b"x").hexdigest()) == path
+    assert path.read_bytes() == b"x"
+    assert folder.get("0" * 64) is None
+    assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
+
+
+def test_what_has_another_hash_is_not_kept(tmp_path: Path) -> None:
+    folder = ContentFolder(tmp_path)
+    with pytest.raises(FileError, match="SHA-256"):
+        folder.add("0" * 64, lambda path: path.write_bytes(b"x"))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_failed_fetch_can_be_tried_again(tmp_path: Path) -> None:
+    folder = ContentFolder(tmp_path)
+    sha256 = hashlib.sha256(b"x").hexdigest()
+    with pytest.raises(ZeroDivisionError):
+        folder.add(sha256, lambda path: 1 / 0)
+    assert add(folder, b"x").exists()
+
+
+@pytest.mark.parametrize("name", ["../../x", "", "ABC", "x" * 64])
+def test_what_is_no_hash_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="not a SHA-256"):
+        ContentFolder(tmp_path).get(name)
+
+
+def test_the_files_that_were_used_last_stay(tmp_path: Path) -> None:
+    folder = ContentFolder(tmp_path, max_bytes=30)
+    paths = [add(folder, bytes([n]) * 10) for n in range(3)]
+    for age, path in zip((100, 300, 200), paths, strict=True):
+        os.utime(path, (0, path.stat().st_mtime - age))
+    folder.get(hashlib.sha256(b"\1" * 10).hexdigest())
+    add(folder, b"new" * 3)
+    assert [path.exists() for path in paths] == [True, True, False]
+
+
+def test_a_job_keeps_its_file_when_the_cache_drops_it(site, tmp_path: Path) -> None:
+    folder = ContentFolder(tmp_path / "cache", max_bytes=10)
+    site.content = b"first"
+    with JobFiles(folder, FetchPolicy(allow_private=True)) as files:
+        path = files.open(site.file("a.png"))
+        path.write_bytes(b"changed by the handler")
+        assert files.open(site.file("a.png")).read_bytes() == b"first"
+        add(folder, b"0123456789")
+        assert path.read_bytes() == b"changed by the handler"
+    assert not path.exists()
+    assert len(site.requests) == 1

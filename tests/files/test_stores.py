@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from novita_sdk.files import (
+    ContentFolder,
+    FetchPolicy,
+    File,
+    FileError,
+    GatewayStore,
+    JobFiles,
+    LinkSigner,
+    OncePerContent,
+    client_store,
+    fetch_offloaded,
+    offload,
+    offloaded,
+    revive,
+    send_files,
+    worker_store,
+)
+from novita_sdk.uploads import upload_file, upload_image
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def store(blobs) -> GatewayStore:
+    return GatewayStore(f"{blobs.url}/v1/ep/files", "Bearer token")
+
+
+def test_files_and_bytes_in_a_value_are_sent_and_come_back_whole(store, tmp_path: Path) -> None:
+    path = tmp_path / "in.png"
+    path.write_bytes(b"from disk")
+    value = {"a": [File.from_path(path), {"b": b"from memory"}], "c": (1, File.from_bytes(b"", name="empty.txt"))}
+    sent = send_files(value, store)
+    assert sent["a"][0]["name"] == "in.png"
+    assert sent["a"][0]["mediaType"] == "image/png"
+    assert sent["c"][0] == 1
+    output = revive(sent)
+    assert [file.read() for file in (output["a"][0], output["a"][1]["b"], output["c"][1])] == [
+        b"from disk",
+        b"from memory",
+        b"",
+    ]
+    assert value["a"][1] == {"b": b"from memory"}
+
+
+def test_progress_of_an_upload_is_told(store) -> None:
+    seen: list[tuple[int, int | None]] = []
+    store.put(File.from_bytes(b"x" * MIB), on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (MIB, MIB)
+    assert len(seen) > 1
+
+
+def test_a_content_is_uploaded_once_whatever_it_is_called(store, blobs) -> None:
+    first = store.put(File.from_bytes(b"same", name="a.png"))
+    second = store.put(File.from_bytes(b"same", name="b.jpg"))
+    assert blobs.uploads == 1
+    assert (first.name, second.name) == ("a.png", "b.jpg")
+    assert first.read() == second.read()
+
+
+def test_a_hundred_jobs_that_share_an_input_move_it_once(store, blobs, tmp_path: Path) -> None:
+    content = b"x" * (2 * MIB)
+    once = OncePerContent(store)
+    sent = send_files([{"image": File.from_bytes(content)} for _ in range(100)], once)
+    assert (blobs.announced, blobs.uploads) == (1, 1)
+    policy = FetchPolicy(allow_hosts=frozenset({blobs.url.removeprefix("http://")}))
+    cache = ContentFolder(tmp_path / "cache")
+    started = threading.Barrier(8)
+
+    def work(jobs: list) -> None:
+        started.wait()
+        for job in jobs:
+            with JobFiles(cache, policy) as files:
+                assert files.open(job["image"]).read_bytes() == content
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [sent[n::8] for n in range(8)]))
+    assert blobs.downloads == 1
+
+
+def test_an_upload_that_breaks_is_sent_again(store, blobs) -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        await request.content.read(1000)
+        request.transport.abort()
+        return web.Response()
+
+    async def busy(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=503)
+
+    blobs.puts = [cut, busy]
+    content = b"x" * (4 * MIB)
+    assert store.put(File.from_bytes(content)).read() == content
+
+
+def test_a_gateway_without_a_store_says_what_to_set(site) -> None:
+    async def missing(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=404)
+
+    with pytest.raises(FileError, match="BUCKET_ENDPOINT_URL") as caught:
+        client_store(site.url, "ep", "key").put(File.from_bytes(b"x"))
+    assert caught.value.code == "NO_STORE"
+
+
+def test_a_worker_without_any_store_says_what_to_set() -> None:
+    with pytest.raises(FileError, match="BUCKET_ENDPOINT_URL"):
+        worker_store()
+
+
+def test_a_worker_of_a_gateway_uploads_to_it(blobs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NOVITA_FILES_URL", f"{blobs.url}/v1/ep/files")
+    monkeypatch.setenv("NOVITA_AI_API_KEY", "Bearer token")
+    monkeypatch.setenv("NOVITA_WEBHOOK_GET_JOB", f"{blobs.url}/v1/ep/job-take/w?gpu=local")
+    assert worker_store().put(File.from_bytes(b"x")).read() == b"x"
+    path = tmp_path / "a.png"
+    path.write_bytes(b"pixels")
+    for url in (upload_image("job", path), upload_file("b.png", path)):
+        assert File(url=url, name="a", size=6, sha256=File.from_path(path).sha256).read() == b"pixels"
+
+
+def test_a_link_expires(store, blobs) -> None:
+    blobs.lifetime = -1
+    with pytest.raises(FileError) as caught:
+        store.put(File.from_bytes(b""))
+    assert "expired" in str(caught.value)
+    blobs.folder.add(File.from_bytes(b"").sha256, lambda path: path.touch())
+    with pytest.raises(FileError) as caught:
+        store.put(File.from_bytes(b"")).read()
+    assert caught.value.code == "EXPIRED"
+
+
+def test_an_output_too_large_for_the_wire_is_fetched_transparently(store) -> None:
+    sent = offload(b'{"text":"' + b"x" * (5 * MIB) + b'"}', store)
+    assert offloaded(dict(sent))
+    assert fetch_offloaded(dict(sent)) == {"text": "x" * (5 * MIB)}
+    assert fetch_offloaded({"text": "x"}) == {"text": "x"}
+    assert fetch_offloaded(dict(store.put(File.from_bytes(b"{}", name="output.json")))) != {}
+
+
+def test_a_changed_link_is_refused() -> None:
+    signer = LinkSigner(b"secret")
+
+    def query(**changes: str) -> dict[str, str]:
+        from urllib.parse import parse_qsl
+
+        return dict(parse_qsl(signer.query("GET", "/blobs/x", expires=100, name="a b&c.png"))) | changes
+
+    assert signer.check("GET", "/blobs/x", query(), now=99) == {"name": "a b&c.png"}
+    for verb, path, asked, code in (
+        ("PUT", "/blobs/x", query(), "REFUSED"),
+        ("GET", "/blobs/y", query(), "REFUSED"),
+        ("GET", "/blobs/x", query(expires="200"), "REFUSED"),
+        ("GET", "/blobs/x", query(name="b"), "REFUSED"),
+        ("GET", "/blobs/x", query(more="1"), "REFUSED"),
+        ("GET", "/blobs/x", {}, "REFUSED"),
+        ("GET", "/blobs/x", query(signature="ü"), "REFUSED"),
+    ):
+        with pytest.raises(FileError) as caught:
+            signer.check(verb, path, asked, now=99)
+        assert caught.value.code == code
+    with pytest.raises(FileError, match="expired"):
+        signer.check("GET", "/blobs/x", query(), now=101)
