@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, TypeVar
 
 from google.protobuf.message import Message
@@ -119,18 +120,19 @@ class Caller:
             result = yield from self.attempt(request, parse, subject=subject, timeout=timeout)
             if not isinstance(result, Problem):
                 return result
-            if repeatable is None and _is_ambiguous(result.failure):
-                try:
-                    repeatable = yield from self.recognises_keys(subject.endpoint, policy)
-                except errors.NovitaError:
-                    repeatable = False
-            delay = next_delay(
-                replace(policy, repeatable=repeatable is not False),
-                result.failure,
+            decide = partial(
+                next_delay,
+                failure=result.failure,
                 attempt=attempt,
                 elapsed=self.clock() - begin,
                 random=self.random(),
             )
+            delay = decide(replace(policy, repeatable=bool(repeatable)))
+            if delay is None and repeatable is None:
+                delay = decide(replace(policy, repeatable=True))
+                if delay is not None:
+                    repeatable = yield from self._recognises_keys(subject.endpoint, policy)
+                    delay = delay if repeatable else None
             if delay is None:
                 raise result.error
             _log.debug("attempt %d to %s: %s; again in %.2f s", attempt, subject.action, result.failure, delay)
@@ -181,6 +183,12 @@ class Caller:
             job_id=getattr(request, "id", None),
         )
 
+    def _recognises_keys(self, endpoint: str, retry: RetryPolicy) -> Flow[bool]:
+        try:
+            return (yield from self.recognises_keys(endpoint, retry))
+        except errors.NovitaError:
+            return False
+
     def _judge(self, outcome: Outcome, parse: Callable[[bytes], T], subject: Subject) -> T | Problem:
         if isinstance(outcome, Broken):
             return Problem(Failure(kind=outcome.kind), _diagnosis.broken(outcome, subject))
@@ -215,10 +223,6 @@ class Caller:
                 retry=retry,
             )
         return bool(self.long_poll)
-
-
-def _is_ambiguous(failure: Failure) -> bool:
-    return failure.kind is not FailureKind.UNSENT
 
 
 def _milliseconds(headers: Mapping[str, str]) -> int | None:

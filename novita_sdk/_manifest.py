@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Final, Self
 
 from novita_sdk import errors
 from novita_sdk._records import JobInfo
@@ -25,7 +25,8 @@ from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["Entry", "Manifest"]
 
-FORMAT = 1
+FORMAT: Final = 1
+_HEAD: Final = b'{"manifest":'
 
 
 @dataclass(slots=True)
@@ -122,27 +123,33 @@ class Manifest:
     def _load(self, path: Path) -> None:
         data = path.read_bytes()
         whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            os.truncate(path, whole)
-        lines = data[:whole].splitlines()
-        if not lines:
-            self._append({"manifest": FORMAT, "endpoint": self._endpoint, "batch": self._batch})
-            return
         try:
-            head, *rest = map(json.loads, lines)
-            if head["manifest"] != FORMAT:
+            if whole:
+                self._read(data[:whole].splitlines())
+            elif not (data.startswith(_HEAD) or _HEAD.startswith(data)):
                 raise ValueError
-            self._batch = head["batch"]
-            for line in rest:
-                self._note(line)
+        except errors.InvalidInputError:
+            raise
         except (ValueError, KeyError, TypeError):
             raise errors.InvalidInputError(
                 f"{path} is no manifest of `map`; name a file that is not there yet. Nothing was sent."
             ) from None
+        if whole < len(data):
+            os.truncate(path, whole)
+        if not whole:
+            self._append({"manifest": FORMAT, "endpoint": self._endpoint, "batch": self._batch})
+
+    def _read(self, lines: list[bytes]) -> None:
+        head, *rest = map(json.loads, lines)
+        if head["manifest"] != FORMAT:
+            raise ValueError
         if head["endpoint"] != self._endpoint:
             raise errors.InvalidInputError(
-                f"{path} belongs to endpoint {head['endpoint']}, not {self._endpoint}. Nothing was sent."
+                f"The manifest belongs to endpoint {head['endpoint']}, not {self._endpoint}. Nothing was sent."
             )
+        self._batch = head["batch"]
+        for line in rest:
+            self._note(line)
 
     def _note(self, line: dict[str, JSONValue]) -> None:
         entry = self._entries.setdefault(line["key"], Entry())

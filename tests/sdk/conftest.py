@@ -15,13 +15,7 @@ import requests
 from aiohttp import web
 
 import novita_sdk
-from novita_gateway import Gateway, serve_in_thread
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NOVITA_API_KEY", "NOVITA_ENDPOINT_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+from novita_gateway import Gateway
 
 
 class Twin:
@@ -88,12 +82,6 @@ def make_client(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
     for client in clients:
         client.close()
     runner.close()
-
-
-@pytest.fixture(scope="module")
-def gateway() -> Iterator[Gateway]:
-    with serve_in_thread() as running:
-        yield running
 
 
 @dataclass
@@ -246,19 +234,23 @@ class ScriptedGateway:
         return web.Response(status=answer.status, body=data, headers={**kind, **answer.headers})
 
 
-@pytest.fixture
-def scripted() -> Iterator[ScriptedGateway]:
-    script = ScriptedGateway()
+@pytest.fixture(scope="session")
+def scripted_server() -> Iterator[list[ScriptedGateway]]:
+    """A server that hands every request to the script in the list it gives."""
+    current = [ScriptedGateway()]
     ready = threading.Event()
     stop: list[Callable[[], object]] = []
 
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await current[0].handle(request)
+
     async def serve() -> None:
         app = web.Application(client_max_size=32 * 1024 * 1024)
-        app.router.add_route("*", "/{path:.*}", script.handle)
+        app.router.add_route("*", "/{path:.*}", handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        script.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        current[0].url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
         stop.append(lambda: loop.call_soon_threadsafe(stopped.set))
@@ -269,10 +261,19 @@ def scripted() -> Iterator[ScriptedGateway]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     assert ready.wait(10)
-    yield script
+    yield current
     stop[0]()
     thread.join(10)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def scripted(scripted_server: list[ScriptedGateway]) -> ScriptedGateway:
+    """A gateway that follows the test's script."""
+    script = ScriptedGateway()
+    script.url = scripted_server[0].url
+    scripted_server[0] = script
+    return script
 
 
 @pytest.fixture

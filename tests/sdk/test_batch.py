@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novita_sdk import errors
@@ -118,6 +118,7 @@ def test_waiting_for_many_ends_with_its_timeout(gateway: Any, endpoint: Any, mak
         list(client.as_completed([client.endpoint(endpoint.endpoint_id).job(job.job_id) for job in jobs], timeout=0.2))
 
 
+@settings(deadline=None)
 @given(
     size=st.integers(1, 8),
     count=st.integers(0, 40),

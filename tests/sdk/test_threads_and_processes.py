@@ -1,0 +1,163 @@
+"""The sync client in threads, in forked children and under Ctrl-C; what making one costs; jobs that change process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import novita_sdk
+from novita_sdk import errors
+
+
+@pytest.fixture
+def client(gateway: Any) -> Any:
+    with novita_sdk.Client(api_key=gateway.api_key, base_url=gateway.url) as client:
+        yield client
+
+
+def test_threads_share_a_client(client: Any, endpoint_name: str) -> None:
+    endpoint = client.endpoint(endpoint_name)
+    with ThreadPoolExecutor(16) as pool:
+        jobs = list(pool.map(endpoint.run, range(100)))
+        assert len({job.job_id for job in jobs}) == 100
+        assert set(pool.map(lambda job: job.status(), jobs)) <= {"PENDING", "IN_QUEUE"}
+
+
+def test_threads_that_begin_together_load_one_driver(gateway: Any) -> None:
+    with novita_sdk.Client(api_key=gateway.api_key, base_url=gateway.url) as client:
+        barrier = threading.Barrier(8)
+
+        def begin(_: int) -> object:
+            barrier.wait(10)
+            return client._open()
+
+        with ThreadPoolExecutor(8) as pool:
+            assert len(set(pool.map(begin, range(8)))) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_uses_connections_of_its_own(gateway: Any, endpoint_name: str, tmp_path: Path) -> None:
+    program = """
+import os, sys, novita_sdk
+client = novita_sdk.Client(api_key=sys.argv[1], base_url=sys.argv[2])
+endpoint = client.endpoint(sys.argv[3])
+job = endpoint.run("before")
+children = []
+for number in range(4):
+    pid = os.fork()
+    if pid == 0:
+        for _ in range(20):
+            assert endpoint.run(number).status() in ("PENDING", "IN_QUEUE")
+        assert job.status() in ("PENDING", "IN_QUEUE")
+        os._exit(0)
+    children.append(pid)
+for _ in range(20):
+    assert endpoint.run("parent").status() in ("PENDING", "IN_QUEUE")
+for pid in children:
+    assert os.waitpid(pid, 0)[1] == 0
+assert endpoint.health()["jobs"]["inQueue"] == 101
+"""
+    command = [sys.executable, "-W", "error", "-c", program, gateway.api_key, gateway.url, endpoint_name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_leaves_the_job_usable_and_says_how_to_go_on(
+    gateway: Any, client: Any, endpoint_name: str, worker: Any
+) -> None:
+    job = client.endpoint(endpoint_name).run({})
+    main = threading.main_thread().ident
+    assert main is not None
+    timer = threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT))
+    timer.start()
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt) as raised:
+        job.output(timeout=30)
+    assert time.monotonic() - begin < 10
+    timer.join()
+    (note,) = raised.value.__notes__
+    assert f"endpoint.job('{job.job_id}')" in note
+    worker.finish(worker.take()["id"], output=1)
+    assert job.output(timeout=5) == 1
+
+
+async def test_a_cancelled_task_leaves_the_job_usable(gateway: Any, endpoint_name: str, worker: Any) -> None:
+    async with novita_sdk.AsyncClient(api_key=gateway.api_key, base_url=gateway.url) as client:
+        job = await client.endpoint(endpoint_name).run({})
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await job.output(timeout=30)
+        await asyncio.to_thread(lambda: worker.finish(worker.take()["id"], output=1))
+        assert await job.output(timeout=5) == 1
+
+
+def test_an_async_client_belongs_to_one_loop(gateway: Any) -> None:
+    client = novita_sdk.AsyncClient(api_key=gateway.api_key, base_url=gateway.url)
+
+    async def use() -> None:
+        await client.endpoint("x").health()
+
+    async def use_and_close() -> None:
+        await use()
+        await client.close()
+
+    with asyncio.Runner() as runner:
+        runner.run(use())
+        with pytest.raises(RuntimeError, match="another event loop"):
+            asyncio.run(use())
+        runner.run(client.close())
+    asyncio.run(use_and_close())
+
+
+def test_a_job_changes_process_as_text(gateway: Any, client: Any, endpoint_name: str) -> None:
+    job = client.endpoint(endpoint_name).run({})
+    program = """
+import sys, novita_sdk
+with novita_sdk.Client(api_key=sys.argv[1], base_url=sys.argv[2]) as client:
+    print(novita_sdk.Job.from_string(sys.argv[3], client).status())
+"""
+    command = [sys.executable, "-c", program, gateway.api_key, gateway.url, job.to_string()]
+    assert (
+        subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip() == job.status()
+    )
+    assert novita_sdk.AsyncJob.from_string(job.to_string(), novita_sdk.AsyncClient(api_key="k")).job_id == job.job_id
+
+
+def test_errors_of_a_process_pool_arrive_whole(client: Any) -> None:
+    with pytest.raises(errors.NotFoundError) as raised:
+        client.endpoint("x").job("none").status()
+    copy = pickle.loads(pickle.dumps(raised.value))
+    assert (str(copy), copy.job_id, copy.response.status_code) == (str(raised.value), "none", 404)
+
+
+def test_making_a_client_loads_nothing_that_sends() -> None:
+    program = """
+import json, sys, novita_sdk
+novita_sdk.Client(api_key="k").endpoint("x").job("j")
+novita_sdk.AsyncClient(api_key="k").endpoint("x").job("j")
+print(json.dumps(sorted(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
+    assert not loaded & {"requests", "urllib3", "aiohttp", "asyncio", "google", "logging", "msgspec", "ssl", "boto3"}
+
+
+def test_every_public_name_is_there() -> None:
+    for name in novita_sdk.__all__:
+        assert getattr(novita_sdk, name) is not None
+    assert set(novita_sdk.__all__) <= set(dir(novita_sdk))
+    with pytest.raises(AttributeError, match="nonsense"):
+        novita_sdk.nonsense  # noqa: B018
