@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check generate format setup clean bench-imports
+.PHONY: help demo test quick check generate format setup clean bench-imports bench-files
 
 help: ## Lists the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -45,6 +45,9 @@ quick: $(READY) ## The test suite against the sources, while you work on them
 
 bench-imports: $(READY) ## What importing costs, beside the published package
 	@$(BIN)/python bench/imports.py
+
+bench-files: $(READY) ## Uploads and downloads, beside bare boto3 and the published package
+	@$(BIN)/python bench/files.py
 
 clean: ## Removes what the commands made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .tmp

@@ -14,7 +14,7 @@ import pytest
 
 from novita_gateway import serve_in_thread
 from novita_sdk import Client
-from novita_sdk.errors import JobFailedError
+from novita_sdk.errors import JobCancelledError, JobFailedError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HANDLER = EXAMPLES / "comfyui-worker" / "handler.py"
@@ -85,3 +85,14 @@ def test_the_client_sees_what_failed(endpoint, saving) -> None:
         endpoint.run({"workflow": saving("Fail")}).output(timeout=60)
     assert caught.value.code == "NODE_FAILED"
     assert "ComfyUI's traceback" in caught.value.remote_traceback
+
+
+def test_cancelling_a_job_frees_the_worker(endpoint, saving) -> None:
+    job = endpoint.run({"workflow": saving("Wait", steps=100_000, seconds=0.05)})
+    for update in job.updates(timeout=60):
+        if update.progress:
+            break
+    job.cancel()
+    with pytest.raises(JobCancelledError):
+        job.output(timeout=60)
+    assert endpoint.run({"workflow": saving("Wait", steps=1, seconds=0)}).output(timeout=60)["images"]
