@@ -15,6 +15,8 @@ from novita_gateway._rows import Row
 
 __all__ = ["Batch", "SqliteFile", "body_key"]
 
+_APPLICATION: Final = 0x6E6F7667
+"""Marks the file as ours: `novg`."""
 _VERSION: Final = 1
 _PART_BITS: Final = 24
 
@@ -98,6 +100,7 @@ class SqliteFile:
             raise StoreError(f"another gateway has {path} open; stop it, or give this one a file of its own") from None
         self._writer = self._connect()
         try:
+            self._check()
             self._prepare()
         except (sqlite3.Error, StoreError) as error:
             self._writer.close()
@@ -155,21 +158,31 @@ class SqliteFile:
                 start += size
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        return connection
+        return sqlite3.connect(self._path, timeout=1.0, isolation_level=None, check_same_thread=False)
+
+    def _check(self) -> None:
+        """Looks before anything is written whether the file is new, or one of ours."""
+        (application,) = self._writer.execute("PRAGMA application_id").fetchone()
+        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if (application, version, tables) == (0, 0, 0):
+            return
+        if application != _APPLICATION:
+            raise StoreError("it belongs to another program")
+        if version != _VERSION:
+            raise StoreError(f"it has version {version}, and this gateway reads version {_VERSION}")
 
     def _prepare(self) -> None:
-        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
-            raise StoreError(f"it has version {version}; this gateway writes version {_VERSION}")
+        execute = self._writer.execute
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = FULL")
         columns = ", ".join(f"{name} {kind}" for name, kind in _TYPES.items())
-        self._writer.execute("BEGIN IMMEDIATE")
-        self._writer.execute(f"CREATE TABLE IF NOT EXISTS job ({columns})")
-        self._writer.execute("CREATE TABLE IF NOT EXISTS body (key INTEGER PRIMARY KEY, body BLOB NOT NULL)")
-        self._writer.execute(f"PRAGMA user_version = {_VERSION}")
-        self._writer.execute("COMMIT")
+        execute("BEGIN IMMEDIATE")
+        execute(f"CREATE TABLE IF NOT EXISTS job ({columns})")
+        execute("CREATE TABLE IF NOT EXISTS body (key INTEGER PRIMARY KEY, body BLOB NOT NULL)")
+        execute(f"PRAGMA application_id = {_APPLICATION}")
+        execute(f"PRAGMA user_version = {_VERSION}")
+        execute("COMMIT")
 
 
 @cache

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import pytest
@@ -63,24 +64,44 @@ class Api:
         return (await self.client("GET", f"/v1/{endpoint}/status/{job_id}{query}")).json
 
 
-async def connect(gateway: Gateway) -> AsyncIterator[Api]:
-    async with gateway, aiohttp.ClientSession(skip_auto_headers=["Content-Type"]) as session:
-        yield Api(gateway, session)
+class Connect(Protocol):
+    async def __call__(self, gateway: Gateway) -> Api: ...
+
+
+class Eventually(Protocol):
+    async def __call__(self, condition: Callable[[], Any], *, within: float = 5.0) -> Any: ...
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    async for api in connect(Gateway()):
-        yield api
+async def connect() -> AsyncIterator[Connect]:
+    """Starts a gateway and connects to it; both end with the test."""
+    async with AsyncExitStack() as stack:
+
+        async def connect(gateway: Gateway) -> Api:
+            await stack.enter_async_context(gateway)
+            session = aiohttp.ClientSession(skip_auto_headers=["Content-Type"])
+            return Api(gateway, await stack.enter_async_context(session))
+
+        yield connect
 
 
-async def eventually(condition: Any, *, within: float = 5.0) -> Any:
+@pytest.fixture
+async def api(connect: Connect) -> Api:
+    return await connect(Gateway())
+
+
+@pytest.fixture
+def eventually() -> Eventually:
     """Waits for a condition, which may be a coroutine function, and returns its value."""
-    async with asyncio.timeout(within):
-        while True:
-            value = condition()
-            if asyncio.iscoroutine(value):
-                value = await value
-            if value:
-                return value
-            await asyncio.sleep(0.005)
+
+    async def eventually(condition: Callable[[], Any], *, within: float = 5.0) -> Any:
+        async with asyncio.timeout(within):
+            while True:
+                value = condition()
+                if asyncio.iscoroutine(value):
+                    value = await value
+                if value:
+                    return value
+                await asyncio.sleep(0.005)
+
+    return eventually

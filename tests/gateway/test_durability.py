@@ -1,0 +1,214 @@
+"""Kill -9 under load: nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from novita_gateway import Gateway, Limits, SQLiteStore, StoreError
+from novita_sdk.models import JobRequest, JobResult, RunRequest
+
+PROGRAM = """
+import sys
+from novita_gateway import Gateway, Limits, SQLiteStore, serve_forever
+store = SQLiteStore(sys.argv[1], limits=Limits(lease=1500))
+serve_forever(
+    lambda: Gateway(store=store, port=int(sys.argv[2]), api_key="k", worker_token="w"),
+    on_start=lambda gateway: print(gateway.port, flush=True),
+)
+"""
+
+
+class Process:
+    """A gateway in a process of its own, which can be killed and started again on the same port."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.port = 0
+
+    def start(self) -> None:
+        command = [sys.executable, "-c", PROGRAM, str(self.path), str(self.port)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+
+    def stop(self, number: int) -> int:
+        self.process.send_signal(number)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return self.process.wait(10)
+
+
+async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(tmp_path: Path, eventually: Any) -> None:
+    gateway = Process(tmp_path / "jobs.db")
+    gateway.start()
+    submitted: set[str] = set()
+    finished: set[str] = set()
+    is_over = False
+    killed = asyncio.Event()
+
+    async def call(session: aiohttp.ClientSession, verb: str, path: str, body: Any, key: str) -> Any:
+        """None where the answer was lost."""
+        url = f"http://127.0.0.1:{gateway.port}/v1/ep/{path}"
+        try:
+            async with session.request(verb, url, json=body, headers={"Authorization": key}) as response:
+                if response.status >= 500:
+                    return None
+                return await response.json() if response.status == 200 else {}
+        except aiohttp.ClientError:
+            await asyncio.sleep(0.01)
+            return None
+
+    async def client(session: aiohttp.ClientSession) -> None:
+        while not killed.is_set():
+            if reply := await call(session, "POST", "run", {"input": "x" * 500}, "k"):
+                submitted.add(reply["id"])
+
+    async def worker(session: aiohttp.ClientSession, name: str) -> None:
+        while not is_over:
+            if job := await call(session, "GET", f"job-take/{name}", None, "w"):
+                result = {"output": {"of": job["id"]}}
+                if await call(session, "POST", f"job-done/{name}/{job['id']}", result, "w") is not None:
+                    finished.add(job["id"])
+
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=25)) as session:
+        tasks = [asyncio.create_task(client(session)) for _ in range(6)]
+        tasks += [asyncio.create_task(worker(session, f"w{index}")) for index in range(3)]
+        for _ in range(3):
+            await asyncio.sleep(0.4)
+            gateway.stop(signal.SIGKILL)
+            gateway.start()
+        killed.set()
+
+        async def all_is_done() -> bool:
+            jobs = (await call(session, "GET", "health", None, "k"))["jobs"]
+            return jobs["inQueue"] == jobs["inProgress"] == 0
+
+        await eventually(all_is_done, within=20)
+        is_over = True
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert len(submitted) > 20
+        assert finished
+        for job_id in submitted | finished:
+            status = await call(session, "GET", f"status/{job_id}", None, "k")
+            assert status["status"] == "COMPLETED", status
+            assert status["output"] == {"of": job_id}
+    assert gateway.stop(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_program_cleanly(tmp_path: Path, number: int) -> None:
+    gateway = Process(tmp_path / "jobs.db")
+    gateway.start()
+    assert gateway.stop(number) == 0
+    assert not (tmp_path / "jobs.db-wal").exists(), "the log was not folded into the file"
+
+
+async def test_a_restart_resumes_the_queue_leases_chunks_and_webhook_notices(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    store = SQLiteStore(path)
+    await store.open()
+    ids = [(await store.submit(run_request(f'"{index}"'.encode()))).id for index in range(3)]
+    taken = await store.take("ep", "w1", 1, 0)
+    await store.append("ep", "w1", ids[0], b'"chunk"')
+    await store.close()
+
+    store = SQLiteStore(path)
+    await store.open()
+    assert (await store.status("ep", ids[0])).worker_id == "w1"
+    assert [chunk.output for chunk in (await store.read_stream("ep", ids[0])).value.stream] == [b'"chunk"']
+    rest = await store.take("ep", "w2", 5, 0)
+    assert [(job.id, job.input) for job in rest.value] == [(ids[1], b'"1"'), (ids[2], b'"2"')]
+    await store.finish("ep", "w1", taken.value[0].id, result(b"5"))
+    assert (await store.status("ep", ids[0])).output == b"5"
+    await store.close()
+
+
+async def test_a_file_has_one_gateway_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    async with Gateway(store=SQLiteStore(path)):
+        with pytest.raises(StoreError, match="another gateway has"):
+            await Gateway(store=SQLiteStore(path)).start()
+    async with Gateway(store=SQLiteStore(path)):
+        assert path.stat().st_mode & 0o077 == 0, "others can read the inputs"
+
+
+async def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.db"
+    path.write_text("shopping list, which is not a database")
+    with pytest.raises(StoreError, match="not a job store"):
+        await SQLiteStore(path).open()
+    assert path.read_text().startswith("shopping")
+    path.unlink()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE shopping (item TEXT)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="another program"):
+        await SQLiteStore(path).open()
+    assert path.read_bytes() == before
+
+
+async def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    store = SQLiteStore(path)
+    await store.open()
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 77")
+    connection.close()
+    with pytest.raises(StoreError, match="version 77"):
+        await store.open()
+
+
+async def test_a_disk_that_can_not_be_written_is_said_and_recovered_from(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    store = SQLiteStore(path)
+    await store.open()
+    await store.submit(run_request(b"1"))
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="could not write"):
+        await store.submit(run_request(b"2"))
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    await store.submit(run_request(b"3"))
+    await store.close()
+    store = SQLiteStore(path)
+    await store.open()
+    assert (await store.health("ep")).jobs.in_queue == 3, "a submit of unknown fate may exist, but nothing is lost"
+    await store.close()
+
+
+async def test_running_jobs_get_a_fresh_lease_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    store = SQLiteStore(path, limits=Limits(lease=300))
+    await store.open()
+    job = await store.submit(run_request(b"1"))
+    await store.take("ep", "w1", 1, 0)
+    await store.close()
+    await asyncio.sleep(0.35)
+    store = SQLiteStore(path, limits=Limits(lease=300))
+    await store.open()
+    assert (await store.status("ep", job.id)).status == "IN_PROGRESS"
+    again = await store.take("ep", "w2", 1, 5000)
+    assert [(other.id, other.attempt) for other in again.value] == [(job.id, 2)]
+    await store.close()
+
+
+def run_request(body: bytes) -> RunRequest:
+    return RunRequest(endpoint="ep", request=JobRequest(input=body))
+
+
+def result(output: bytes) -> JobResult:
+    return JobResult(output=output)
