@@ -11,7 +11,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from novita_sdk.wire.retry import Failure as TakeFailure
 from novita_sdk.wire.retry import FailureKind
-from novita_worker._actions import AskConcurrency, Cancel, Close, Discard, EndTake, SetPing, Stage, Start, Take, TakenJob
+from novita_worker._actions import (
+    AskConcurrency,
+    Cancel,
+    Close,
+    Discard,
+    EndTake,
+    SetPing,
+    Stage,
+    Start,
+    Take,
+    TakenJob,
+)
 from novita_worker._desk import Desk, Limits
 from novita_worker._outbox import Failure, Post, PostKind
 
@@ -221,7 +232,9 @@ class DeskMachine(RuleBasedStateMachine):
         if hasattr(self, "desk"):
             assert set(self.pinged) == set(self.desk.in_progress)
             assert set(self.held) <= set(self.pinged)
-            assert {job_id for job_id in self.running if job_id not in self.stopped | self.cancelled} <= set(self.pinged)
+            assert {job_id for job_id in self.running if job_id not in self.stopped | self.cancelled} <= set(
+                self.pinged
+            )
 
     @invariant()
     def the_desk_never_sleeps_through_what_is_due(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from novita_sdk.wire.templates import WorkerUrls
 from novita_worker._link import Link, PostFailure
 from novita_worker._outbox import PostKind
 from novita_worker._outcome import chunk_body, progress_body
+from novita_worker._spool import Spool, Spooled
 
 __all__ = ["Delivery", "Verdict"]
 
@@ -40,13 +41,36 @@ class Verdict(Enum):
 
 
 class Delivery:
-    """Delivers posts over a link."""
+    """Delivers the posts of one worker.
 
-    def __init__(self, link: Link, urls: WorkerUrls) -> None:
+    Args:
+        link: The gateway.
+        urls: The worker's routes.
+        spool: Keeps results until they are acknowledged, or None.
+    """
+
+    def __init__(self, link: Link, urls: WorkerUrls, spool: Spool | None = None) -> None:
         self._link = link
+        self._spool = spool
+        self._kept: dict[str, tuple[bytes, asyncio.Task[None]]] = {}
         self._result_url = _template(lambda job_id: urls.done(job_id, is_stream=False))
         self._stream_result_url = _template(lambda job_id: urls.done(job_id, is_stream=True))
         self._chunk_url = _template(urls.stream)
+
+    def keep(self, job_id: str, chunks: Sequence[bytes], result: bytes, *, is_stream: bool) -> None:
+        """Begins to write what a job still has to post to the spool, ahead of its delivery."""
+        if self._spool is not None:
+            posts = [*((PostKind.CHUNK, chunk) for chunk in chunks), (PostKind.RESULT, result)]
+            task = asyncio.create_task(self._write(job_id, posts, is_stream=is_stream))
+            self._kept[job_id] = (result, task)
+
+    async def forget(self, job_id: str) -> None:
+        """Drops what was kept of a job that was stopped."""
+        if self._spool is not None:
+            _, task = self._kept.pop(job_id, (b"", None))
+            if task is not None:
+                await task
+            await asyncio.to_thread(self._spool.remove, job_id)
 
     async def deliver(
         self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool
@@ -55,7 +79,7 @@ class Delivery:
 
         Args:
             job_id: Whose post it is.
-            kind: A progress post has one try.
+            kind: A progress post has one try; a result is on disk before its first.
             body: A result's request body; of progress and chunks, the JSON value.
             is_stream: Whether the result closes a generator's output.
         """
@@ -70,7 +94,38 @@ class Delivery:
                 return await self._persist(self._chunk_url(job_id), chunk_body(body), job_id)
             case PostKind.RESULT:
                 url = self._stream_result_url(job_id) if is_stream else self._result_url(job_id)
-                return await self._persist(url, body, job_id)
+                if self._spool is None:
+                    return await self._persist(url, body, job_id)
+                return await self._deliver_kept(self._spool, url, job_id, body, is_stream=is_stream)
+
+    async def replay(self, spooled: Spooled) -> Verdict:
+        """Delivers what a worker that is gone has left."""
+        for kind, body in spooled.posts:
+            verdict, problem = await self.deliver(spooled.job_id, kind, body, is_stream=spooled.is_stream)
+            if problem is not None:
+                _log.error("a result left by an earlier process, of job %s: %s", spooled.job_id, problem.reason)
+                return verdict
+        return Verdict.DELIVERED
+
+    async def _deliver_kept(
+        self, spool: Spool, url: URL, job_id: str, body: bytes, *, is_stream: bool
+    ) -> tuple[Verdict, PostFailure | None]:
+        kept, task = self._kept.pop(job_id, (None, None))
+        if task is not None:
+            await task
+        if kept != body:
+            await self._write(job_id, [(PostKind.RESULT, body)], is_stream=is_stream)
+        verdict, problem = await self._persist(url, body, job_id)
+        if verdict is not Verdict.LOST:
+            await asyncio.to_thread(spool.remove, job_id)
+        return verdict, problem
+
+    async def _write(self, job_id: str, posts: Sequence[tuple[PostKind, bytes]], *, is_stream: bool) -> None:
+        if self._spool is not None:
+            try:
+                await asyncio.to_thread(self._spool.put, job_id, posts, is_stream=is_stream)
+            except OSError as error:
+                _log.error("the result of job %s is not on disk while it is delivered: %s", job_id, error)
 
     async def _persist(self, url: URL, body: bytes, job_id: str) -> tuple[Verdict, PostFailure | None]:
         started = time.monotonic()

@@ -126,6 +126,11 @@ class Desk:
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._jobs
 
+    def chunks(self, job_id: str) -> tuple[bytes, ...]:
+        """The chunks of a job that are not delivered yet."""
+        entry = self._jobs.get(job_id)
+        return entry.outbox.chunks if entry is not None and not entry.muted else ()
+
     @property
     def stage(self) -> Stage:
         """Where in its life the worker is."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from novita_worker._actions import (
@@ -32,17 +34,26 @@ from novita_worker._context import JobContext, running_contexts
 from novita_worker._delivery import Delivery, Verdict
 from novita_worker._desk import Desk, Limits
 from novita_worker._environment import Environment
+from novita_worker._errors import ConfigError
 from novita_worker._heartbeat import Heartbeat
 from novita_worker._lanes import Lanes
 from novita_worker._link import Link, PostFailure, TakeReply
+from novita_worker._memory import resident_mb
 from novita_worker._outbox import Failure, Post, PostKind
 from novita_worker._outcome import Outcome, Recycle, Writer
 from novita_worker._run import JobRun
+from novita_worker._scale import Modifier
+from novita_worker._spool import Spool, Spooled
+from novita_worker._stops import StopWatch
+from novita_worker._throttle import Throttle
 
 __all__ = ["Engine"]
 
 END_TAKE_GRACE: Final = 0.2
 """How long a parked take may still bring a job after the worker decided to stop, in seconds."""
+
+ABANDON_GRACE: Final = 1.0
+"""How long the main thread gets to end by itself after a handler did not, in seconds."""
 
 _log: Final = logging.getLogger("novita_worker")
 
@@ -56,8 +67,12 @@ class Engine:
         self._writer = writer
         self._lanes = lanes
         self._link = Link(environment)
-        self._delivery = Delivery(self._link, environment.urls)
+        self._spool = _open_spool(config, environment)
+        self._delivery = Delivery(self._link, environment.urls, self._spool)
+        self._replays: dict[str, Spooled] = {}
         self._heartbeat = Heartbeat(environment)
+        modifier = config.concurrency_modifier
+        self._modifier = None if modifier is None else Modifier(modifier, self._concurrency_answered)
         self._desk = Desk(
             Limits(
                 concurrency=config.concurrency,
@@ -71,12 +86,15 @@ class Engine:
         )
         self._inbox: deque[tuple[Callable[..., list[Action]], tuple[object, ...]]] = deque()
         self._is_woken = False
+        self._ids: tuple[str, ...] = ()
         self._runs: dict[str, JobRun] = {}
         self._streams: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._take_task: asyncio.Task[None] | None = None
         self._has_batch_route = True
         self._alarm: asyncio.TimerHandle | None = None
+        self._takes = Throttle(_log, "asking for jobs")
+        self._stops: StopWatch
         self._closed: asyncio.Event
         self._loop: asyncio.AbstractEventLoop
         self._do: dict[type[Action], Callable[[Any], None]] = {
@@ -102,6 +120,9 @@ class Engine:
         self._closed = asyncio.Event()
         await self._link.open()
         self._heartbeat.start()
+        self._stops = StopWatch(self._link, self._on_stops)
+        self._spawn(self._stops.run())
+        await self._recover()
         try:
             ready()
             await self._closed.wait()
@@ -112,6 +133,10 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._heartbeat.stop()
+            if self._modifier is not None:
+                self._modifier.stop()
+            if self._spool is not None:
+                await asyncio.to_thread(self._spool.close)
             await self._link.close()
 
     # Called from any thread.
@@ -169,16 +194,28 @@ class Engine:
         if outcome.error is not None:
             _log.error("job %s failed: %s", job_id, outcome.error)
         actions: list[Action] = []
+        limit = self._config.max_rss_mb
+        if limit is not None and (used := resident_mb()) > limit:
+            _log.warning("the worker ends when its jobs are done: it has %.0f MiB, its limit is %.0f", used, limit)
+            actions = self._desk.shutdown(self._now, patient=True)
         if outcome.recycle is not None:
             if outcome.recycle is not Recycle.REFRESH:
                 self.exit_code = 1
             _log.info("the worker ends after job %s: %s", job_id, outcome.recycle.value)
             actions = self._desk.shutdown(self._now, patient=True)
+        if job_id in self._desk:
+            self._delivery.keep(job_id, self._desk.chunks(job_id), outcome.body, is_stream=run.is_stream)
         return actions + self._desk.finished(job_id, outcome.body, self._now)
+
+    def _on_stops(self, job_ids: list[str]) -> None:
+        for job_id in job_ids:
+            self._spawn(self._delivery.forget(job_id))
+        self._perform(self._desk.stop_ordered(job_ids, self._now))
 
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
             self._do[type(action)](action)
+        self._stops.want(wanted=self._desk.running > 0)
         self._set_alarm()
 
     def _set_alarm(self) -> None:
@@ -215,13 +252,15 @@ class Engine:
             self._perform(self._desk.take_empty(self._now, waited=self._now - started))
             return
         if isinstance(reply, PostFailure):
-            _log.warning("could not ask for jobs: %s", reply.reason)
+            self._takes.failed(reply.reason, self._now)
             self._perform(self._desk.take_failed(reply.failure, self._now))
             return
+        self._takes.worked()
         for job_id, reason in reply.broken:
             self._refuse_job(job_id, reason)
         if reply.jobs or reply.broken:
-            self._perform(self._desk.taken([self._limit(job) for job in reply.jobs], self._now))
+            jobs = [self._limit(job) for job in reply.jobs if job.id not in self._replays]
+            self._perform(self._desk.taken(jobs, self._now))
         else:
             self._perform(self._desk.take_empty(self._now, waited=self._now - started))
 
@@ -254,7 +293,11 @@ class Engine:
             self._take_task.cancel()
 
     def _ask_concurrency(self, action: AskConcurrency) -> None:
-        raise NotImplementedError
+        if self._modifier is not None:
+            self._modifier.ask(action.current)
+
+    def _concurrency_answered(self, concurrency: int | None) -> None:
+        self._tell(lambda: self._desk.concurrency_answered(concurrency, self._now))
 
     def _start(self, action: Start) -> None:
         job = action.job
@@ -301,7 +344,25 @@ class Engine:
         self._perform(actions)
 
     def _set_ping(self, action: SetPing) -> None:
-        self._heartbeat.set_ids(action.ids)
+        self._ids = action.ids
+        self._heartbeat.set_ids((*action.ids, *self._replays))
+
+    async def _recover(self) -> None:
+        """Begins to deliver what processes that are gone have left."""
+        if self._spool is None:
+            return
+        for spooled in await asyncio.to_thread(self._spool.recover):
+            _log.info("delivering the result of job %s, which an earlier process has left", spooled.job_id)
+            self._replays[spooled.job_id] = spooled
+            self._spawn(self._replay(spooled, self._spool))
+        self._heartbeat.set_ids(self._replays)
+
+    async def _replay(self, spooled: Spooled, spool: Spool) -> None:
+        delivery = Delivery(self._link, self._environment.urls_of(spooled.worker_id))
+        if await delivery.replay(spooled) is not Verdict.LOST:
+            await asyncio.to_thread(spool.discard, spooled)
+        del self._replays[spooled.job_id]
+        self._heartbeat.set_ids((*self._ids, *self._replays))
 
     def _close(self, action: Close) -> None:
         if action.undelivered:
@@ -309,8 +370,25 @@ class Engine:
         if action.running:
             _log.error("the handlers of these jobs did not end: %s", ", ".join(action.running))
             self.exit_code = 1
+            self._loop.call_later(ABANDON_GRACE, self._abandon)
         self._lanes.stop()
+
+    def _abandon(self) -> None:
+        """Ends the process: a handler that does not end keeps the main thread from doing it."""
+        self._heartbeat.stop()
+        logging.shutdown()
+        os._exit(self.exit_code)
 
     def end(self) -> None:
         """All is done; `run` returns. Callable from any thread."""
         self._loop.call_soon_threadsafe(self._closed.set)
+
+
+def _open_spool(config: WorkerConfig, environment: Environment) -> Spool | None:
+    folder = config.spool_dir or environment.spool_dir
+    if folder is None:
+        return None
+    try:
+        return Spool(Path(folder), environment.worker_id)
+    except OSError as error:
+        raise ConfigError(f"the spool folder {folder} can't be used: {error}") from None

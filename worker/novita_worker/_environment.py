@@ -26,7 +26,7 @@ class Environment:
     """Where a worker's gateway is and who the worker is.
 
     Attributes:
-        urls: The worker's routes.
+        templates: The worker's routes: take, done, stream and ping.
         worker_id: From `NOVITA_POD_ID`, or made up.
         hostname: From `NOVITA_POD_HOSTNAME`; part of a failed job's error.
         authorization: Value of the Authorization header, sent exactly as given.
@@ -34,12 +34,21 @@ class Environment:
         spool_dir: Where results are kept until they are delivered, or None.
     """
 
-    urls: WorkerUrls
+    templates: Mapping[str, str]
     worker_id: str
     hostname: str
     authorization: str = field(repr=False)
     ping_interval: float
     spool_dir: str | None = None
+
+    @property
+    def urls(self) -> WorkerUrls:
+        """The worker's routes."""
+        return self.urls_of(self.worker_id)
+
+    def urls_of(self, worker_id: str) -> WorkerUrls:
+        """The routes of a worker that ran here before."""
+        return WorkerUrls.from_templates(worker_id=worker_id, **self.templates)
 
 
 def is_worker_environment(environ: Mapping[str, str]) -> bool:
@@ -63,13 +72,12 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
     for name in ("GET_JOB", "POST_OUTPUT", "POST_STREAM", "PING"):
         _check_url(f"{prefix}_WEBHOOK_{name}", environ.get(f"{prefix}_WEBHOOK_{name}", ""))
     return Environment(
-        urls=WorkerUrls.from_templates(
-            worker_id=worker_id,
-            take=environ[f"{prefix}_WEBHOOK_GET_JOB"],
-            done=done,
-            stream=environ.get(f"{prefix}_WEBHOOK_POST_STREAM", ""),
-            ping=environ.get(f"{prefix}_WEBHOOK_PING", ""),
-        ),
+        templates={
+            "take": environ[f"{prefix}_WEBHOOK_GET_JOB"],
+            "done": done,
+            "stream": environ.get(f"{prefix}_WEBHOOK_POST_STREAM", ""),
+            "ping": environ.get(f"{prefix}_WEBHOOK_PING", ""),
+        },
         worker_id=worker_id,
         hostname=environ.get(f"{prefix}_POD_HOSTNAME", "unknown"),
         authorization=environ.get(f"{prefix}_AI_API_KEY", ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,8 @@ import aiohttp
 from yarl import URL
 
 from novita_sdk._version import __version__
+from novita_sdk.models import WatchStopsResponse
+from novita_sdk.wire.codec import WireError, decode
 from novita_sdk.wire.payload import PayloadError, load
 from novita_sdk.wire.retry import Failure, FailureKind, parse_retry_after
 from novita_worker._actions import TakenJob
@@ -23,6 +26,8 @@ TAKE_TIMEOUT: Final = 120.0
 """Longest silence of a parked take, in seconds. The published workers hang up after 90."""
 POST_TIMEOUT: Final = 60.0
 CONNECT_TIMEOUT: Final = 10.0
+LARGE_BODY: Final = 2**20
+"""Bodies from this size on are written piecewise, so that they don't hold up the loop."""
 _EXCERPT: Final = 200
 
 _POST_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded", "charset": "utf-8"}
@@ -62,6 +67,8 @@ class Link:
         self._authorization = environment.authorization
         self._session: aiohttp.ClientSession | None = None
         urls = environment.urls
+        stop_url = urls.stop()
+        self._stop_url = URL(stop_url, encoded=True) if stop_url else None
         self._take_url = cache(lambda count, busy: URL(urls.take(count=count, busy=busy), encoded=True))
         self._take_is_answered = False
 
@@ -102,10 +109,28 @@ class Link:
                 if response.status == 200:
                     return EMPTY if not body.strip() else _parse_jobs(body, response.content_type)
                 return _refusal(response, body)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, it must not strand a job
             return _failure(error)
         finally:
             self._take_is_answered = False
+
+    @property
+    def has_stop_route(self) -> bool:
+        """Whether the take URL has a sibling to ask for stop orders."""
+        return self._stop_url is not None
+
+    async def stops(self) -> list[str] | PostFailure:
+        """Asks which jobs are to be stopped and waits as long as the gateway parks the request."""
+        if self._stop_url is None:
+            return []
+        try:
+            async with self._open_session.get(self._stop_url, timeout=self._take_timeout) as response:
+                body = await response.read()
+                if response.status == 204 or (response.status == 200 and not body.strip()):
+                    return []
+                return _parse_stops(body) if response.status == 200 else _refusal(response, body)
+        except Exception as error:  # noqa: BLE001  whatever it is, it must not strand a job
+            return _failure(error)
 
     async def post(self, url: URL, body: bytes, job_id: str, *, timeout: float | None = None) -> PostFailure | None:
         """Posts what a job has to say; None is success.
@@ -120,14 +145,14 @@ class Link:
         try:
             async with self._open_session.post(
                 url,
-                data=body,
+                data=body if len(body) < LARGE_BODY else io.BytesIO(body),
                 headers={**_POST_HEADERS, "X-Request-ID": job_id},
                 timeout=limits,
                 allow_redirects=False,
             ) as response:
                 text = await response.read()
                 return None if response.status < 300 else _refusal(response, text)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, it must not strand a job
             return _failure(error)
 
     @property
@@ -157,6 +182,14 @@ def _parse_jobs(body: bytes, content_type: str) -> TakeReply | PostFailure:
         else:
             jobs.append(TakenJob(job_id, item, _timeout(item)))
     return TakeReply(jobs=tuple(jobs), broken=tuple(broken))
+
+
+def _parse_stops(body: bytes) -> list[str] | PostFailure:
+    try:
+        orders = decode(WatchStopsResponse, body)
+    except WireError as error:
+        return PostFailure(failure=Failure(kind=FailureKind.GARBLED), reason=str(error))
+    return list(orders.jobs_to_stop)
 
 
 def _timeout(job: dict[str, object]) -> float | None:

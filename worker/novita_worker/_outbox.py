@@ -46,12 +46,23 @@ class Post:
 class Outbox:
     """The ordered posts of one job, at most one of them in flight."""
 
-    __slots__ = ("_chunks", "_final", "_id", "_in_flight", "_interval", "_progress", "_progress_at", "_progress_sent")
+    __slots__ = (
+        "_chunk_in_flight",
+        "_chunks",
+        "_final",
+        "_id",
+        "_in_flight",
+        "_interval",
+        "_progress",
+        "_progress_at",
+        "_progress_sent",
+    )
 
     def __init__(self, job_id: str, progress_interval: float) -> None:
         self._id = job_id
         self._interval = progress_interval
         self._chunks: deque[bytes] = deque()
+        self._chunk_in_flight: bytes | None = None
         self._progress: bytes | None = None
         self._progress_at = 0.0
         self._progress_sent = False
@@ -80,9 +91,10 @@ class Outbox:
         return self._progress_at if waits else None
 
     @property
-    def waiting(self) -> tuple[bytes, ...]:
-        """The chunks that are not acknowledged to be on their way yet."""
-        return tuple(self._chunks)
+    def chunks(self) -> tuple[bytes, ...]:
+        """The chunks that are not acknowledged, the one in flight first."""
+        first = () if self._chunk_in_flight is None else (self._chunk_in_flight,)
+        return (*first, *self._chunks)
 
     def add_chunk(self, body: bytes) -> None:
         """Adds one piece of a streamed output."""
@@ -112,13 +124,15 @@ class Outbox:
     def answered(self) -> None:
         """The post in flight was acknowledged or given up."""
         self._in_flight = None
+        self._chunk_in_flight = None
 
     def next(self, now: float) -> Post | None:
         """Takes what is to be posted now; the caller owes an `answered` for it."""
         if self._in_flight is not None:
             return None
         if self._chunks:
-            return self._send(PostKind.CHUNK, self._chunks.popleft())
+            self._chunk_in_flight = self._chunks.popleft()
+            return self._send(PostKind.CHUNK, self._chunk_in_flight)
         if self._progress is not None and (self._final is not None or now >= self._progress_at):
             body, self._progress = self._progress, None
             self._progress_sent = True

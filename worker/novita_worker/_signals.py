@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, Final
 
-__all__ = ["Signals"]
+__all__ = ["Interrupted", "Signals"]
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _log: Final = logging.getLogger("novita_worker")
+
+
+class Interrupted(BaseException):
+    """A signal came while the main thread did something that need not be finished."""
 
 
 class Signals:
@@ -34,6 +39,7 @@ class Signals:
         self._reader.settimeout(0)
         self._writer.settimeout(0)
         self._count = 0
+        self._is_interrupting = False
         self._previous: dict[signal.Signals, Any] = {}
         self._previous_fd = -1
 
@@ -41,7 +47,7 @@ class Signals:
         """Starts to listen, if this is the main thread; Python hears signals nowhere else."""
         if threading.current_thread() is threading.main_thread():
             self._previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-            self._previous = {number: signal.signal(number, _do_nothing) for number in _SIGNALS}
+            self._previous = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
         else:
             _log.warning("start() runs outside the main thread: SIGTERM and SIGINT are not handled")
         return self
@@ -55,6 +61,15 @@ class Signals:
                 signal.signal(number, handler)
             signal.set_wakeup_fd(self._previous_fd)
 
+    @contextlib.contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """A signal raises `Interrupted` in the main thread while this lasts."""
+        self._is_interrupting = True
+        try:
+            yield
+        finally:
+            self._is_interrupting = False
+
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Listens on this loop."""
         loop.add_reader(self._reader, self._read)
@@ -64,6 +79,12 @@ class Signals:
         loop.remove_reader(self._reader)
         self._reader.close()
         self._writer.close()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Keeps the default action away; what else there is to do is done by the I/O loop."""
+        del number, frame
+        if self._is_interrupting:
+            raise Interrupted
 
     def _read(self) -> None:
         for number in self._reader.recv(64):
@@ -78,7 +99,3 @@ class Signals:
                 _log.warning("%s again: the worker ends now", name)
                 logging.shutdown()
                 os._exit(128 + number)
-
-
-def _do_nothing(number: int, frame: FrameType | None) -> None:
-    """The wakeup descriptor tells; this only keeps the default action away."""

@@ -13,7 +13,7 @@ from novita_worker._environment import Environment
 from novita_worker._handler import HandlerSpec
 from novita_worker._lanes import Lanes, LoopLanes, ThreadLanes
 from novita_worker._outcome import Writer
-from novita_worker._signals import Signals
+from novita_worker._signals import Interrupted, Signals
 
 __all__ = ["Worker"]
 
@@ -53,17 +53,39 @@ class Worker:
         ready.wait()
         try:
             with self._signals:
-                if self._config.setup is not None:
-                    self._lanes.call(self._config.setup)
-                self._engine.begin()
-                self._lanes.serve()
-                if self._config.teardown is not None:
-                    self._lanes.call(self._config.teardown)
+                if self._set_up():
+                    self._engine.begin()
+                    self._lanes.serve()
+                    self._tear_down()
         finally:
+            self._lanes.close()
             self._engine.end()
             io.join()
-            self._lanes.close()
         return self._engine.exit_code
+
+    def _set_up(self) -> bool:
+        """Calls the user's hook; whether the worker may take jobs."""
+        if self._config.setup is None:
+            return True
+        try:
+            with self._signals.interrupting():
+                self._lanes.call(self._config.setup)
+        except Interrupted:
+            return False
+        except BaseException:  # noqa: BLE001  user code
+            _log.exception("setup failed; no job was taken")
+            self._engine.exit_code = 1
+            return False
+        return True
+
+    def _tear_down(self) -> None:
+        if self._config.teardown is None:
+            return
+        try:
+            self._lanes.call(self._config.teardown)
+        except BaseException:  # noqa: BLE001  user code
+            _log.exception("teardown failed")
+            self._engine.exit_code = 1
 
     def _run_io(self, ready: threading.Event) -> None:
         with asyncio.Runner() as runner:
