@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,7 +99,7 @@ def _run_job(
         job = client.endpoint(endpoint).run(payload)
         display.say(f"job {job.job_id} submitted")
         try:
-            with _cancelled_when_worker_ends(worker, job):
+            with _cancelled_when_left(job), _cancelled_when_worker_ends(worker, job):
                 return follow(job, display, wait).output
         except JobCancelledError:
             if worker.has_ended:
@@ -108,6 +108,19 @@ def _run_job(
         except WaitTimeoutError:
             message = f"job {job.job_id} was not final after {wait:g} s; gateway and worker are stopped"
             raise WaitTimeoutError(message, job_id=job.job_id) from None
+
+
+@contextmanager
+def _cancelled_when_left(job: Job) -> Iterator[None]:
+    """Lets the handler clean up, where nobody waits for the job any longer."""
+    from novita_sdk.errors import NovitaError
+
+    try:
+        yield
+    finally:
+        if job.final is None:
+            with suppress(NovitaError):
+                job.cancel()
 
 
 @contextmanager

@@ -130,13 +130,17 @@ async def _serve(settings: _Settings) -> None:
 
 async def _start(settings: _Settings, stack: AsyncExitStack) -> Gateway:
     """Starts a gateway on the port, or on the first free one where none was asked for."""
+    from novita_gateway._errors import StoreError
+
     ports = range(_FIRST_PORT, _FIRST_PORT + _PORTS_TRIED) if settings.port is None else (settings.port,)
     for port in ports:
         try:
             return await stack.enter_async_context(_make(settings, port))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise Failure(f"can't listen on {settings.host}:{port}: {error.strerror}", reason="LISTEN") from None
+                raise Failure(f"can't start on {settings.host}:{port}: {error}", reason="LISTEN") from None
+        except StoreError as error:
+            raise Failure(str(error), reason="STORE") from None
     span = f"port {ports[0]} is" if len(ports) == 1 else f"ports {ports[0]} to {ports[-1]} are"
     raise Failure(f"{span} taken; choose another with --port, or a free one with --port 0", reason="LISTEN")
 

@@ -27,25 +27,30 @@ WORKER = """
 import time
 import novita_gpus
 
-def handler(job):
+def handler(job, context):
     wish = job["input"]
     if "progress" in wish:
         novita_gpus.progress_update(job, wish["progress"])
     if "chunks" in wish:
-        return stream(wish)
-    time.sleep(wish.get("sleep", 0))
+        return stream(wish, context)
+    sleep(wish, context)
     if "raise" in wish:
         raise ValueError(wish["raise"])
     return wish
 
-def stream(wish):
+def stream(wish, context):
     yield from wish["chunks"]
-    time.sleep(wish.get("sleep", 0))
+    sleep(wish, context)
     if "raise" in wish:
         raise ValueError(wish["raise"])
 
+def sleep(wish, context):
+    end = time.monotonic() + wish.get("sleep", 0)
+    while time.monotonic() < end and not context.cancelled:
+        time.sleep(0.01)
+
 if __name__ == "__main__":
-    novita_gpus.start({"handler": handler, "concurrency": 8, "shutdown_timeout": 0.1})
+    novita_gpus.start({"handler": handler, "concurrency": 8})
 """
 
 

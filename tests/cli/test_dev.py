@@ -1,0 +1,163 @@
+"""`dev`: a gateway, a worker process and a job, and that nothing of them is left."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from novita_sdk import Client
+
+from .conftest import Cli, Start
+
+
+def worker_pid(err: str) -> int:
+    (pid,) = re.findall(r"is process (\d+)", err)
+    return int(pid)
+
+
+class TestJob:
+    def test_output_is_the_one_document_on_stdout(
+        self, cli: Cli, tmp_path: Path, is_alive: Callable[[int], bool]
+    ) -> None:
+        (tmp_path / "handler.py").write_text(
+            "import os, novita_gpus\n"
+            "print('at import')\n"
+            "def handler(job):\n"
+            "    print('in the handler')\n"
+            "    os.system('echo from a child')\n"
+            "    return {'text': 'ü' * 1_500_000}\n"
+            "if __name__ == '__main__':\n"
+            "    novita_gpus.start({'handler': handler})\n"
+        )
+        done = cli("dev", "handler.py", "-i", "a=1", env={"NOVITA_API_KEY": None, "NOVITA_ENDPOINT_BASE_URL": None})
+        assert done.code == 0
+        assert done.json == {"text": "ü" * 1_500_000}
+        for said in ("at import", "in the handler", "from a child", "COMPLETED"):
+            assert said in done.err
+        assert not is_alive(worker_pid(done.err))
+
+    def test_runs_a_named_function_that_imports_its_neighbours(self, cli: Cli, tmp_path: Path) -> None:
+        folder = tmp_path / "project"
+        folder.mkdir()
+        (folder / "neighbour.py").write_text("NAME = 'neighbour'\n")
+        (folder / "code.py").write_text("import neighbour\nasync def infer(job):\n    return neighbour.NAME\n")
+        done = cli("dev", "project/code.py:infer", "--input", "{}", "-q")
+        assert (done.code, done.json) == (0, "neighbour")
+
+    def test_that_fails_exits_with_1_and_shows_the_workers_error(self, cli: Cli, handler_file: Path) -> None:
+        done = cli("dev", str(handler_file), "-i", "raise=boom", "-q")
+        assert (done.code, done.out) == (1, "")
+        assert done.err.rstrip().splitlines()[-1].endswith("failed: ValueError: boom")
+
+    def test_that_takes_too_long_exits_with_124(self, cli: Cli, handler_file: Path) -> None:
+        done = cli("dev", str(handler_file), "-i", "sleep=60", "--wait", "1s")
+        assert done.code == 124
+        assert "was not final after 1 s; gateway and worker are stopped" in done.err
+
+
+class TestWorkerThatCannotServe:
+    @pytest.mark.parametrize(
+        ("source", "target", "said"),
+        [
+            ("def handler(job): return 1\n", "", "without serving"),
+            ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n", "", "was killed by SIGKILL"),
+            ("def other(job): return 1\n", ":handler", "has no function 'handler'; it has: other"),
+        ],
+    )
+    def test_is_named_and_exits_with_1(self, cli: Cli, tmp_path: Path, source: str, target: str, said: str) -> None:
+        (tmp_path / "broken.py").write_text(source)
+        done = cli("dev", f"broken.py{target}", "-i", "a=1")
+        assert (done.code, done.out) == (1, "")
+        assert said in done.err
+        assert "the worker" in done.err.splitlines()[-1]
+
+    def test_for_its_syntax_is_refused_before_anything_starts(self, inline: Cli, tmp_path: Path) -> None:
+        (tmp_path / "broken.py").write_text("x = 1\ndef handler(job:\n")
+        done = inline("dev", str(tmp_path / "broken.py"), "-i", "a=1")
+        assert done.code == 2
+        assert f"{tmp_path / 'broken.py'}:2: " in done.err
+        assert "listens" not in done.err
+
+    def test_dying_in_the_job_ends_the_wait(self, cli: Cli, tmp_path: Path) -> None:
+        (tmp_path / "fragile.py").write_text("import os\ndef handler(job): os._exit(7)\n")
+        done = cli("dev", "fragile.py:handler", "-i", "a=1")
+        assert done.code == 1
+        assert "the worker exited with code 7" in done.err
+
+    def test_that_is_not_there_is_refused(self, inline: Cli) -> None:
+        done = inline("dev", "missing.py", "-i", "a=1")
+        assert done.code == 2
+        assert "there is no file 'missing.py'" in done.err
+
+
+class TestInterrupt:
+    @pytest.mark.parametrize("moment", ["listens", "is process", "IN_PROGRESS"])
+    def test_stops_everything(
+        self, start: Start, handler_file: Path, is_alive: Callable[[int], bool], moment: str
+    ) -> None:
+        command = start("dev", str(handler_file), "-i", "sleep=60")
+        command.wait_for(moment)
+        command.interrupt()
+        done = command.outcome()
+        assert (done.code, done.out) == (130, "")
+        assert "interrupted; gateway and worker are stopped" in done.err
+        assert "Traceback" not in done.err
+        for pid in re.findall(r"is process (\d+)", done.err):
+            assert not is_alive(int(pid))
+
+    def test_pressed_twice_does_not_wait_for_a_stubborn_worker(
+        self, start: Start, tmp_path: Path, is_alive: Callable[[int], bool]
+    ) -> None:
+        (tmp_path / "stubborn.py").write_text("import time\ndef handler(job): time.sleep(60)\n")
+        command = start("dev", "stubborn.py:handler", "-i", "a=1")
+        command.wait_for("IN_PROGRESS")
+        command.interrupt()
+        command.wait_for("SIGTERM: taking no more jobs")
+        begin = time.monotonic()
+        command.interrupt()
+        done = command.outcome()
+        assert time.monotonic() - begin < 2
+        assert done.code == 130
+        assert not is_alive(worker_pid(done.err))
+
+    def test_ends_what_the_handler_started(self, start: Start, tmp_path: Path, is_alive: Callable[[int], bool]) -> None:
+        (tmp_path / "parent.py").write_text(
+            "import subprocess, time\n"
+            "def handler(job):\n"
+            "    print('child', subprocess.Popen(['sleep', '60']).pid)\n"
+            "    time.sleep(60)\n"
+        )
+        command = start("dev", "parent.py:handler", "-i", "a=1")
+        command.wait_for("child ")
+        command.interrupt()
+        done = command.outcome()
+        (child,) = re.findall(r"^child (\d+)$", done.err, re.MULTILINE)
+        assert not is_alive(int(child))
+
+
+def test_killed_outright_takes_its_worker_with_it(
+    start: Start, handler_file: Path, is_alive: Callable[[int], bool]
+) -> None:
+    command = start("dev", str(handler_file), "-i", "sleep=60")
+    command.wait_for("IN_PROGRESS")
+    pid = worker_pid(command.err)
+    command.process.kill()
+    command.outcome()
+    assert not is_alive(pid)
+
+
+def test_without_input_serves_until_ctrl_c(start: Start, handler_file: Path, is_alive: Callable[[int], bool]) -> None:
+    command = start("dev", str(handler_file), "--endpoint", "mine")
+    command.wait_for("Ctrl-C ends both")
+    (url,) = re.findall(r"export NOVITA_ENDPOINT_BASE_URL=(\S+)", command.err)
+    (key,) = re.findall(r"export NOVITA_API_KEY=(\S+)", command.err)
+    with Client(api_key=key, base_url=url) as client:
+        assert client.endpoint("mine").run({"a": 1}).output(timeout=30) == {"a": 1}
+        command.interrupt()
+        done = command.outcome()
+    assert (done.code, done.out) == (130, "")
+    assert not is_alive(worker_pid(done.err))

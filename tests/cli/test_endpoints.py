@@ -1,0 +1,46 @@
+"""`health`, `purge` and `list` against a real gateway."""
+
+from __future__ import annotations
+
+from novita_sdk import Client
+
+from .conftest import Cli
+
+
+def test_health_counts_jobs_and_workers(inline: Cli, client: Client) -> None:
+    client.endpoint("cli-health").run({})
+    done = inline("health", "cli-health")
+    assert done.code == 0
+    assert done.json["jobs"]["inQueue"] == 1
+    assert inline("health", "cli-health", "--json").out.count("\n") == 1
+
+
+class TestPurge:
+    def test_removes_what_waits(self, inline: Cli, client: Client) -> None:
+        client.endpoint("cli-purge").run({})
+        assert inline("purge", "cli-purge", "-y").json["removed"] == 1
+
+    def test_refuses_where_nobody_can_be_asked(self, inline: Cli, client: Client) -> None:
+        job = client.endpoint("cli-unpurged").run({})
+        done = inline("purge", "cli-unpurged")
+        assert done.code == 2
+        assert "-y says yes" in done.err
+        assert job.status() == "PENDING"
+
+
+class TestList:
+    def test_has_a_line_for_each_job_newest_first(self, inline: Cli, client: Client) -> None:
+        ids = [client.endpoint("cli-list").run({}).job_id for _ in range(3)]
+        client.endpoint("cli-list").job(ids[1]).cancel()
+        lines = inline("list", "cli-list").out.splitlines()
+        assert [line.split()[:2] for line in lines] == [
+            [ids[2], "PENDING"],
+            [ids[1], "CANCELLED"],
+            [ids[0], "PENDING"],
+        ]
+        assert inline("list", "cli-list", "--status", "CANCELLED", "--json").json[0]["id"] == ids[1]
+        assert len(inline("list", "cli-list", "--limit", "2").out.splitlines()) == 2
+
+    def test_of_an_endpoint_without_jobs_is_empty(self, inline: Cli) -> None:
+        assert inline("list", "cli-none").out == ""
+        assert inline("list", "cli-none", "--json").json == []

@@ -1,0 +1,96 @@
+"""`gateway` as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from novita_sdk import Client
+
+from .conftest import Cli, Start
+
+
+def test_serves_until_ctrl_c_and_tells_how_to_connect(start: Start) -> None:
+    command = start("gateway", "--port", "0", "--memory", "--json")
+    assert command.process.stdout is not None
+    told = json.loads(command.process.stdout.readline())
+    command.wait_for("Ctrl-C ends the gateway")
+    assert f"export NOVITA_ENDPOINT_BASE_URL={told['url']}\n" in command.err
+    assert f"export NOVITA_API_KEY={told['api_key']}\n" in command.err
+    assert f"export NOVITA_GATEWAY_WORKER_TOKEN={told['worker_token']}\n" in command.err
+    assert f"novita-gpus worker-env ENDPOINT --gateway {told['url']}" in command.err
+    with Client(api_key=told["api_key"], base_url=told["url"]) as client:
+        job = client.endpoint("ep").run({"a": 1})
+        command.interrupt()
+        assert job
+    done = command.outcome()
+    assert (done.code, done.out) == (0, "")
+    assert "Traceback" not in done.err
+
+
+def test_ends_cleanly_on_sigterm(start: Start) -> None:
+    command = start("gateway", "--port", "0", "--memory")
+    command.wait_for("Ctrl-C ends")
+    command.process.send_signal(signal.SIGTERM)
+    assert command.outcome().code == 0
+
+
+def test_goes_on_with_the_jobs_of_its_file(start: Start, tmp_path: Path) -> None:
+    keys = ("--api-key", "client-secret", "--worker-token", "worker-secret")
+    command = start("gateway", "--port", "0", "--db", "jobs.db", "--json", *keys)
+    assert command.process.stdout is not None
+    url = json.loads(command.process.stdout.readline())["url"]
+    with Client(api_key="client-secret", base_url=url) as client:
+        job_id = client.endpoint("ep").run({"a": 1}).job_id
+    command.process.kill()
+    command.outcome()
+
+    again = start("gateway", "--port", "0", "--db", "jobs.db", "--json", *keys)
+    assert again.process.stdout is not None
+    url = json.loads(again.process.stdout.readline())["url"]
+    with Client(api_key="client-secret", base_url=url) as client:
+        assert client.endpoint("ep").job(job_id).status() == "PENDING"
+    again.wait_for("jobs.db")
+    again.interrupt()
+    done = again.outcome()
+    assert done.code == 0
+    assert "secret" not in done.err
+
+
+def test_a_taken_port_is_named(inline: Cli) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = inline("gateway", "--memory", "--port", str(port))
+    assert done.code == 1
+    assert f"port {port} is taken" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--host", "0.0.0.0"), 2, "--api-key, --worker-token"),
+        (("--memory", "--db", "x.db"), 2, "exclude each other"),
+        (("--db", "missing/jobs.db"), 1, "missing/jobs.db"),
+        (("--port", "99999"), 2, "99999"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(inline: Cli, arguments: tuple[str, ...], code: int, said: str) -> None:
+    if "--db" not in arguments:
+        arguments = ("--memory", *arguments)
+    done = inline("gateway", *arguments)
+    assert done.code == code
+    assert said in done.err
+
+
+def test_another_gateways_file_is_refused(start: Start, inline: Cli, tmp_path: Path) -> None:
+    command = start("gateway", "--port", "0", "--db", "jobs.db")
+    command.wait_for("Ctrl-C ends")
+    done = inline("gateway", "--port", "0", "--db", str(tmp_path / "jobs.db"))
+    assert done.code == 1
+    assert "another gateway" in done.err
