@@ -13,6 +13,7 @@ from novita_sdk.files._cache import ContentFolder
 from novita_sdk.files._errors import FileError
 from novita_sdk.files._file import File, LocalFile, revive
 from novita_sdk.files._job_files import JobFiles, default_cache
+from novita_sdk.files._linked_store import LinkedStore, StoredFile
 from novita_sdk.files._links import LinkSigner
 from novita_sdk.files._offload import fetch_offloaded, offload, offloaded
 from novita_sdk.files._policy import FetchPolicy
@@ -37,8 +38,10 @@ __all__ = [
     "GatewayStore",
     "JobFiles",
     "LinkSigner",
+    "LinkedStore",
     "LocalFile",
     "OncePerContent",
+    "StoredFile",
     "client_store",
     "default_cache",
     "fetch_offloaded",

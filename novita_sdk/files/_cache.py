@@ -68,16 +68,22 @@ class ContentFolder:
                 return path
             path = self.path(sha256)
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.parent.mkdir(exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.directory, prefix=".new-") as folder:
                 made = Path(folder, "content")
                 write(made)
                 with made.open("rb") as stream:
                     if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
                         raise FileError("what came is not the file that was sent: its SHA-256 differs", code="CORRUPT")
-                made.replace(path)
+                self.adopt(sha256, made)
         with self._lock:
             self._making.pop(sha256, None)
+        return path
+
+    def adopt(self, sha256: str, made: Path) -> Path:
+        """Moves a file, whose hash the caller has checked, into the folder; it has to be on the same file system."""
+        path = self.path(sha256)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made.replace(path)
         self._evict(keep=path)
         return path
 

@@ -121,7 +121,7 @@ class File(dict[str, JSONValue]):
         if not isinstance(url, str) or not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
             return None
         # protobuf's own JSON form writes 64-bit integers as text.
-        if not (isinstance(size, int) or (isinstance(size, str) and size.isdecimal())):
+        if not str(size).isdecimal() or isinstance(size, bool):
             return None
         name, media_type = value.get("name") or "file", value.get("mediaType") or UNKNOWN_TYPE
         return cls(url=url, name=str(name), media_type=str(media_type), size=int(size), sha256=sha256)

@@ -173,8 +173,13 @@ def worker_store() -> FileStore:
     if bucket := configured_bucket():
         return BucketStore(bucket)
     if url := os.environ.get("NOVITA_FILES_URL"):
-        return GatewayStore(url, os.environ.get("NOVITA_AI_API_KEY", ""))
+        return GatewayStore(url, worker_authorization())
     raise _no_store("this worker")
+
+
+def worker_authorization() -> str:
+    """What a worker sends as `Authorization`, as it is in its environment."""
+    return os.environ.get("NOVITA_AI_API_KEY") or os.environ.get("RUNPOD_AI_API_KEY") or ""
 
 
 def has_local_files(value: JSONValue) -> bool:

@@ -231,8 +231,9 @@ def _upload(
 def _to_gateway(url: str, source: Path | bytes, name: str, content_type: str, on_progress: OnProgress | None) -> str:
     """Puts the file into the embedded gateway's own store."""
     from novita_sdk.files import GatewayStore, LocalFile
+    from novita_sdk.files._stores import worker_authorization
 
-    store = GatewayStore(url, os.environ.get("NOVITA_AI_API_KEY", ""))
+    store = GatewayStore(url, worker_authorization())
     if isinstance(source, Path):
         file = LocalFile(path=source, name=name, media_type=content_type)
     else:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from aiohttp import web
 
-from novita_sdk.files import ContentFolder, File, FileError, LinkSigner
+from novita_sdk.files import ContentFolder, File, FileError, LinkedStore
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -111,69 +109,61 @@ def site() -> Iterator[Site]:
         yield site
 
 
+STATUS = {"INVALID": 400, "CORRUPT": 400, "EXPIRED": 403, "REFUSED": 403, "NOT_FOUND": 404, "TOO_LARGE": 413}
+
+
 @dataclass
 class Blobs:
-    """A file store as a gateway has one: announce, PUT, GET, with signed links; counts what moves."""
+    """A gateway's file store on a socket; counts what moves."""
 
+    store: LinkedStore
     folder: ContentFolder
-    signer: LinkSigner = field(default_factory=lambda: LinkSigner(b"secret"))
+    now: float = 1_000_000.0
     url: str = ""
-    lifetime: float = 3600
     announced: int = 0
     uploads: int = 0
     downloads: int = 0
     puts: list[Handler] = field(default_factory=list)
 
-    def link(self, verb: str, path: str, **parameters: str) -> str:
-        expires = int(time.time() + self.lifetime)
-        return f"{self.url}{path}?{self.signer.query(verb, path, expires=expires, **parameters)}"
-
     async def announce(self, request: web.Request) -> web.Response:
         self.announced += 1
         if request.headers.get("Authorization") != "Bearer token":
             return web.json_response({"code": "UNAUTHORIZED", "message": "no"}, status=401)
-        wanted = await request.json()
-        path = f"/blobs/{wanted['sha256']}"
-        url = self.link("GET", path, name=wanted["name"], type=wanted["mediaType"])
-        reply = {"file": {"url": url, **wanted}}
-        if self.folder.get(wanted["sha256"]) is None:
-            reply["upload"] = self.link("PUT", path, size=str(wanted["size"]))
-        return web.json_response(reply)
+        return web.json_response(self.store.announce(await request.json(), base_url=f"{self.url}/v1"))
 
     async def put(self, request: web.Request) -> web.StreamResponse:
         if self.puts:
             return await self.puts.pop(0)(request)
-        try:
-            said = self.signer.check("PUT", request.path, request.query, now=time.time())
-        except FileError as error:
-            return web.Response(status=403, text=str(error))
-        body = await request.read()
-        if len(body) != int(said["size"]):
-            return web.Response(status=400, text="another size was announced")
-        self.folder.add(request.match_info["sha256"], lambda path: path.write_bytes(body))
+        with self.store.receive(request.path, request.query) as upload:
+            async for chunk in request.content.iter_any():
+                upload.write(chunk)
+            upload.finish()
         self.uploads += 1
         return web.Response()
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        try:
-            said = self.signer.check("GET", request.path, request.query, now=time.time())
-        except FileError as error:
-            return web.Response(status=403, text=str(error))
-        path = self.folder.get(request.match_info["sha256"])
-        if path is None:
-            return web.Response(status=404)
+        found = self.store.find(request.path, request.query)
         self.downloads += 1
-        disposition = f"attachment; filename*=UTF-8''{quote(said['name'])}"
-        return web.FileResponse(path, headers={"Content-Type": said["type"], "Content-Disposition": disposition})
+        return web.FileResponse(found.path, headers=found.headers)
+
+
+@web.middleware
+async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except FileError as error:
+        return web.json_response({"code": error.code, "message": str(error)}, status=STATUS[error.code])
 
 
 @pytest.fixture
 def blobs(tmp_path: Path) -> Iterator[Blobs]:
-    blobs = Blobs(ContentFolder(tmp_path / "blobs"))
-    app = web.Application(client_max_size=1 << 30)
+    folder = ContentFolder(tmp_path / "blobs")
+    store = LinkedStore(folder, secret=b"secret", max_bytes=100_000_000, clock=lambda: blobs.now)
+    blobs = Blobs(store, folder)
+    app = web.Application(middlewares=[refusals])
     app.router.add_post("/v1/ep/files", blobs.announce)
-    app.router.add_put("/blobs/{sha256}", blobs.put)
-    app.router.add_get("/blobs/{sha256}", blobs.get)
+    app.router.add_put("/v1/blobs/{sha256}", blobs.put)
+    app.router.add_get("/v1/blobs/{sha256}", blobs.get)
     with serve(app) as blobs.url:
         yield blobs
 

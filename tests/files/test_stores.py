@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 from aiohttp import web
 
 from novita_sdk.files import (
@@ -126,14 +127,48 @@ def test_a_worker_of_a_gateway_uploads_to_it(blobs, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_link_expires(store, blobs) -> None:
-    blobs.lifetime = -1
+    file = store.put(File.from_bytes(b"x"))
+    blobs.now += 7 * 24 * 3600 + 1
     with pytest.raises(FileError) as caught:
-        store.put(File.from_bytes(b""))
-    assert "expired" in str(caught.value)
-    blobs.folder.add(File.from_bytes(b"").sha256, lambda path: path.touch())
-    with pytest.raises(FileError) as caught:
-        store.put(File.from_bytes(b"")).read()
+        file.read()
     assert caught.value.code == "EXPIRED"
+    assert store.put(File.from_bytes(b"x")).read() == b"x"
+
+
+def test_a_file_that_is_too_large_for_the_store_is_not_sent(store, blobs, tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(100_000_001)
+    with pytest.raises(FileError, match="up to 100000000 bytes"):
+        store.put(File.from_path(path))
+    assert blobs.uploads == 0
+
+
+@pytest.mark.parametrize("content", [b"other", b"short", b"much longer than was announced"])
+def test_a_store_keeps_only_what_was_announced(blobs, content: bytes) -> None:
+    wanted = File.from_bytes(b"right")
+    announced = {"name": "a", "mediaType": "a/b", "size": 5, "sha256": wanted.sha256}
+    reply = blobs.store.announce(announced, base_url=f"{blobs.url}/v1")
+    assert requests.put(reply["upload"], data=content, timeout=10).status_code == 400
+    assert requests.get(reply["file"]["url"], timeout=10).status_code == 404
+    assert [path for path in blobs.folder.directory.rglob("*") if path.is_file()] == []
+    assert requests.put(reply["upload"], data=b"right", timeout=10).status_code == 200
+    assert requests.get(reply["file"]["url"], headers={"Range": "bytes=3-"}, timeout=10).content == b"ht"
+
+
+def test_a_browser_never_runs_what_a_store_hands_out(store) -> None:
+    file = store.put(File.from_bytes(b"<script>", name='"a"\n.html', media_type="text/html\nX: y"))
+    answer = requests.get(file.url, timeout=10)
+    assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''_a__.html"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"name": "a"}, {"name": "a", "size": -1, "sha256": "0" * 64}])
+def test_an_announcement_that_makes_no_sense_is_refused(blobs, body) -> None:
+    with pytest.raises(FileError) as caught:
+        blobs.store.announce(body, base_url=blobs.url)
+    assert caught.value.code == "INVALID"
 
 
 def test_an_output_too_large_for_the_wire_is_fetched_transparently(store) -> None:

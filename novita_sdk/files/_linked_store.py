@@ -1,0 +1,177 @@
+"""The server's side of `GatewayStore`: what three routes answer, without the HTTP around them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+from urllib.parse import quote
+
+from novita_sdk.files._cache import ContentFolder
+from novita_sdk.files._errors import FileError
+from novita_sdk.files._file import UNKNOWN_TYPE, File, safe_name
+from novita_sdk.files._links import LinkSigner
+from novita_sdk.files._policy import GIB
+from novita_sdk.wire.payload import JSONValue
+
+_PATH: Final = re.compile(r".*/blobs/([0-9a-f]{64})")
+_MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+(;[\x20-\x7e]*)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """What a GET of a link answers: the content of `path`, with these headers."""
+
+    path: Path
+    headers: Mapping[str, str]
+
+
+class LinkedStore:
+    """Files under their hashes, reached by links that carry their own permission.
+
+    The routes, relative to a base URL: ``POST /{endpoint}/files`` answers `announce`, ``PUT /blobs/{sha256}`` feeds
+    `receive`, and ``GET /blobs/{sha256}`` sends what `find` gives. Announcing needs the authorization of a submit or of
+    a worker; the links need none. Of a `FileError` the codes stand for 400 (``INVALID``, ``CORRUPT``), 403
+    (``EXPIRED``, ``REFUSED``), 404 (``NOT_FOUND``) and 413 (``TOO_LARGE``).
+
+    Args:
+        folder: Keeps the contents.
+        secret: Makes the links; they stop working when it changes.
+        lifetime: How long links work, in seconds.
+        max_bytes: Largest file.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        folder: ContentFolder,
+        *,
+        secret: bytes,
+        lifetime: float = 7 * 24 * 3600,
+        max_bytes: int = 4 * GIB,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder = folder
+        self._signer = LinkSigner(secret)
+        self._lifetime = lifetime
+        self._max_bytes = max_bytes
+        self._clock = clock
+
+    def announce(self, wanted: JSONValue, *, base_url: str) -> dict[str, JSONValue]:
+        """What to answer to a client that has a file.
+
+        Args:
+            wanted: The request's body: ``name``, ``mediaType``, ``size``, ``sha256``.
+            base_url: Where the blob routes are, as the client reaches them, for example ``http://127.0.0.1:8000/v1``.
+
+        Returns:
+            ``file``, with its link, and ``upload``, a link, unless the content is there already.
+
+        Raises:
+            FileError: The body says no file, or one that is too large.
+        """
+        url = f"{base_url.rstrip('/')}/blobs/"
+        file = File.of({**wanted, "url": url}) if isinstance(wanted, dict) else None
+        if file is None:
+            raise FileError("a file is announced with name, mediaType, size and sha256", code="INVALID")
+        if file.size > self._max_bytes:
+            raise FileError(f"files may have up to {self._max_bytes} bytes, not {file.size}", code="TOO_LARGE")
+        url += file.sha256
+        file["url"] = self._link("GET", url, name=file.name, type=file.media_type)
+        reply: dict[str, JSONValue] = {"file": file}
+        if self._folder.get(file.sha256) is None:
+            reply["upload"] = self._link("PUT", url, size=str(file.size))
+        return reply
+
+    def receive(self, path: str, query: Mapping[str, str]) -> Upload:
+        """Takes the content of a file: use it as a context, `write` what comes, then `finish`.
+
+        Args:
+            path: The path of the request, as it came.
+            query: Its query.
+
+        Raises:
+            FileError: The link is not one to upload with.
+        """
+        said = self._signer.check("PUT", path, query, now=self._clock())
+        return Upload(self._folder, _sha256(path), int(said["size"]))
+
+    def find(self, path: str, query: Mapping[str, str]) -> StoredFile:
+        """The content that a link leads to.
+
+        Raises:
+            FileError: The link has expired or was changed, or the content is gone.
+        """
+        said = self._signer.check("GET", path, query, now=self._clock())
+        content = self._folder.get(_sha256(path))
+        if content is None:
+            raise FileError("this file is no longer kept", code="NOT_FOUND")
+        media_type = said["type"] if _MEDIA_TYPE.fullmatch(said["type"]) else UNKNOWN_TYPE
+        headers = {
+            "Content-Type": media_type,
+            # An attachment, so that a browser never runs what somebody uploaded.
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(safe_name(said['name']), safe='')}",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return StoredFile(path=content, headers=headers)
+
+    def _link(self, verb: str, url: str, **parameters: str) -> str:
+        path = "/" + url.split("://", 1)[1].partition("/")[2]
+        return f"{url}?{self._signer.query(verb, path, expires=int(self._clock() + self._lifetime), **parameters)}"
+
+
+class Upload(AbstractContextManager["Upload"]):
+    """A content that is coming in."""
+
+    def __init__(self, folder: ContentFolder, sha256: str, size: int) -> None:
+        folder.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, name = tempfile.mkstemp(dir=folder.directory, prefix=".upload-")
+        self._stream = os.fdopen(descriptor, "wb")
+        self._path = Path(name)
+        self._folder, self._sha256, self._size = folder, sha256, size
+        self._digest = hashlib.sha256()
+        self._received = 0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.close()
+        self._path.unlink(missing_ok=True)
+
+    def write(self, chunk: bytes) -> None:
+        """Takes the next bytes.
+
+        Raises:
+            FileError: There are more than were announced.
+        """
+        self._received += len(chunk)
+        if self._received > self._size:
+            raise FileError(f"more than the {self._size} bytes that were announced", code="INVALID")
+        self._digest.update(chunk)
+        self._stream.write(chunk)
+
+    def finish(self) -> None:
+        """Keeps the content.
+
+        Raises:
+            FileError: It is not what was announced.
+        """
+        self._stream.close()
+        if self._received != self._size or self._digest.hexdigest() != self._sha256:
+            raise FileError("the content is not the one that was announced", code="CORRUPT")
+        self._folder.adopt(self._sha256, self._path)
+
+
+def _sha256(path: str) -> str:
+    found = _PATH.fullmatch(path)
+    if found is None:
+        raise FileError("there is no such file", code="NOT_FOUND")
+    return found[1]
