@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,16 @@ class Process:
         return self.process.wait(10)
 
 
-async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(tmp_path: Path, eventually: Any) -> None:
-    gateway = Process(tmp_path / "jobs.db")
-    gateway.start()
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Process]:
+    process = Process(tmp_path / "jobs.db")
+    process.start()
+    yield process
+    if process.process.poll() is None:
+        process.stop(signal.SIGKILL)
+
+
+async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(gateway: Process, eventually: Any) -> None:
     submitted: set[str] = set()
     finished: set[str] = set()
     is_over = False
@@ -107,11 +115,9 @@ async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(tmp_path:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_program_cleanly(tmp_path: Path, number: int) -> None:
-    gateway = Process(tmp_path / "jobs.db")
-    gateway.start()
+def test_a_signal_ends_the_program_cleanly(gateway: Process, number: int) -> None:
     assert gateway.stop(number) == 0
-    assert not (tmp_path / "jobs.db-wal").exists(), "the log was not folded into the file"
+    assert not gateway.path.with_name("jobs.db-wal").exists(), "the log was not folded into the file"
 
 
 async def test_a_restart_resumes_the_queue_leases_chunks_and_webhook_notices(tmp_path: Path) -> None:

@@ -1,0 +1,181 @@
+"""Webhooks: signed, repeated until they arrive, and never sent to private addresses unasked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from novita_gateway import Gateway, Limits, ManualClock, MemoryStore, SQLiteStore
+from novita_gateway._addresses import PublicResolver, is_public
+from novita_sdk.webhooks import WebhookVerificationError, sign, verify
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@dataclass
+class Receiver:
+    """A server that notes what it gets, and answers as it is told."""
+
+    url: str = ""
+    answers: list[int] = field(default_factory=list)
+    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def handle(self, request: web.BaseRequest) -> web.Response:
+        self.requests.append(({**request.headers}, await request.read()))
+        self.arrived.set()
+        status = self.answers.pop(0) if self.answers else 204
+        return web.Response(status=status, headers={"Location": self.url, "Retry-After": "0"})
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    runner = web.ServerRunner(web.Server(receiver.handle))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    yield receiver
+    await runner.cleanup()
+
+
+def submit_body(receiver: Receiver, **fields: Any) -> bytes:
+    return json.dumps({"input": 1, "webhook": receiver.url, **fields}).encode()
+
+
+async def test_a_webhook_carries_the_final_status_and_its_signature(connect: Any, receiver: Receiver) -> None:
+    api = await connect(Gateway(allow_private_webhooks=True, webhook_secret=SECRET))
+    job_id = await api.submit(submit_body(receiver))
+    job = await api.take()
+    assert job["webhook"] == receiver.url
+    await api.done(job_id, b'{"output": {"seed": 1125899906842624123}}')
+    await asyncio.wait_for(receiver.arrived.wait(), 5)
+    ((headers, body),) = receiver.requests
+    assert verify(body, headers, secret=SECRET) == f"{job_id}-0"
+    assert json.loads(body) == await api.status(job_id)
+    with pytest.raises(WebhookVerificationError, match="secret differs"):
+        verify(body + b" ", headers, secret=SECRET)
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled", "timed out"])
+async def test_every_final_state_calls_the_webhook(connect: Any, receiver: Receiver, end: str) -> None:
+    clock = ManualClock()
+    api = await connect(Gateway(store=MemoryStore(clock=clock), allow_private_webhooks=True))
+    job_id = await api.submit(submit_body(receiver, policy={"ttl": 60_000}))
+    if end == "failed":
+        await api.take()
+        await api.done(job_id, b'{"error": "e"}')
+    elif end == "cancelled":
+        await api.client("POST", f"/v1/ep/cancel/{job_id}")
+    else:
+        clock.advance(61)
+    await asyncio.wait_for(receiver.arrived.wait(), 5)
+    assert json.loads(receiver.requests[0][1]) == await api.status(job_id)
+
+
+async def test_a_webhook_is_tried_again_with_the_same_id_until_it_is_taken(connect: Any, receiver: Receiver) -> None:
+    receiver.answers = [503, 429, 200]
+    api = await connect(Gateway(allow_private_webhooks=True, webhook_secret=SECRET))
+    await api.client("POST", f"/v1/ep/cancel/{await api.submit(submit_body(receiver))}")
+    async with asyncio.timeout(10):
+        while len(receiver.requests) < 3:
+            receiver.arrived.clear()
+            await receiver.arrived.wait()
+    assert len({verify(body, headers, secret=SECRET) for headers, body in receiver.requests}) == 1
+
+
+async def test_redirects_are_not_followed(connect: Any, receiver: Receiver, eventually: Any) -> None:
+    receiver.answers = [302]
+    store = MemoryStore()
+    api = await connect(Gateway(store=store, allow_private_webhooks=True))
+    job_id = await api.submit(submit_body(receiver))
+    await api.client("POST", f"/v1/ep/cancel/{job_id}")
+    await asyncio.wait_for(receiver.arrived.wait(), 5)
+    await asyncio.sleep(0.05)
+    assert len(receiver.requests) == 1
+
+
+async def test_a_webhook_that_was_not_delivered_is_called_after_a_restart(
+    tmp_path: Path, connect: Any, receiver: Receiver
+) -> None:
+    store = SQLiteStore(tmp_path / "jobs.db", limits=Limits())
+    await store.open()  # a store without a gateway delivers nothing
+    from novita_sdk.models import JobRequest, RunRequest
+
+    request = RunRequest(endpoint="ep", request=JobRequest(input=b"1", webhook=receiver.url))
+    job = await store.submit(request)
+    await store.cancel("ep", job.id)
+    await store.close()
+    await connect(Gateway(store=SQLiteStore(tmp_path / "jobs.db"), allow_private_webhooks=True))
+    await asyncio.wait_for(receiver.arrived.wait(), 5)
+    assert json.loads(receiver.requests[0][1])["id"] == job.id
+
+
+async def test_names_of_private_addresses_are_not_called() -> None:
+    resolver = PublicResolver()
+    with pytest.raises(OSError, match="no public address"):
+        await resolver.resolve("localhost", 80)
+    await resolver.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700::1111", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("::1", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("::ffff:192.168.0.1", False),
+        ("2002:7f00:1::", False),
+    ],
+)
+def test_which_addresses_are_public(address: str, expected: bool) -> None:
+    assert is_public(address) is expected
+
+
+def test_the_signature_is_that_of_the_published_example() -> None:
+    # From the specification's reference tests.
+    headers = sign(
+        b'{"test": 2432232314}', message_id="msg_p5jXN8AQM9LWM0D4loKWxJek", secret=SECRET, timestamp=1614265330
+    )
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    verify(b'{"test": 2432232314}', headers, secret=SECRET, now=1614265330)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"webhook-signature": "v1,AAAA v2,x v1,%%"}, "signature is not right"),
+        ({"webhook-timestamp": "1614265331"}, "signature is not right"),
+        ({"webhook-timestamp": "soon"}, "not a number"),
+        ({"webhook-id": "other"}, "signature is not right"),
+    ],
+)
+def test_a_changed_header_is_noticed(change: dict[str, str], match: str) -> None:
+    headers = {**sign(b"{}", message_id="m", secret=SECRET, timestamp=1614265330), **change}
+    with pytest.raises(WebhookVerificationError, match=match):
+        verify(b"{}", headers, secret=SECRET, now=1614265330)
+
+
+def test_an_old_or_unsigned_webhook_is_refused() -> None:
+    headers = sign(b"{}", message_id="m", secret=SECRET, timestamp=1614265330)
+    with pytest.raises(WebhookVerificationError, match="seconds old"):
+        verify(b"{}", headers, secret=SECRET, now=1614265330 + 301)
+    with pytest.raises(WebhookVerificationError, match="webhook-signature"):
+        verify(b"{}", {"Webhook-Id": "m", "Webhook-Timestamp": "1"}, secret=SECRET)
+    with pytest.raises(ValueError, match="whsec_"):
+        verify(b"{}", headers, secret="")
