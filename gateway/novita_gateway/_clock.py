@@ -59,6 +59,7 @@ class ManualClock:
         self._now = start
         self._calls: list[tuple[int, int, _ManualTimer]] = []
         self._counter = itertools.count()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> int:
         """Milliseconds since the epoch."""
@@ -66,6 +67,7 @@ class ManualClock:
 
     def call_at(self, when: int, callback: Callable[[], None]) -> Timer:
         """Calls back as soon as the clock was advanced to that time."""
+        self._loop = asyncio.get_running_loop()
         timer = _ManualTimer(callback)
         heapq.heappush(self._calls, (when, next(self._counter), timer))
         return timer
@@ -73,9 +75,19 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         """Moves the time on, and makes the calls that fall due on the way, each at its time.
 
-        Call it on the gateway's event loop; `Gateway.advance` does that from anywhere.
+        Call it from any thread; it returns when all is done.
         """
-        end = self._now + round(seconds * 1000)
+        if self._loop is None or self._loop.is_closed() or _running_loop() is self._loop:
+            self._advance(round(seconds * 1000))
+        else:
+
+            async def advance() -> None:
+                self._advance(round(seconds * 1000))
+
+            asyncio.run_coroutine_threadsafe(advance(), self._loop).result()
+
+    def _advance(self, milliseconds: int) -> None:
+        end = self._now + milliseconds
         while self._calls and self._calls[0][0] <= end:
             when, _, timer = heapq.heappop(self._calls)
             self._now = max(self._now, when)
@@ -93,3 +105,10 @@ class _ManualTimer:
     def run(self) -> None:
         if self._callback is not None:
             self._callback()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -31,7 +31,7 @@ class Faults:
     slow_body: float = 0.0
     """Sends the answer's body byte by byte, over a tenth of a second."""
     duplicate_delivery: float = 0.0
-    """Hands a taken job to the next take as well."""
+    """Hands a job that was just taken to the next take as well, which is the one whose result counts. Once per job."""
     lost_ping: float = 0.0
     """Answers a ping and ignores it, so that leases end."""
 
@@ -53,6 +53,7 @@ class FaultInjector:
         self._faults = faults
         self._random = random.Random(faults.seed)
         self._storm: list[GatewayError] = []
+        self._duplicated: set[str] = set()
 
     def refusal(self, method: str) -> GatewayError | None:
         """An error to answer with at once, or None."""
@@ -87,6 +88,12 @@ class FaultInjector:
                 return fate
             roll -= rate
         return Fate.GOOD
+
+    def is_first(self, job_ids: Collection[str]) -> bool:
+        """Whether none of the jobs was delivered twice before; takes note of them."""
+        is_first = self._duplicated.isdisjoint(job_ids)
+        self._duplicated.update(job_ids)
+        return is_first
 
     def _hits(self, method: str) -> bool:
         return self._faults.methods is None or method in self._faults.methods

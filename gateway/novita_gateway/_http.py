@@ -189,9 +189,13 @@ class Door:
                 context.undo()
             raise
         if context.fate is Fate.DUPLICATE and context.undo is not None:
-            context.undo()
+            self._duplicate(context.job_ids, context.undo)
         if context.is_last and request.transport is not None:
             request.transport.close()
+
+    def _duplicate(self, job_ids: tuple[str, ...], undo: Callable[[], None]) -> None:
+        if self._faults is not None and self._faults.is_first(job_ids):
+            undo()
 
     def _error(self, error: GatewayError) -> web.Response:
         body = codec.encode(ApiError(code=error.code, message=str(error), job_id=error.job_id))
@@ -202,10 +206,10 @@ class Door:
 
 
 async def _dribble(request: web.BaseRequest, response: web.Response, body: bytes) -> None:
-    response.body = None
-    response.content_length = len(body)
-    await response.prepare(request)
+    slow = web.StreamResponse(status=response.status, headers=response.headers)
+    slow.content_length = len(body)
+    await slow.prepare(request)
     for index in range(0, len(body), step := max(1, len(body) // 20)):
         await asyncio.sleep(0.005)
-        await response.write(body[index : index + step])
-    await response.write_eof()
+        await slow.write(body[index : index + step])
+    await slow.write_eof()

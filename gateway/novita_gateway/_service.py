@@ -61,6 +61,8 @@ class RequestContext:
 
     undo: Callable[[], None] | None = None
     """Called if the reply can't be written."""
+    job_ids: tuple[str, ...] = ()
+    """Jobs that change hands with the reply."""
     is_last: bool = False
     """The connection is closed after the reply, without waiting for what the peer may still send."""
     is_empty: bool = False
@@ -151,6 +153,7 @@ class Service:
         """Leases one job, or none when the park is over."""
         taken = await self._store.take(request.endpoint, request.worker_id, 1, self._waits.take)
         context.undo, context.is_empty = taken.undo, not taken.value
+        context.job_ids = tuple(job.id for job in taken.value)
         return TakeJobResponse(job=taken.value[0] if taken.value else None)
 
     async def take_jobs(self, request: TakeJobsRequest, context: RequestContext, /) -> TakeJobsResponse:
@@ -160,6 +163,7 @@ class Service:
             raise BadRequestError(f"batch_size must be from 1 to {MAX_BATCH}, not {count}")
         taken = await self._store.take(request.endpoint, request.worker_id, count, self._waits.take)
         context.undo, context.is_empty = taken.undo, not taken.value
+        context.job_ids = tuple(job.id for job in taken.value)
         return TakeJobsResponse(jobs=taken.value)
 
     async def finish_job(self, request: FinishJobRequest, context: RequestContext, /) -> FinishJobResponse:  # noqa: ARG002
