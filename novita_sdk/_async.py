@@ -13,7 +13,7 @@ from yarl import URL
 from novita_sdk import errors
 from novita_sdk._config import Settings
 from novita_sdk._flows import make_flows
-from novita_sdk._steps import Broken, Emit, Feed, Flow, Outcome, Reply, Send, Sleep
+from novita_sdk._steps import Broken, Done, Emit, Feed, Flow, Outcome, Reply, Send, Sleep, Step, Work
 from novita_sdk._transport import CONNECT_TIMEOUT, Observer, root_of
 from novita_sdk.wire.retry import FailureKind
 
@@ -81,10 +81,12 @@ class AsyncDriver:
         if self._owns_session:
             await self._session.close()
 
-    async def _perform(self, step: Send | Sleep) -> Outcome:
+    async def _perform(self, step: Step) -> Outcome:
         if isinstance(step, Sleep):
             await asyncio.sleep(step.seconds)
             return None
+        if isinstance(step, Work):
+            return Done(await asyncio.to_thread(step.function))
         if not step.is_parked:
             return await self._send(step)
         async with self._parked:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from novita_sdk import errors
-from novita_sdk._diagnosis import job_error
+from novita_sdk._attachments import fingerprint, has_files
 from novita_sdk._flows import Flows
 from novita_sdk._handle import Handle
 from novita_sdk._manifest import Manifest
@@ -82,23 +82,25 @@ class Batch:
         try:
             submission = prepare(value, self._options)
         except errors.InvalidInputError as error:
-            return self._run(error, "")
-        return self._run(submission, self._manifest.key(submission.body))
+            if not has_files(value):
+                return self._run(value, "", error)
+            return self._run(value, self._manifest.key(prepare(fingerprint(value), self._options).body), None)
+        return self._run(value, self._manifest.key(submission.body), submission)
 
-    def _run(self, submission: Submission | errors.InvalidInputError, key: str) -> Flow[JSONValue]:
+    def _run(
+        self, value: JSONValue, key: str, submission: Submission | errors.InvalidInputError | None
+    ) -> Flow[JSONValue]:
         if isinstance(submission, errors.InvalidInputError):
             raise submission
         info = self._manifest.entry(key).final
         if info is None:
-            job = Handle(self._endpoint, (yield from self._job_id(submission, key)))
+            job = Handle(self._endpoint, (yield from self._job_id(value, key, submission)))
             job.is_new = True
             info = yield from self._flows.waiting.wait(job, self._timeout)
             self._manifest.finished(key, info)
-        if error := job_error(info, self._endpoint):
-            raise error
-        return info.output
+        return (yield from self._flows.output_of(info, self._endpoint))
 
-    def _job_id(self, submission: Submission, key: str) -> Flow[str]:
+    def _job_id(self, value: JSONValue, key: str, submission: Submission | None) -> Flow[str]:
         known = self._manifest.entry(key)
         if known.job_id is not None:
             return known.job_id
@@ -109,6 +111,8 @@ class Batch:
                 f"{key} from the manifest.",
                 idempotency_key=key,
             )
+        if submission is None:
+            submission = yield from self._flows.prepare(self._endpoint, value, self._options)
         self._manifest.begin(key)
         try:
             job_id = yield from self._flows.queue(self._endpoint, submission, key=key, retry=_PATIENT)

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from novita_sdk import _diagnosis, errors
 from novita_sdk._diagnosis import Subject
-from novita_sdk._steps import Broken, Flow, Outcome, Send, Sleep
+from novita_sdk._steps import Broken, Flow, Outcome, Reply, Send, Sleep
 from novita_sdk._version import __version__
 from novita_sdk.models import GetHealthRequest
 from novita_sdk.rpc import JobsServiceMethods, Method
@@ -192,8 +192,8 @@ class Caller:
     def _judge(self, outcome: Outcome, parse: Callable[[bytes], T], subject: Subject) -> T | Problem:
         if isinstance(outcome, Broken):
             return Problem(Failure(kind=outcome.kind), _diagnosis.broken(outcome, subject))
-        if outcome is None:
-            raise TypeError("a driver answered a Send with nothing")
+        if not isinstance(outcome, Reply):
+            raise TypeError("a driver answered a Send with something else")
         offered = _milliseconds(outcome.headers)
         if offered is not None:
             self.long_poll = offered / 1000

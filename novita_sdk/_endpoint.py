@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack, overload
 
 from novita_sdk._handle import checked_endpoint
 from novita_sdk._job import Job
-from novita_sdk._options import SubmitOptions
+from novita_sdk._options import RunOptions, SubmitOptions
 
 if TYPE_CHECKING:
     from novita_sdk._client import Client
     from novita_sdk._records import JobInfo
+    from novita_sdk.typed import TypedJob
     from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["Endpoint"]
+
+OutputT = TypeVar("OutputT")
 
 
 class Endpoint:
@@ -36,21 +39,32 @@ class Endpoint:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.endpoint_id!r})"
 
+    @overload
+    def run(
+        self, request_input: JSONValue, *, output_type: type[OutputT], **options: Unpack[RunOptions]
+    ) -> TypedJob[OutputT]: ...
+
+    @overload
+    def run(self, request_input: JSONValue, *, output_type: None = None, **options: Unpack[RunOptions]) -> Job: ...
+
     def run(
         self,
         request_input: JSONValue,
         *,
+        output_type: type[OutputT] | None = None,
         webhook: str | None = None,
         policy: Mapping[str, JSONValue] | None = None,
         s3_config: Mapping[str, JSONValue] | None = None,
         idempotency_key: str | None = None,
         timeout: float | None = None,
-    ) -> Job:
+    ) -> Job | TypedJob[OutputT]:
         """Queues a job and returns at once.
 
         Args:
-            request_input: What the handler finds under `job["input"]`: any JSON value of at most 4 MiB. An object that
-                has the key `input` itself is sent whole.
+            request_input: What the handler finds under `job["input"]`: any JSON value of at most 4 MiB, or a message,
+                dataclass or pydantic model, which is checked first. An object that has the key `input` itself is sent
+                whole. Files of this machine (`novita_sdk.files.File.from_path`) are uploaded first.
+            output_type: What to make of the output: a message, dataclass, TypedDict or pydantic model.
             webhook: URL that the gateway calls with the final status, where it offers that.
             policy: `executionTimeout` and `ttl` in milliseconds, `lowPriority`.
             s3_config: Bucket for this job's outputs: `endpointUrl`, `accessId`, `accessSecret`, `bucketName`.
@@ -59,18 +73,33 @@ class Endpoint:
             timeout: Seconds without a byte before one request counts as lost; None for the client's.
 
         Raises:
-            InvalidInputError: The input can't travel as JSON; the message names the path to what can't.
+            InvalidInputError: The input can't travel as JSON, with the path to what can't; or it breaks rules of its
+                type, with every violation.
             PayloadTooLargeError: The input is over 4 MiB.
             AuthenticationError: The API key is not accepted.
             SubmitUncertainError: The answer was lost; the job may or may not be queued.
             NovitaError: See `docs/errors.md`.
         """
+        if output_type is not None:
+            from novita_sdk.typed import TypedJob, find_adapter
+
+            if find_adapter(output_type) is None:
+                raise TypeError(f"output_type has to be a message, dataclass, TypedDict or model, not {output_type!r}")
         driver = self._client._open()
-        options = SubmitOptions(webhook=webhook, policy=policy, s3_config=s3_config)
         job_id = driver.run(
-            driver.flows.submit(self.endpoint_id, request_input, options=options, key=idempotency_key, timeout=timeout)
+            driver.flows.submit(
+                self.endpoint_id,
+                request_input,
+                options=SubmitOptions(webhook=webhook, policy=policy, s3_config=s3_config),
+                key=idempotency_key,
+                timeout=timeout,
+            )
         )
-        return self._new_job(job_id)
+        job = self.job(job_id)
+        if output_type is not None:
+            job = TypedJob(self.endpoint_id, job_id, self._client, output_type)
+        job.is_new = True
+        return job
 
     def run_sync(
         self,
@@ -188,8 +217,3 @@ class Endpoint:
         """
         driver = self._client._open()
         return driver.run(driver.flows.purge_queue(self.endpoint_id, timeout))
-
-    def _new_job(self, job_id: str) -> Job:
-        job = self.job(job_id)
-        job.is_new = True
-        return job

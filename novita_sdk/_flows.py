@@ -6,12 +6,14 @@ import random
 import time
 import uuid
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 from google.protobuf.message import Message
 
 from novita_sdk import errors, models
+from novita_sdk._attachments import Attachments, fetch, has_files, is_elsewhere
 from novita_sdk._calls import Caller
 from novita_sdk._config import Settings
 from novita_sdk._diagnosis import Subject, job_error
@@ -19,7 +21,7 @@ from novita_sdk._handle import Handle
 from novita_sdk._options import SubmitOptions
 from novita_sdk._pacing import max_parked
 from novita_sdk._records import JobInfo
-from novita_sdk._steps import Emit, Feed, Flow
+from novita_sdk._steps import Emit, Feed, Flow, work
 from novita_sdk._streaming import stream
 from novita_sdk._submission import Submission, prepare
 from novita_sdk._waiting import Waiting, parse_info
@@ -44,8 +46,9 @@ class _Started(msgspec.Struct):
 class Flows:
     """Makes the flows of one client. Safe for any number of threads."""
 
-    def __init__(self, caller: Caller, *, max_parked: int) -> None:
+    def __init__(self, caller: Caller, attachments: Attachments, *, max_parked: int) -> None:
         self.caller = caller
+        self._attachments = attachments
         self.waiting = Waiting(caller, max_parked=max_parked)
 
     def call(self, method: Method[RequestT, ResponseT], request: RequestT, timeout: float | None) -> Flow[ResponseT]:
@@ -69,14 +72,27 @@ class Flows:
         timeout: float | None = None,
     ) -> Flow[str]:
         """Queues a job and returns its id."""
+        submission = yield from self.prepare(endpoint, value, options)
         # A key that the caller chose is the caller's word that repeating does no harm.
-        return self.queue(
-            endpoint,
-            prepare(value, options),
-            key=key or uuid.uuid4().hex,
-            repeatable=True if key else None,
-            timeout=timeout,
+        return (
+            yield from self.queue(
+                endpoint,
+                submission,
+                key=key or uuid.uuid4().hex,
+                repeatable=True if key else None,
+                timeout=timeout,
+            )
         )
+
+    def prepare(self, endpoint: str, value: JSONValue, options: SubmitOptions) -> Flow[Submission]:
+        """Checks and serialises an input; files of this machine are uploaded first."""
+        try:
+            return prepare(value, options)
+        except errors.InvalidInputError:
+            if not has_files(value):
+                raise
+        sent = yield from work(partial(self._attachments.upload, endpoint, value))
+        return prepare(sent, options)
 
     def queue(
         self,
@@ -123,7 +139,7 @@ class Flows:
             if info is None or info.status != states.COMPLETED:
                 raise
         # The output came before the cancel.
-        return info.output
+        return (yield from self.output_of(info, endpoint))
 
     def _cancel_late(self, job: Handle, late: errors.WaitTimeoutError) -> Flow[JobInfo | None]:
         """Cancels a job whose wait is over, tells so in that error, and returns the state that this made."""
@@ -153,8 +169,14 @@ class Flows:
     def output(self, job: Handle, timeout: float | None) -> Flow[JSONValue]:
         """The output; with a timeout of 0, whatever there is now."""
         info = (yield from self.info(job)) if timeout == 0 else (yield from self.waiting.wait(job, timeout))
-        if error := job_error(info, job.endpoint_id):
+        return (yield from self.output_of(info, job.endpoint_id))
+
+    def output_of(self, info: JobInfo, endpoint: str) -> Flow[JSONValue]:
+        """The output of a job that was seen, or its error; an output that is elsewhere is fetched."""
+        if error := job_error(info, endpoint):
             raise error
+        if is_elsewhere(info.output):
+            return (yield from work(partial(fetch, info.output)))
         return info.output
 
     def stream(self, job: Handle, timeout: float | None) -> Feed[JSONValue]:
@@ -228,6 +250,7 @@ def make_flows(settings: Settings) -> Flows:
             wall_clock=time.time,
             random=random.random,
         ),
+        Attachments(settings),
         max_parked=max_parked(settings.max_connections),
     )
 

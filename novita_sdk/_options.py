@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     from novita_sdk.wire.payload import JSONValue
 
-__all__ = ["SubmitOptions"]
+__all__ = ["RunOptions", "SubmitOptions"]
 
 
 class SubmitOptions(TypedDict, total=False):
@@ -23,3 +23,15 @@ class SubmitOptions(TypedDict, total=False):
     webhook: str | None
     policy: Mapping[str, JSONValue] | None
     s3_config: Mapping[str, JSONValue] | None
+
+
+class RunOptions(SubmitOptions, total=False):
+    """Keyword arguments of `run`.
+
+    Attributes:
+        idempotency_key: See `Endpoint.run`.
+        timeout: See `Endpoint.run`.
+    """
+
+    idempotency_key: str | None
+    timeout: float | None

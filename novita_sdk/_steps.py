@@ -6,14 +6,15 @@ socket or reads a clock of its own. One driver runs it over `requests`, another 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from novita_sdk.wire.http import HttpRequest
+from novita_sdk.wire.payload import JSONValue
 from novita_sdk.wire.retry import FailureKind
 
-__all__ = ["Broken", "Emit", "Feed", "Flow", "Outcome", "Reply", "Send", "Sleep"]
+__all__ = ["Broken", "Done", "Emit", "Feed", "Flow", "Outcome", "Reply", "Send", "Sleep", "Step", "Work", "work"]
 
 T = TypeVar("T")
 
@@ -34,6 +35,20 @@ class Sleep:
     """Waits; its outcome is None."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Calls a function that blocks, off the event loop where there is one; its outcome is `Done`."""
+
+    function: Callable[[], JSONValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the function of a `Work` returned."""
+
+    value: JSONValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +79,20 @@ class Broken:
     timed_out: bool = False
 
 
-Outcome: TypeAlias = Reply | Broken | None
+Outcome: TypeAlias = Reply | Broken | Done | None
 
-Flow: TypeAlias = Generator[Send | Sleep, Outcome, T]
+Step: TypeAlias = Send | Sleep | Work
+
+Flow: TypeAlias = Generator[Step, Outcome, T]
 """Ends with a result."""
 
-Feed: TypeAlias = Generator[Send | Sleep | Emit[T], Outcome, None]
+Feed: TypeAlias = Generator[Step | Emit[T], Outcome, None]
 """Emits values on its way."""
+
+
+def work(function: Callable[[], JSONValue]) -> Flow[JSONValue]:
+    """Calls a function that blocks and returns what it returned."""
+    outcome = yield Work(function)
+    if not isinstance(outcome, Done):
+        raise TypeError("a driver answered a Work with something else")
+    return outcome.value

@@ -20,7 +20,7 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 from novita_sdk import errors
 from novita_sdk._config import Settings
 from novita_sdk._flows import make_flows
-from novita_sdk._steps import Broken, Emit, Feed, Flow, Outcome, Reply, Send, Sleep
+from novita_sdk._steps import Broken, Done, Emit, Feed, Flow, Outcome, Reply, Send, Sleep, Step, Work
 from novita_sdk._transport import CONNECT_TIMEOUT, Observer, root_of
 from novita_sdk.wire.retry import FailureKind
 
@@ -138,10 +138,12 @@ class SyncDriver:
                 size = vars(adapter)
                 adapter.init_poolmanager(size["_pool_connections"], size["_pool_maxsize"], block=size["_pool_block"])
 
-    def _perform(self, step: Send | Sleep) -> Outcome:
+    def _perform(self, step: Step) -> Outcome:
         if isinstance(step, Sleep):
             time.sleep(step.seconds)
             return None
+        if isinstance(step, Work):
+            return Done(step.function())
         if not step.is_parked:
             return self.send(step)
         with self._parked:

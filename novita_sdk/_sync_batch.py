@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from novita_sdk._batch import Batch
 from novita_sdk._handle import Handle
 from novita_sdk._progress_bar import progress_bar
-from novita_sdk._steps import Flow, Outcome, Send, Sleep
+from novita_sdk._steps import Done, Flow, Send, Sleep, Step, Work
 from novita_sdk._sync import SyncDriver
 from novita_sdk._window import Failed, Result, Value, Window
 from novita_sdk.wire.payload import JSONValue
@@ -93,7 +93,7 @@ class _Task(Generic[T]):
     due: float
     number: int
     flow: Flow[T] = field(compare=False)
-    step: Send | None = field(compare=False, default=None)
+    step: Step | None = field(compare=False, default=None)
     """A parked request that waits for its turn."""
 
 
@@ -145,11 +145,12 @@ class _Pool(Generic[T]):
 
     def _advance(self, task: _Task[T]) -> None:
         try:
-            step: Send | Sleep = task.step or next(task.flow)
-            while isinstance(step, Send):
-                if step.is_parked and task.step is None and not self._has_place(task, step):
+            step: Step = task.step or next(task.flow)
+            while not isinstance(step, Sleep):
+                is_parked = isinstance(step, Send) and step.is_parked
+                if is_parked and task.step is None and not self._has_place(task, step):
                     return
-                step = self._carry_out(task, step)
+                step = self._carry_out(task, step, is_parked=is_parked)
         except StopIteration as stop:
             self.ended.put((task.number, Value(stop.value)))
         except Exception as error:  # noqa: BLE001 - it is the flow's result
@@ -160,19 +161,18 @@ class _Pool(Generic[T]):
                 heapq.heappush(self._due, task)
                 self._changed.notify()
 
-    def _carry_out(self, task: _Task[T], step: Send) -> Send | Sleep:
-        outcome: Outcome
+    def _carry_out(self, task: _Task[T], step: Send | Work, *, is_parked: bool) -> Step:
         try:
-            outcome = self._driver.send(step)
+            outcome = self._driver.send(step) if isinstance(step, Send) else Done(step.function())
         except Exception as error:  # noqa: BLE001 - the flow may have something to say about any of them
             return task.flow.throw(error)
         finally:
             task.step = None
-            if step.is_parked:
+            if is_parked:
                 self._give_place_back()
         return task.flow.send(outcome)
 
-    def _has_place(self, task: _Task[T], step: Send) -> bool:
+    def _has_place(self, task: _Task[T], step: Step) -> bool:
         with self._changed:
             if self._free_places:
                 self._free_places -= 1

@@ -27,12 +27,16 @@ Each is also an instance of what the published package raises in its place, so t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 import requests
 
 from novita_sdk.wire.payload import JSONValue
+
+if TYPE_CHECKING:
+    from novita_sdk.typed import Violation
 
 __all__ = [
     "ERROR_TABLE",
@@ -129,9 +133,26 @@ class APIError(NovitaError, requests.HTTPError):
 
 
 class InvalidInputError(APIError, ValueError, TypeError):
-    """An input, a name or an argument that can't be right; nothing was queued."""
+    """An input, a name or an argument that can't be right; nothing was queued.
+
+    Attributes:
+        violations: The rules of its type that a typed input breaks (`novita_sdk.typed.Violation`).
+    """
 
     default_code = "INVALID_INPUT"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        violations: Sequence[Violation] = (),
+        status: int | None = None,
+        retry_after: float | None = None,
+        response: requests.Response | None = None,
+        **details: Unpack[ErrorDetails],
+    ) -> None:
+        super().__init__(message, status=status, retry_after=retry_after, response=response, **details)
+        self.violations = tuple(violations)
 
 
 class PayloadTooLargeError(InvalidInputError):

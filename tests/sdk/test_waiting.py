@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novita_sdk import errors
+from novita_sdk._attachments import Attachments
 from novita_sdk._calls import Caller
+from novita_sdk._config import resolve
 from novita_sdk._flows import Flows
 from novita_sdk._handle import Handle
 from novita_sdk._pacing import CROWD_RATE, park_seconds, poll_delay
@@ -19,6 +21,15 @@ from novita_sdk._steps import Broken, Emit, Reply, Send
 from novita_sdk.wire.retry import FailureKind, RetryPolicy
 
 ROUND_TRIP = 0.002
+SETTINGS = resolve(
+    api_key="k",
+    base_url="http://gateway/v1",
+    timeout=10.0,
+    retry_budget=5.0,
+    max_connections=32,
+    on_request=(),
+    on_response=(),
+)
 
 
 class World:
@@ -41,7 +52,7 @@ class World:
             random=lambda: 0.5,
         )
         caller.long_poll = None if long_poll is None else long_poll / 1000
-        self.flows = Flows(caller, max_parked=16)
+        self.flows = Flows(caller, Attachments(SETTINGS), max_parked=16)
 
     def run(self, flow: Any) -> Any:
         emitted = []

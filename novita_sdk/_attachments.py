@@ -1,0 +1,81 @@
+"""Files of this machine in inputs, and outputs that were too large for the wire."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from novita_sdk._config import Settings
+from novita_sdk.wire.payload import JSONValue
+
+if TYPE_CHECKING:
+    from novita_sdk.files import FileStore
+
+__all__ = ["Attachments", "fetch", "fingerprint", "has_files", "is_elsewhere"]
+
+_OFFLOADED: Final = "application/vnd.novita.output+json"
+
+
+class Attachments:
+    """Uploads the files of inputs, each content once. Safe for any number of threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stores: dict[str, FileStore] = {}
+        self._lock = threading.Lock()
+
+    def upload(self, endpoint: str, value: JSONValue) -> JSONValue:
+        """Returns the value with links in the place of files; blocks.
+
+        Raises:
+            FileError, UploadError, OSError: A file could not be read or uploaded.
+        """
+        from novita_sdk.files import OncePerContent, client_store, send_files
+
+        with self._lock:
+            if endpoint not in self._stores:
+                store = client_store(self._settings.base_url, endpoint, self._settings.api_key)
+                self._stores[endpoint] = OncePerContent(store)
+        return send_files(value, self._stores[endpoint])
+
+
+def has_files(value: JSONValue) -> bool:
+    """Whether files of this machine are in a value. Loose bytes are none: they are more often a mistake."""
+    from novita_sdk.files import LocalFile
+
+    stack, seen = [value], set[int]()
+    while stack:
+        item = stack.pop()
+        if isinstance(item, LocalFile):
+            return True
+        if isinstance(item, (dict, list, tuple)) and id(item) not in seen:
+            seen.add(id(item))
+            stack.extend(item.values() if isinstance(item, dict) else item)
+    return False
+
+
+def fingerprint(value: JSONValue) -> JSONValue:
+    """The value with contents in the place of files: what stays the same when links change. Reads the files."""
+    from novita_sdk.files import LocalFile
+
+    if isinstance(value, LocalFile):
+        return {"name": value.name, "sha256": value.sha256}
+    if isinstance(value, dict):
+        return {key: fingerprint(item) for key, item in value.items()}
+    return [fingerprint(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def is_elsewhere(output: JSONValue) -> bool:
+    """Whether an output only says where the real one is."""
+    return isinstance(output, dict) and output.get("mediaType") == _OFFLOADED
+
+
+def fetch(output: JSONValue) -> JSONValue:
+    """Fetches an output that is elsewhere; blocks.
+
+    Raises:
+        FileError: It could not be fetched.
+    """
+    from novita_sdk.files import fetch_offloaded
+
+    return fetch_offloaded(output)
