@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from novita_gateway._sqlite_store import SQLiteStore
     from novita_gateway._store import Store
     from novita_gateway._worker_env import worker_env
+    from novita_testing._embedded import embedded
 
 __all__ = [
     "Clock",
@@ -36,6 +37,7 @@ __all__ = [
     "StoreError",
     "SystemClock",
     "Waits",
+    "embedded",
     "log_to",
     "serve_forever",
     "serve_in_thread",
@@ -43,23 +45,25 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Clock": "_clock",
-    "Faults": "_faults",
-    "Gateway": "_gateway",
-    "GatewayError": "_errors",
-    "JsonFormatter": "_logs",
-    "Limits": "_board",
-    "ManualClock": "_clock",
-    "MemoryStore": "_memory_store",
-    "SQLiteStore": "_sqlite_store",
-    "Store": "_store",
-    "StoreError": "_errors",
-    "SystemClock": "_clock",
-    "Waits": "_service",
-    "log_to": "_logs",
-    "serve_forever": "_serve",
-    "serve_in_thread": "_serve",
-    "worker_env": "_worker_env",
+    "Clock": "novita_gateway._clock",
+    "Faults": "novita_gateway._faults",
+    "Gateway": "novita_gateway._gateway",
+    "GatewayError": "novita_gateway._errors",
+    "JsonFormatter": "novita_gateway._logs",
+    "Limits": "novita_gateway._board",
+    "ManualClock": "novita_gateway._clock",
+    "MemoryStore": "novita_gateway._memory_store",
+    "SQLiteStore": "novita_gateway._sqlite_store",
+    "Store": "novita_gateway._store",
+    "StoreError": "novita_gateway._errors",
+    "SystemClock": "novita_gateway._clock",
+    "Waits": "novita_gateway._service",
+    # Gateway and worker don't import each other; a third package combines them.
+    "embedded": "novita_testing._embedded",
+    "log_to": "novita_gateway._logs",
+    "serve_forever": "novita_gateway._serve",
+    "serve_in_thread": "novita_gateway._serve",
+    "worker_env": "novita_gateway._worker_env",
 }
 
 
@@ -69,4 +73,4 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -241,6 +241,7 @@ class Board:
         while len(events) < command.count and (queue := endpoint.queue or endpoint.low_queue):
             _, row = queue.popitem(last=False)
             row.status = states.IN_PROGRESS
+            row.revision += 1
             row.worker_id = worker.id
             row.taken = now
             row.attempt += 1
@@ -276,6 +277,7 @@ class Board:
         if row is None:
             return []
         row.has_progress = True
+        row.revision += 1
         return [Event(EventKind.PROGRESSED, row)]
 
     def _append(self, command: commands.Append, now: int) -> list[Event]:
@@ -377,6 +379,7 @@ class Board:
 
     def _finalise(self, row: Row, status: str, now: int, *, reason: str = "") -> list[Event]:
         row.status = status
+        row.revision += 1
         row.finished = now
         row.has_error = row.has_error or bool(reason and status != states.CANCELLED)
         self._count_final(self._endpoints[row.endpoint], row, 1)
@@ -385,6 +388,7 @@ class Board:
 
     def _requeue(self, row: Row, *, at_front: bool) -> list[Event]:
         row.status = states.PENDING
+        row.revision += 1
         row.has_output = row.has_error = row.has_progress = False
         row.chunks = row.read = 0
         queue = self._endpoints[row.endpoint].queue_of(row)

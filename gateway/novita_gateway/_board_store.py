@@ -83,6 +83,7 @@ class BoardStore:
         self._new_id = new_id
         self._takers: Lot[str, _Taker] = Lot(self.clock)
         self._watchers: Lot[str, object] = Lot(self.clock)
+        self._followers: Lot[str, object] = Lot(self.clock)
         self._readers: Lot[str, object] = Lot(self.clock)
         self._stoppers: Lot[tuple[str, str], object] = Lot(self.clock)
         self._notices: deque[Row] = deque()
@@ -104,7 +105,7 @@ class BoardStore:
         self._is_open = False
         if self._timer is not None:
             self._timer.cancel()
-        for lot in (self._takers, self._watchers, self._readers, self._stoppers):
+        for lot in (self._takers, self._watchers, self._followers, self._readers, self._stoppers):
             lot.clear()
         await self._journal.close()
 
@@ -131,11 +132,12 @@ class BoardStore:
         await self._settle(event.row)
         return status
 
-    async def status(self, endpoint: str, job_id: str, wait: int = 0) -> JobStatus:
+    async def status(self, endpoint: str, job_id: str, wait: int = 0, since: int | None = None) -> JobStatus:
         """The state of a job."""
         row = self._find(endpoint, job_id)
-        if wait > 0 and not row.is_final and self._is_open:
-            await self._watchers.park(job_id, object(), wait)
+        if wait > 0 and not row.is_final and since in {None, row.revision} and self._is_open:
+            lot = self._watchers if since is None else self._followers
+            await lot.park(job_id, object(), wait)
             row = self._find(endpoint, job_id)
         status = self._status(row)
         await self._settle(row)
@@ -326,6 +328,8 @@ class BoardStore:
             self._stoppers.call_all((row.endpoint, event.worker_id))
         elif kind not in _PASSING:
             self._journal.save(row)
+        if kind in _VISIBLE:
+            self._followers.call_all(row.id)
         if kind is EventKind.QUEUED:
             if request is not None:
                 self._journal.put(row, Part.REQUEST, request)
@@ -395,7 +399,7 @@ class BoardStore:
         return status
 
     def _bare_status(self, row: Row) -> JobStatus:
-        status = JobStatus(id=row.id, status=row.status, retries=row.retries)
+        status = JobStatus(id=row.id, status=row.status, retries=row.retries, revision=row.revision)
         if row.taken is not None:
             status.delay_time = row.taken - row.created
             if row.finished is not None:
@@ -419,3 +423,6 @@ class BoardStore:
 
 _PASSING: Final = frozenset({EventKind.DUPLICATE, EventKind.STOP_COLLECTED})
 """Events after which the row is as it was."""
+
+_VISIBLE: Final = frozenset({EventKind.QUEUED, EventKind.TAKEN, EventKind.PROGRESSED, EventKind.FINISHED})
+"""Events after which a client sees another state or progress."""

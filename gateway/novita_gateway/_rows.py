@@ -35,6 +35,8 @@ class Row:
     """A webhook waits for the final state."""
 
     status: str = states.PENDING
+    revision: int = 1
+    """Counts the changes of state and progress."""
     worker_id: str | None = None
     """Who runs the job, or who ran it last."""
     attempt: int = 0

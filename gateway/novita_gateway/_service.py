@@ -116,9 +116,10 @@ class Service:
         return RunSyncResponse(job=job)
 
     async def get_status(self, request: GetStatusRequest, context: RequestContext, /) -> GetStatusResponse:  # noqa: ARG002
-        """The state of a job; with `wait`, parked until it is final."""
+        """The state of a job; with `wait`, parked until it is final, or until `since` is outdated."""
         wait = min(request.wait, self._waits.status)
-        return GetStatusResponse(job=await self._store.status(request.endpoint, request.id, wait))
+        since = request.since if request.HasField("since") else None
+        return GetStatusResponse(job=await self._store.status(request.endpoint, request.id, wait, since))
 
     async def read_stream(self, request: ReadStreamRequest, context: RequestContext, /) -> ReadStreamResponse:
         """The chunks that came since the last call; with `wait`, parked until there is one."""

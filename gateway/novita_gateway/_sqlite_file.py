@@ -32,6 +32,7 @@ _TYPES: Final = {
     "idempotency_key": "TEXT",
     "notify": "INTEGER NOT NULL",
     "status": "TEXT NOT NULL",
+    "revision": "INTEGER NOT NULL",
     "worker_id": "TEXT",
     "attempt": "INTEGER NOT NULL",
     "takes": "INTEGER NOT NULL",

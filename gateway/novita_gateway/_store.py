@@ -68,8 +68,8 @@ class Store(Protocol):
         """Queues a job; with a known idempotency key, answers with that key's job as it is now."""
         ...
 
-    async def status(self, endpoint: str, job_id: str, wait: int = 0) -> JobStatus:
-        """The state of a job; waits for a final one."""
+    async def status(self, endpoint: str, job_id: str, wait: int = 0, since: int | None = None) -> JobStatus:
+        """The state of a job; waits for a final one, or with `since` for another revision than that."""
         ...
 
     async def read_stream(self, endpoint: str, job_id: str, wait: int = 0) -> Handover[ReadStreamResponse]:
