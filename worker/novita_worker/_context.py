@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Final, Protocol, TypeVar
 
@@ -150,6 +151,30 @@ class JobContext:
             JobCancelled: The job is to end.
         """
         return track(self, iterable, total=total, description=description)
+
+    def upload_image(self, image_path: str | os.PathLike[str]) -> str:
+        """Uploads an image beside the job's other files; see `novita_sdk.uploads.upload_image`."""
+        from novita_sdk.uploads import upload_image
+
+        return upload_image(self.id, image_path)
+
+    def upload_images(self, image_paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+        """Uploads images in parallel; see `novita_sdk.uploads.upload_images`."""
+        from novita_sdk.uploads import upload_images
+
+        return upload_images(self.id, image_paths)
+
+    def upload_file(self, file_name: str, file_path: str | os.PathLike[str]) -> str:
+        """Uploads a file of any size under the job's id; see `novita_sdk.uploads.upload_file`."""
+        from novita_sdk.uploads import upload_file
+
+        return upload_file(file_name, file_path, prefix=self.id)
+
+    def upload_bytes(self, file_name: str, data: bytes | bytearray | memoryview) -> str:
+        """Uploads bytes under the job's id; see `novita_sdk.uploads.upload_bytes`."""
+        from novita_sdk.uploads import upload_bytes
+
+        return upload_bytes(file_name, data, prefix=self.id)
 
     def take_progress(self) -> bytes | None:
         """The newest progress that was not taken yet. For the runtime."""

@@ -192,7 +192,9 @@ class Engine:
         if run.is_stream:
             self._streams.add(job_id)
         if outcome.error is not None:
-            _log.error("job %s failed: %s", job_id, outcome.error)
+            _log.error("job %s failed: %.500s", job_id, outcome.error)
+        else:
+            _log.info("job %s done in %.3f s", job_id, self._now - run.started_at)
         actions: list[Action] = []
         limit = self._config.max_rss_mb
         if limit is not None and (used := resident_mb()) > limit:
@@ -303,8 +305,9 @@ class Engine:
         job = action.job
         deadline = None if action.deadline is None else time.time() + (action.deadline - self._now)
         context = JobContext(job.payload, reports=self, deadline=deadline, worker_id=self._environment.worker_id)
-        run = JobRun(context, self._writer, self, aggregate=self._config.return_aggregate_stream)
+        run = JobRun(context, self._writer, self, aggregate=self._config.return_aggregate_stream, started_at=self._now)
         self._runs[job.id] = run
+        _log.debug("job %s starts", job.id)
         running_contexts[job.id] = context
         self._lanes.submit(run, alone=self._desk.concurrency == 1)
 

@@ -28,10 +28,15 @@ _LEVELS: Final = {
 class _JobFilter(logging.Filter):
     """Adds the ids of the job and worker whose code writes the line."""
 
+    def __init__(self, worker_id: str | None) -> None:
+        super().__init__()
+        self._worker_id = worker_id
+
     def filter(self, record: logging.LogRecord) -> bool:
         context = current_context.get()
-        record.job_id = context.id if context is not None else None
-        record.worker_id = context.worker_id if context is not None else None
+        if not hasattr(record, "job_id"):  # the runtime's own lines name the job they are about
+            record.job_id = context.id if context is not None else None
+        record.worker_id = self._worker_id
         return True
 
 
@@ -42,7 +47,9 @@ class TextFormatter(logging.Formatter):
         """Writes the line."""
         moment = self.formatTime(record, "%Y-%m-%dT%H:%M:%S")
         job_id = getattr(record, "job_id", None)
-        where = f" [job {job_id} worker {getattr(record, 'worker_id', '')}]" if job_id else ""
+        worker_id = getattr(record, "worker_id", None)
+        named = [f"worker={worker_id}"] * bool(worker_id) + [f"job={job_id}"] * bool(job_id)
+        where = f" [{' '.join(named)}]" if named else ""
         line = f"{moment} {record.levelname:<7} {record.name}{where}: {record.getMessage()}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
@@ -65,12 +72,13 @@ class JsonFormatter(logging.Formatter):
         return json.dumps({key: value for key, value in fields.items() if value is not None})
 
 
-def set_up_logging(level: str | None, environ: Mapping[str, str]) -> None:
+def set_up_logging(level: str | None, environ: Mapping[str, str], worker_id: str | None = None) -> None:
     """Writes logs to stderr, unless the program has set up logging itself; then only the worker's level is set.
 
     Args:
         level: From the command line, or None for `NOVITA_LOG_LEVEL`, or INFO.
         environ: `NOVITA_LOG_FORMAT` is `text` (default) or `json`.
+        worker_id: Named in every line.
     """
     word = (level or environ.get("NOVITA_LOG_LEVEL") or environ.get("RUNPOD_LOG_LEVEL") or "INFO").upper()
     number = _LEVELS.get(word, logging.INFO)
@@ -80,7 +88,7 @@ def set_up_logging(level: str | None, environ: Mapping[str, str]) -> None:
         handler = logging.StreamHandler(sys.stderr)
         is_json = environ.get("NOVITA_LOG_FORMAT", "text").lower() == "json"
         handler.setFormatter(JsonFormatter() if is_json else TextFormatter())
-        handler.addFilter(_JobFilter())
+        handler.addFilter(_JobFilter(worker_id))
         root.addHandler(handler)
         # Other libraries have a lot to say below INFO.
         root.setLevel(max(number, logging.INFO))

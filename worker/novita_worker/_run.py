@@ -37,12 +37,21 @@ class JobRun:
         sink: Takes what comes out.
         aggregate: Whether a generator's chunks are repeated in its result.
         is_bounded: Whether a generator waits for `delivered` when it is too far ahead.
+        started_at: When the run began, on the clock of whoever began it.
     """
 
     def __init__(
-        self, context: JobContext, writer: Writer, sink: Sink, *, aggregate: bool = False, is_bounded: bool = True
+        self,
+        context: JobContext,
+        writer: Writer,
+        sink: Sink,
+        *,
+        aggregate: bool = False,
+        is_bounded: bool = True,
+        started_at: float = 0.0,
     ) -> None:
         self.context = context
+        self.started_at = started_at
         self._window: ChunkWindow | None = None
         self._writer = writer
         self._sink = sink

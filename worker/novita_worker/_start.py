@@ -32,12 +32,14 @@ def start(config: Mapping[str, Any]) -> None:
     spec = inspect_handler(settings.handler)
     from novita_worker._logs import set_up_logging
 
-    set_up_logging(arguments.log_level, os.environ)
     if arguments.test_input is None and is_worker_environment(os.environ):
+        environment = read_environment(os.environ)
+        set_up_logging(arguments.log_level, os.environ, environment.worker_id)
         from novita_worker._worker import Worker
 
-        code = Worker(settings, spec, read_environment(os.environ)).run()
+        code = Worker(settings, spec, environment).run()
     else:
+        set_up_logging(arguments.log_level, os.environ)
         from novita_worker._local import run_locally
 
         code = run_locally(settings, spec, arguments.test_input)

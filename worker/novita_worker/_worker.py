@@ -31,6 +31,7 @@ class Worker:
 
     def __init__(self, config: WorkerConfig, spec: HandlerSpec, environment: Environment) -> None:
         self._config = config
+        self._spec = spec
         self._lanes: Lanes = LoopLanes() if spec.kind.is_async else ThreadLanes()
         writer = Writer(
             spec=spec,
@@ -47,6 +48,7 @@ class Worker:
         Returns:
             The exit code for the process: 0, or 1 where the worker broke.
         """
+        _log.info("the worker starts: %s handler %s", self._spec.kind.value, self._spec.name)
         ready = threading.Event()
         io = threading.Thread(target=self._run_io, args=(ready,), name="novita-io", daemon=True)
         io.start()

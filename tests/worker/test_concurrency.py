@@ -1,0 +1,219 @@
+"""Jobs run when there is a slot, and nothing holds up what it need not."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BLOCKING = {
+    "sync": """
+        def handler(job):
+            began = time.time()
+            time.sleep(job["input"])
+            return [began, time.time()]
+        """,
+    "async": """
+        async def handler(job):
+            began = time.time()
+            await asyncio.sleep(job["input"])
+            return [began, time.time()]
+        """,
+}
+
+
+def overlap(spans: list[list[float]]) -> int:
+    """The most spans that held at one time."""
+    edges = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
+    most = now = 0
+    for _, step in edges:
+        now += step
+        most = max(most, now)
+    return most
+
+
+@pytest.mark.parametrize("kind", BLOCKING)
+@pytest.mark.parametrize("single", [False, True], ids=["batches", "single jobs"])
+def test_jobs_run_at_once_up_to_the_concurrency(gateway: Any, spawn: Any, kind: str, single: bool) -> None:
+    gateway.single = single
+    spawn(BLOCKING[kind] + 'start({"handler": handler, "concurrency": 4})')
+    gateway.wait_for(lambda: gateway.of("batch"))
+    began = time.monotonic()
+    jobs = [gateway.submit(0.5) for _ in range(8)]
+    spans = [gateway.result(job_id)["output"] for job_id in jobs]
+    assert overlap(spans) == 4
+    assert time.monotonic() - began < 1.8
+
+
+def test_a_gateway_without_the_batch_route_is_asked_for_single_jobs(gateway: Any, spawn: Any) -> None:
+    gateway.missing.add("batch")
+    spawn(BLOCKING["sync"] + 'start({"handler": handler, "concurrency": 4})')
+    jobs = [gateway.submit(0.3) for _ in range(4)]
+    assert overlap([gateway.result(job_id)["output"] for job_id in jobs]) == 4
+
+
+def test_the_next_take_goes_out_with_the_result_not_after_it(gateway: Any, spawn: Any, fault: Any) -> None:
+    gateway.faults["done"].append(fault(kind="hang"))
+    spawn(BLOCKING["sync"] + 'start({"handler": handler})')
+    gateway.submit(0)
+    gateway.wait_for(lambda: gateway.of("failed") and len(gateway.of("take")) == 2)
+    assert gateway.of("take")[1].time - gateway.of("failed")[0].time < 0.1
+
+
+def test_a_busy_worker_does_not_take_more_than_it_can_run(gateway: Any, spawn: Any) -> None:
+    spawn(BLOCKING["sync"] + 'start({"handler": handler})')
+    jobs = [gateway.submit(0.3) for _ in range(3)]
+    gateway.result(jobs[0])
+    assert gateway.of("done", jobs[1]) == []
+    assert overlap([gateway.result(job_id)["output"] for job_id in jobs]) == 1
+    assert gateway.of("batch") == []
+
+
+def test_a_prefetched_job_is_ready_and_pinged_while_another_runs(gateway: Any, spawn: Any) -> None:
+    spawn(BLOCKING["sync"] + 'start({"handler": handler, "prefetch": 1})')
+    jobs = [gateway.submit(1.5), gateway.submit(0), gateway.submit(0)]
+    held = f"job_id={jobs[0]}%2C{jobs[1]}"
+    gateway.wait_for(lambda: any(held in ping.query for ping in gateway.of("ping")))
+    assert all(jobs[2] not in ping.query for ping in gateway.of("ping"))
+    first, second = gateway.result(jobs[0])["output"], gateway.result(jobs[1])["output"]
+    assert second[0] - first[1] < 0.1
+
+
+@pytest.mark.parametrize("kind", BLOCKING)
+def test_a_handler_that_blocks_delays_no_result(gateway: Any, spawn: Any, kind: str) -> None:
+    spawn(
+        BLOCKING[kind].replace("await asyncio.sleep", "time.sleep" if kind == "async" else "")
+        + 'start({"handler": handler, "concurrency": 2})'
+    )
+    gateway.wait_for(lambda: gateway.of("batch"))
+    long, short = gateway.submit(0.0), gateway.submit(2.0)
+    began = time.monotonic()
+    gateway.result(long)
+    assert time.monotonic() - began < 1.0
+    gateway.result(short)
+
+
+def test_a_sync_handler_at_concurrency_one_runs_in_the_main_thread(gateway: Any, spawn: Any) -> None:
+    spawn("def handler(job): return threading.current_thread().name\nstart({'handler': handler})\n")
+    assert gateway.result(gateway.submit()) == {"output": "MainThread"}
+
+
+def test_handlers_in_threads_see_the_callers_context(gateway: Any, spawn: Any) -> None:
+    spawn(
+        """
+        import contextvars
+        model = contextvars.ContextVar("model")
+        model.set("loaded")
+        def handler(job):
+            return [model.get(), threading.current_thread() is threading.main_thread()]
+        start({"handler": handler, "concurrency": 2})
+        """
+    )
+    assert gateway.result(gateway.submit()) == {"output": ["loaded", False]}
+
+
+def test_the_modifier_is_honoured_before_the_first_take_and_after_every_job(gateway: Any, spawn: Any) -> None:
+    spawn(
+        BLOCKING["sync"]
+        + """
+        calls = []
+        def modifier(current):
+            calls.append(current)
+            return 1 if len(calls) > 2 else 3
+        start({"handler": handler, "concurrency_modifier": modifier})
+        """
+    )
+    gateway.wait_for(lambda: gateway.of("batch"))
+    assert "batch_size=3" in gateway.of("batch")[0].query
+    assert gateway.of("take") == []
+    first = [gateway.submit(0.2) for _ in range(6)]
+    for job_id in first:
+        gateway.result(job_id)
+    later = [gateway.submit(0.2) for _ in range(4)]
+    assert overlap([gateway.result(job_id)["output"] for job_id in later]) == 1
+
+
+def test_a_higher_concurrency_takes_effect_while_all_slots_are_busy(gateway: Any, spawn: Any, tmp_path: Any) -> None:
+    flag = tmp_path / "more"
+    spawn(
+        BLOCKING["sync"]
+        + f"""
+        start({{"handler": handler, "concurrency_modifier": lambda n: 2 if os.path.exists({str(flag)!r}) else 1}})
+        """
+    )
+    slow = gateway.submit(4)
+    quick = gateway.submit(0)
+    gateway.wait_for(lambda: gateway.of("stop"))
+    flag.touch()
+    gateway.result(quick)
+    assert gateway.of("done", slow) == []
+
+
+@pytest.mark.parametrize("answer", ["None", "0", "-3", "'many'", "True", "1 / 0"])
+def test_an_answer_that_makes_no_sense_is_logged_once_and_the_last_stays(gateway: Any, spawn: Any, answer: str) -> None:
+    worker = spawn(
+        BLOCKING["sync"]
+        + f'start({{"handler": handler, "concurrency": 2, "concurrency_modifier": lambda n: {answer}}})'
+    )
+    jobs = [gateway.submit(0.3) for _ in range(4)]
+    assert overlap([gateway.result(job_id)["output"] for job_id in jobs]) == 2
+    assert worker.stderr.count("concurrency_modifier") == 1
+
+
+def test_a_modifier_that_blocks_delays_no_result(gateway: Any, spawn: Any) -> None:
+    spawn(
+        BLOCKING["sync"]
+        + """
+        calls = []
+        def modifier(current):
+            calls.append(current)
+            if len(calls) > 1:
+                time.sleep(3)
+            return 2
+        start({"handler": handler, "concurrency_modifier": modifier})
+        """
+    )
+    job_id = gateway.submit(0.2)
+    began = time.monotonic()
+    gateway.result(job_id)
+    assert time.monotonic() - began < 2.5
+
+
+@pytest.mark.parametrize("problem", [{"status": 204}, {"status": 400}, {"status": 500}, {"kind": "reset"}])
+def test_a_gateway_that_answers_at_once_is_not_hammered(
+    gateway: Any, spawn: Any, fault: Any, problem: dict[str, Any]
+) -> None:
+    gateway.faults["take"].extend([fault(**problem)] * 10_000)
+    worker = spawn(BLOCKING["sync"] + 'start({"handler": handler})')
+    gateway.wait_for(lambda: gateway.of("failed"))
+    began = time.monotonic()
+    gateway.wait_for(lambda: time.monotonic() - began > 3 and gateway.of("ping"))
+    assert 3 <= len(gateway.of("failed")) <= 20
+    assert worker.stderr.count("asking for jobs") <= 1
+    gateway.faults["take"].clear()
+    gateway.result(gateway.submit(0))
+
+
+def test_an_idle_worker_keeps_one_take_parked_and_uses_no_cpu(gateway: Any, spawn: Any) -> None:
+    gateway.park = 60.0
+    worker = spawn(BLOCKING["sync"] + 'start({"handler": handler, "concurrency": 8})')
+    jobs = [gateway.submit(0.01) for _ in range(20)]
+    for job_id in jobs:
+        gateway.result(job_id)
+
+    def cpu() -> float:
+        fields = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / 100
+
+    pings = len(gateway.of("ping"))
+    gateway.wait_for(lambda: len(gateway.of("ping")) > pings + 1)
+    takes, before = len(gateway.requests), cpu()
+    gateway.wait_for(lambda: len(gateway.of("ping")) > pings + 5)
+    assert cpu() - before <= 0.05
+    assert [r.route for r in gateway.requests[takes:] if r.route != "ping"] == []
+    assert gateway.parked <= 2  # a take, and the stop channel
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(2) == 0

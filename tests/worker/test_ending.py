@@ -1,0 +1,302 @@
+"""Stop orders, time limits, signals, recycling: how jobs and workers end early."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import Any
+
+import pytest
+
+LOOPING = {
+    "sync progress": """
+        def handler(job):
+            try:
+                while True:
+                    progress_update(job, "working")
+                    time.sleep(0.01)
+            except Exception:
+                logging.warning("swallowed")
+            finally:
+                logging.warning("cleaned up")
+        """,
+    "sync checkpoint": """
+        def handler(job, context):
+            context.progress(message="working")
+            try:
+                while not context.cancelled:
+                    time.sleep(0.01)
+                context.checkpoint()
+            finally:
+                logging.warning("cleaned up")
+        """,
+    "async": """
+        async def handler(job):
+            progress_update(job, "working")
+            try:
+                await asyncio.sleep(60)
+            finally:
+                logging.warning("cleaned up")
+        """,
+    "generator": """
+        def handler(job):
+            progress_update(job, "working")
+            try:
+                while True:
+                    time.sleep(0.01)
+                    yield 1
+            finally:
+                logging.warning("cleaned up")
+        """,
+    "async generator": """
+        async def handler(job):
+            progress_update(job, "working")
+            try:
+                while True:
+                    await asyncio.sleep(0.01)
+                    yield 1
+            finally:
+                logging.warning("cleaned up")
+        """,
+    "track": """
+        def handler(job, context):
+            try:
+                for _ in context.track(range(10**9)):
+                    time.sleep(0.01)
+            finally:
+                logging.warning("cleaned up")
+        """,
+}
+START = 'start({"handler": handler})'
+
+
+@pytest.mark.parametrize("kind", LOOPING)
+def test_a_stopped_job_ends_and_posts_nothing_more(gateway: Any, spawn: Any, kind: str) -> None:
+    worker = spawn(LOOPING[kind] + START)
+    job_id = gateway.submit()
+    gateway.wait_for(lambda: gateway.of("progress", job_id) and gateway.of("stop"))
+    gateway.stop(job_id)
+    worker.wait_for_log("cleaned up")
+    assert "swallowed" not in worker.stderr
+    next_id = gateway.submit()
+    gateway.wait_for(lambda: gateway.of("progress", next_id))
+    assert gateway.of("done") == []
+    gateway.wait_for(lambda: any(ping.query.endswith(f"job_id={next_id}") for ping in gateway.of("ping")))
+
+
+def test_cancel_hooks_run_and_see_their_job(gateway: Any, spawn: Any) -> None:
+    worker = spawn(
+        """
+        def handler(job, context):
+            context.on_cancel(lambda: logging.warning("hook of the job"))
+            context.on_cancel(lambda: 1 / 0)
+            context.progress(message="working")
+            while not context.cancelled:
+                time.sleep(0.01)
+        """
+        + START
+    )
+    job_id = gateway.submit()
+    gateway.wait_for(lambda: gateway.of("progress", job_id) and gateway.of("stop"))
+    gateway.stop(job_id)
+    worker.wait_for_log(f"job={job_id}.*hook of the job")
+    worker.wait_for_log("an on_cancel hook failed")
+
+
+def test_a_stop_order_for_a_prefetched_job_keeps_it_from_starting(gateway: Any, spawn: Any) -> None:
+    spawn('def handler(job):\n    time.sleep(job["input"])\n    return 1\nstart({"handler": handler, "prefetch": 1})\n')
+    slow, held = gateway.submit(2), gateway.submit(0)
+    gateway.wait_for(lambda: any(held in ping.query for ping in gateway.of("ping")) and gateway.of("stop"))
+    gateway.stop(held)
+    gateway.result(slow)
+    gateway.result(gateway.submit(0))
+    assert gateway.of("done", held) == []
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_gateway_without_the_stop_route_is_asked_once(gateway: Any, spawn: Any, fault: Any, status: int) -> None:
+    gateway.faults["stop"].extend([fault(status=status)] * 100)
+    worker = spawn("def handler(job):\n    time.sleep(0.2)\n    return 1\n" + START)
+    for _ in range(3):
+        gateway.result(gateway.submit())
+    assert len(gateway.of("failed")) == 1
+    assert "stop" not in worker.stderr
+
+
+@pytest.mark.parametrize("kind", ["sync progress", "async", "generator"])
+def test_a_job_that_runs_too_long_fails(gateway: Any, spawn: Any, kind: str) -> None:
+    worker = spawn(LOOPING[kind] + 'start({"handler": handler, "job_timeout": 0.5})')
+    error = json.loads(gateway.result(gateway.submit())["error"])
+    assert error["code"] == "TIMEOUT"
+    assert "0.5 s" in error["error_message"]
+    worker.wait_for_log("cleaned up")
+    assert "error" in gateway.result(gateway.submit())
+
+
+def test_a_jobs_own_limit_counts_if_it_is_shorter(gateway: Any, spawn: Any) -> None:
+    spawn(LOOPING["async"] + 'start({"handler": handler, "job_timeout": 60})')
+    job_id = gateway.submit(policy={"executionTimeout": 300})
+    assert "0.3 s" in json.loads(gateway.result(job_id)["error"])["error_message"]
+
+
+def test_a_handler_that_ignores_its_time_limit_costs_the_worker(gateway: Any, spawn: Any) -> None:
+    worker = spawn("def handler(job):\n    time.sleep(60)\n" + 'start({"handler": handler, "job_timeout": 0.3})')
+    assert json.loads(gateway.result(gateway.submit())["error"])["code"] == "TIMEOUT"
+    assert worker.wait(15) == 1
+    worker.wait_for_log("did not end")
+
+
+@pytest.mark.parametrize("kind", ["sync progress", "async"])
+def test_jobs_that_outlast_the_drain_are_cancelled_and_failed(gateway: Any, spawn: Any, kind: str) -> None:
+    worker = spawn(LOOPING[kind] + 'start({"handler": handler, "shutdown_timeout": 0.3})')
+    job_id = gateway.submit()
+    gateway.wait_for(lambda: gateway.of("progress", job_id))
+    worker.send_signal(signal.SIGTERM)
+    error = json.loads(gateway.result(job_id)["error"])
+    assert "shutting down" in error["error_message"]
+    assert worker.wait() == 0
+    assert "cleaned up" in worker.stderr
+
+
+def test_a_second_signal_forces_the_end_even_in_native_code(gateway: Any, spawn: Any) -> None:
+    worker = spawn(
+        """
+        import ctypes
+        def handler(job):
+            progress_update(job, 1)
+            ctypes.CDLL(None).sleep(60)  # no Python signal handler runs in there
+        """
+        + START
+    )
+    gateway.submit()
+    gateway.wait_for(lambda: gateway.of("progress"))
+    worker.send_signal(signal.SIGTERM)
+    worker.wait_for_log("a second signal")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(2) == 128 + signal.SIGTERM
+
+
+def test_a_job_that_arrives_during_shutdown_is_run(gateway: Any, spawn: Any, fault: Any) -> None:
+    worker = spawn("def handler(job):\n    return 'ran'\n" + START)
+    gateway.wait_for(lambda: gateway.of("take"))
+    worker.send_signal(signal.SIGTERM)
+    worker.wait_for_log("taking no more jobs")
+    job_id = gateway.submit()
+    assert gateway.result(job_id) == {"output": "ran"}
+    assert worker.wait() == 0
+    assert len(gateway.of("take")) == 1
+
+
+def test_held_jobs_are_finished_at_shutdown(gateway: Any, spawn: Any) -> None:
+    worker = spawn(
+        'def handler(job):\n    time.sleep(job["input"])\n    return 1\nstart({"handler": handler, "prefetch": 1})\n'
+    )
+    slow, held = gateway.submit(1.5), gateway.submit(0)
+    gateway.wait_for(lambda: any(held in ping.query for ping in gateway.of("ping")))
+    worker.send_signal(signal.SIGTERM)
+    assert gateway.result(slow) == gateway.result(held) == {"output": 1}
+    assert worker.wait() == 0
+
+
+def test_results_are_flushed_before_the_end(gateway: Any, spawn: Any, fault: Any) -> None:
+    gateway.faults["done"].extend([fault(status=503)] * 3)
+    worker = spawn("def handler(job):\n    return 'kept'\n" + START)
+    job_id = gateway.submit()
+    gateway.wait_for(lambda: gateway.of("failed"))
+    worker.send_signal(signal.SIGTERM)
+    assert gateway.result(job_id) == {"output": "kept"}
+    assert worker.wait() == 0
+
+
+@pytest.mark.parametrize("config", ['"refresh_worker": True', '"max_jobs": 1', '"max_rss_mb": 1'])
+def test_a_worker_recycles_itself_after_a_job(gateway: Any, spawn: Any, config: str) -> None:
+    worker = spawn(f'def handler(job):\n    return {{"ran": 1}}\nstart({{"handler": handler, {config}}})\n')
+    jobs = [gateway.submit(), gateway.submit()]
+    body = gateway.result(jobs[0])
+    assert body == {"output": {"ran": 1}, **({"stopPod": True} if "refresh" in config else {})}
+    assert worker.wait() == 0
+    assert gateway.of("done", jobs[1]) == []
+    assert len(gateway.of("take")) == 1
+
+
+def test_a_handler_can_ask_for_a_fresh_worker(gateway: Any, spawn: Any) -> None:
+    worker = spawn("def handler(job):\n    return {'refresh_worker': True, 'x': 1}\n" + START)
+    assert gateway.result(gateway.submit()) == {"output": {"x": 1}, "stopPod": True}
+    assert worker.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        ("sys.exit(3)", "SystemExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise RuntimeError('CUDA error: an illegal memory access was encountered')", "RuntimeError"),
+        ("raise RuntimeError('CUDA error: device-side assert triggered')", "RuntimeError"),
+    ],
+)
+def test_what_breaks_the_process_fails_the_job_and_recycles_the_worker(
+    gateway: Any, spawn: Any, raised: str, kind: str
+) -> None:
+    worker = spawn(f"def handler(job):\n    {raised}\n" + START)
+    body = gateway.result(gateway.submit())
+    assert kind in json.loads(body["error"])["error_type"]
+    assert body["stopPod"] is True
+    assert worker.wait() == 1
+
+
+def test_running_out_of_gpu_memory_does_not_recycle_the_worker(gateway: Any, spawn: Any) -> None:
+    spawn("def handler(job):\n    raise RuntimeError('CUDA out of memory. Tried to allocate 2.00 GiB')\n" + START)
+    assert "stopPod" not in gateway.result(gateway.submit())
+    assert "error" in gateway.result(gateway.submit())
+
+
+HOOKS = """
+    def setup():
+        logging.warning("setup in %s", threading.current_thread().name)
+    def teardown():
+        logging.warning("teardown")
+    def handler(job):
+        return 1
+    start({"handler": handler, "setup": setup, "teardown": teardown})
+    """
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_setup_and_teardown_run_once_around_the_jobs(gateway: Any, spawn: Any, kind: str) -> None:
+    worker = spawn(HOOKS if kind == "sync" else HOOKS.replace("def ", "async def "))
+    for _ in range(2):
+        gateway.result(gateway.submit())
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    assert worker.stderr.count("setup in MainThread") == worker.stderr.count("teardown") == 1
+
+
+def test_a_setup_that_fails_ends_the_worker_before_its_first_take(gateway: Any, spawn: Any) -> None:
+    worker = spawn("def setup():\n    raise OSError('no weights')\nstart({'handler': lambda job: 1, 'setup': setup})\n")
+    assert worker.wait() == 1
+    assert "setup failed" in worker.stderr
+    assert "no weights" in worker.stderr
+    assert gateway.of("take") == []
+
+
+def test_a_signal_during_setup_ends_it(gateway: Any, spawn: Any) -> None:
+    worker = spawn(
+        "def setup():\n    logging.warning('loading')\n    time.sleep(60)\n"
+        "start({'handler': lambda job: 1, 'setup': setup})\n"
+    )
+    worker.wait_for_log("loading")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(3) == 0
+
+
+def test_nothing_is_left_behind(gateway: Any, spawn: Any) -> None:
+    worker = spawn("def handler(job):\n    return 1\n" + START)
+    gateway.result(gateway.submit())
+    gateway.wait_for(lambda: gateway.of("ping"))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    pings = len(gateway.of("ping"))
+    assert sorted(path.name for path in worker.log.parent.iterdir()) == ["handler.py", "stderr.txt"]
+    time.sleep(1.2)  # a ping's interval: there is nothing to wait for if all is well
+    assert len(gateway.of("ping")) == pings

@@ -1,0 +1,299 @@
+"""What `start()` accepts, refuses and leaves alone."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import Any
+
+import pytest
+
+from novita_worker import ConfigError, JobContext, start
+
+HANDLER = "def handler(job):\n    return job['input']\n"
+START = 'start({"handler": handler})'
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (None, "start() takes a dictionary"),
+        ({}, "start() needs a handler"),
+        ({"handler": None}, "start() needs a handler"),
+        ({"handler": 5}, "must be a function that takes a job, not int"),
+        ({"handler": dict}, "is a class"),
+        ({"handler": lambda: None}, "takes no argument"),
+        ({"handler": lambda a, b, c: None}, "required arguments beyond the job"),
+        ({"handler": lambda job, *, key: None}, "required arguments beyond the job"),
+        ({"handler": lambda job: job, "concurrency": 0}, "concurrency must be a whole number of at least 1, not 0"),
+        ({"handler": lambda job: job, "concurrency": True}, "concurrency must be a whole number"),
+        ({"handler": lambda job: job, "prefetch": -1}, "prefetch must be a whole number of at least 0"),
+        ({"handler": lambda job: job, "concurrency_modifier": 3}, "concurrency_modifier must be callable"),
+        ({"handler": lambda job: job, "progress_interval": "1"}, "progress_interval must be a number of seconds"),
+        ({"handler": lambda job: job, "job_timeout": 0}, "job_timeout must be a number above 0"),
+        ({"handler": lambda job: job, "spool_dir": 5}, "spool_dir must be a path"),
+        ({"handler": lambda job: job, "setup": "x"}, "setup must be callable"),
+        ({"handler": lambda job: job, "refresh_worker": "yes"}, "refresh_worker must be True or False"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_a_reason(config: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        start(config)
+
+
+def test_an_unknown_key_is_warned_about(caplog: pytest.LogCaptureFixture, capsys: Any) -> None:
+    with caplog.at_level(logging.WARNING), pytest.raises(SystemExit):
+        start({"handler": lambda job: job, "concurency": 2, "rp_args": {}})
+    assert "does not know the key 'concurency' and ignores it; did you mean 'concurrency'?" in caplog.text
+    assert "rp_args" not in caplog.text
+
+
+def test_a_handler_is_refused_before_the_first_take(gateway: Any, spawn: Any) -> None:
+    worker = spawn("def handler():\n    return 1\n" + START)
+    assert worker.wait() == 1
+    assert "takes no argument" in worker.stderr
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("NOVITA_WEBHOOK_POST_OUTPUT", "", "NOVITA_WEBHOOK_POST_OUTPUT is not set"),
+        ("NOVITA_WEBHOOK_GET_JOB", "ftp://x", "NOVITA_WEBHOOK_GET_JOB is not an http or https URL"),
+    ],
+)
+def test_an_environment_that_cannot_work_is_refused(
+    gateway: Any, spawn: Any, variable: str, value: str, message: str
+) -> None:
+    worker = spawn(HANDLER + START, environ={**gateway.environ(), variable: value})
+    assert worker.wait() == 1
+    assert message in worker.stderr
+    assert "KEY123" not in worker.stderr
+
+
+def test_own_flags_are_taken_and_others_left(gateway: Any, spawn: Any) -> None:
+    worker = spawn(
+        "def handler(job):\n    return sys.argv[1:]\n" + START, "--mine", "1", "--log_level", "DEBUG", "--log_lev", "x"
+    )
+    assert gateway.result(gateway.submit()) == {"output": ["--mine", "1", "--log_lev", "x"]}
+    worker.wait_for_log("DEBUG")
+
+
+CONTEXTS = {
+    "job and context": "def handler(job, context): return [job['input'], context.input, context.id]",
+    "annotated": "def handler(job: dict, c: JobContext): return [job['input'], c.input, c.id]",
+    "lone context by name": "def handler(context): return [context.job['input'], context.input, context.id]",
+    "lone context by type": "def handler(c: JobContext): return [c.job['input'], c.input, c.id]",
+    "optional context": "def handler(job, context=None): return [job['input'], context.input, context.id]",
+    "optional other": "def handler(job, other='x'): return [job['input'], 5, job['id']] if other == 'x' else other",
+    "callable object": """
+        class Handler:
+            async def __call__(self, job, context):
+                return [job["input"], context.input, context.id]
+        handler = Handler()
+        """,
+    "partial": """
+        import functools
+        def work(prefix, job, context):
+            return [job["input"], context.input, context.id]
+        handler = functools.partial(work, "x")
+        """,
+    "sync wrapper of an async function": """
+        async def work(job):
+            return [job["input"], 5, job["id"]]
+        handler = lambda job: work(job)
+        """,
+    "variadic": "def handler(*args): return [args[0]['input'], 5, args[0]['id']]",
+}
+
+
+@pytest.mark.parametrize("form", CONTEXTS)
+def test_a_handler_takes_the_job_the_context_or_both(gateway: Any, spawn: Any, form: str) -> None:
+    spawn(CONTEXTS[form] + "\n" + ("        " if "\n" in CONTEXTS[form] else "") + START)
+    job_id = gateway.submit(5)
+    assert gateway.result(job_id) == {"output": [5, 5, job_id]}
+
+
+def test_a_sync_wrapper_of_a_generator_streams(gateway: Any, spawn: Any) -> None:
+    spawn(
+        """
+        def work(job):
+            yield 1
+            yield 2
+        start({"handler": lambda job: work(job)})
+        """
+    )
+    job_id = gateway.submit()
+    assert gateway.result(job_id) == {"output": []}
+    assert len(gateway.of("stream", job_id)) == 2
+    assert gateway.of("done", job_id)[0].query.endswith("isStream=true")
+
+
+def test_the_context_tells_attempt_and_deadline(gateway: Any, spawn: Any) -> None:
+    spawn(
+        """
+        def handler(context):
+            return [context.attempt, context.deadline - time.time(), context.worker_id]
+        start({"handler": handler, "job_timeout": 100})
+        """
+    )
+    attempt, left, worker_id = gateway.result(gateway.submit(attempt=3))["output"]
+    assert (attempt, worker_id) == (3, "pod1")
+    assert 95 < left <= 100
+
+
+def test_the_whole_job_reaches_the_handler(gateway: Any, spawn: Any) -> None:
+    spawn("def handler(job):\n    return {**job, 'keys': list(job)}\n" + START)
+    extra = {"webhook": "http://x", "s3Config": {"bucketName": "b"}, "batchId": None}
+    job_id = gateway.submit({"b": 1, "a": 2.0}, **extra)
+    output = gateway.result(job_id)["output"]
+    assert output == {"id": job_id, "input": {"b": 1, "a": 2.0}, **extra, "keys": ["id", "input", *extra]}
+
+
+def test_structured_progress(gateway: Any, spawn: Any) -> None:
+    spawn(
+        """
+        def handler(job, context):
+            context.progress(fraction=0.5, message="half", data={"step": 1})
+            try:
+                context.progress(fraction=50)
+            except ValueError as error:
+                return str(error)
+        """
+        + START
+    )
+    job_id = gateway.submit()
+    assert "between 0 and 1" in gateway.result(job_id)["output"]
+    assert gateway.of("progress", job_id)[0].json == {
+        "output": {"fraction": 0.5, "message": "half", "data": {"step": 1}},
+        "status": "IN_PROGRESS",
+    }
+
+
+def test_progress_from_a_thread_of_the_handler(gateway: Any, spawn: Any) -> None:
+    spawn(
+        """
+        def handler(job):
+            thread = threading.Thread(target=progress_update, args=(job, "from a thread"))
+            thread.start()
+            thread.join()
+        """
+        + START
+    )
+    job_id = gateway.submit()
+    gateway.result(job_id)
+    assert gateway.of("progress", job_id)[0].json["output"] == "from a thread"
+
+
+LOGGING = """
+    log = logging.getLogger("user")
+    def handler(job, context):
+        log.info("from the handler")
+        context.log.warning("from the context")
+        return {"secret": "payload"}
+    start({"handler": handler, "concurrency": 2})
+    """
+
+
+def test_text_log_lines_name_worker_and_job(gateway: Any, spawn: Any) -> None:
+    worker = spawn(LOGGING)
+    job_id = gateway.submit({"secret": "input"})
+    gateway.result(job_id)
+    worker.wait_for_log(rf"INFO +user \[worker=pod1 job={job_id}\]: from the handler")
+    worker.wait_for_log(rf"WARNING novita_worker.job \[worker=pod1 job={job_id}\]: from the context")
+    assert "secret" not in worker.stderr
+
+
+def test_json_log_lines_name_worker_and_job(gateway: Any, spawn: Any) -> None:
+    worker = spawn(LOGGING, environ={**gateway.environ(), "NOVITA_LOG_FORMAT": "json"})
+    job_id = gateway.submit()
+    gateway.result(job_id)
+    worker.wait_for_log("from the context")
+    lines = [json.loads(line) for line in worker.stderr.splitlines()]
+    (line,) = [line for line in lines if line["message"] == "from the handler"]
+    assert {key: line[key] for key in ("level", "logger", "job_id", "worker_id")} == {
+        "level": "INFO",
+        "logger": "user",
+        "job_id": job_id,
+        "worker_id": "pod1",
+    }
+
+
+def test_the_log_level_of_the_environment_counts(gateway: Any, spawn: Any) -> None:
+    worker = spawn(LOGGING, environ={**gateway.environ(), "NOVITA_LOG_LEVEL": "ERROR"})
+    gateway.result(gateway.submit())
+    assert worker.stderr == ""
+
+
+def test_a_programs_own_logging_is_left_alone(gateway: Any, spawn: Any) -> None:
+    worker = spawn("logging.basicConfig(format='mine %(message)s', level='INFO')\n" + HANDLER + START)
+    gateway.result(gateway.submit())
+    worker.wait_for_log("mine job j1 done")
+
+
+class TestLocalRun:
+    def run(self, spawn: Any, script: str, *arguments: str, file: str | None = None, capfd: Any) -> Any:
+        if file is not None:
+            script = f"open('test_input.json', 'w').write({file!r})\n" + script
+        worker = spawn(script, *arguments, environ={})
+        code = worker.wait()
+        return code, capfd.readouterr().out, worker.stderr
+
+    def test_without_any_input_one_message_explains(self, spawn: Any, capfd: Any) -> None:
+        code, out, err = self.run(spawn, HANDLER + START, capfd=capfd)
+        assert code == 1
+        assert out == ""
+        assert "--test_input" in err
+        assert "test_input.json" in err
+        assert "novita-gpus dev handler.py" in err
+        assert err.count("NOVITA_WEBHOOK_GET_JOB") == 1
+
+    def test_a_test_input_is_run_once(self, spawn: Any, capfd: Any) -> None:
+        code, out, _ = self.run(spawn, HANDLER + START, "--test_input", '{"input": {"a": 1}}', capfd=capfd)
+        assert (code, json.loads(out)) == (0, {"output": {"a": 1}})
+
+    def test_an_input_without_its_envelope_is_accepted(self, spawn: Any, capfd: Any) -> None:
+        code, out, _ = self.run(spawn, HANDLER + START, "--test_input", '{"a": 1}', capfd=capfd)
+        assert (code, json.loads(out)) == (0, {"output": {"a": 1}})
+
+    def test_a_file_is_read(self, spawn: Any, capfd: Any) -> None:
+        code, out, _ = self.run(spawn, HANDLER + START, file='{"input": 7, "id": "mine"}', capfd=capfd)
+        assert (code, json.loads(out)) == (0, {"output": 7})
+
+    @pytest.mark.parametrize("keyword", ["def", "async def"])
+    def test_a_generator_shows_its_chunks(self, spawn: Any, capfd: Any, keyword: str) -> None:
+        script = f"{keyword} handler(job):\n    progress_update(job, 5)\n    yield 1\n    yield 2\n"
+        code, out, err = self.run(spawn, script + START, "--test_input", "{}", capfd=capfd)
+        assert (code, json.loads(out)) == (0, {"output": [1, 2]})
+        assert "progress: 5" in err
+        assert "chunk: 1" in err
+
+    @pytest.mark.parametrize("keyword", ["def", "async def"])
+    def test_a_failure_shows_its_traceback(self, spawn: Any, capfd: Any, keyword: str) -> None:
+        script = f"{keyword} handler(job):\n    raise ValueError('bad seed')\n"
+        code, _, err = self.run(spawn, script + START, "--test_input", "{}", capfd=capfd)
+        assert code == 1
+        assert "ValueError: bad seed" in err
+
+    @pytest.mark.parametrize(("text", "message"), [("{", "is not JSON"), ("[1]", "must be a JSON object, not list")])
+    def test_bad_input_is_refused(self, spawn: Any, capfd: Any, text: str, message: str) -> None:
+        code, _, err = self.run(spawn, HANDLER + START, "--test_input", text, capfd=capfd)
+        assert code == 1
+        assert message in err
+
+
+def test_importing_loads_nothing_heavy(spawn: Any) -> None:
+    worker = spawn(
+        "heavy = {'aiohttp', 'requests', 'boto3', 'google.protobuf'}.intersection(sys.modules)\n"
+        "sys.exit(repr(heavy) if heavy else 0)\n"
+    )
+    assert worker.wait() == 0, worker.stderr
+
+
+def test_a_context_names_its_job() -> None:
+    class Nobody:
+        def progress(self, context: JobContext) -> None: ...
+
+    context = JobContext({"id": "j1", "input": {"secret": 1}}, reports=Nobody())
+    assert repr(context) == "JobContext(id='j1', attempt=1)"
