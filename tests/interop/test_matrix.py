@@ -18,7 +18,7 @@ pytestmark = pytest.mark.venv
 PEERS = Path(__file__).parent / "peers"
 CHUNKS = [{"i": index, "u": "é"} for index in range(3)]
 CLIENTS = {"sync": "ours", "async": "ours", "novita_gpus": "novita-gpus", "runpod": "runpod"}
-WORKERS = ["novita-gpus", "runpod"]
+WORKERS = ["ours", "novita-gpus", "runpod"]
 
 
 @pytest.mark.parametrize("client", CLIENTS)

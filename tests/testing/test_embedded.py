@@ -20,12 +20,13 @@ def echo(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_handler_is_called_through_a_real_endpoint_in_well_under_a_second() -> None:
-    with embedded(echo):  # whatever is loaded at first use
-        pass
-    begin = time.monotonic()
-    with embedded(echo) as endpoint:
-        assert endpoint.run_sync({"prompt": "é"}, timeout=10) == {"echo": {"prompt": "é"}}
-    assert time.monotonic() - begin < 1.0
+    times = []
+    for _ in range(3):  # the first one also loads what it needs, and the machine may be busy
+        begin = time.monotonic()
+        with embedded(echo) as endpoint:
+            assert endpoint.run_sync({"prompt": "é"}, timeout=10) == {"echo": {"prompt": "é"}}
+            times.append(time.monotonic() - begin)
+    assert min(times) < 0.5
 
 
 def test_async_handlers_generators_and_worker_options_work() -> None:
