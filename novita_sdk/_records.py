@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from novita_sdk.models import JobStatus
 from novita_sdk.wire import states
@@ -25,6 +25,7 @@ class JobInfo:
         execution_time: Seconds the last attempt ran, where the gateway tells.
         worker_id: The worker that had it last, where the gateway tells.
         retries: Attempts after the first, where the gateway tells.
+        revision: Another one with every change, where the gateway tells. Of no account in comparisons.
     """
 
     job_id: str
@@ -35,6 +36,7 @@ class JobInfo:
     execution_time: float | None = None
     worker_id: str | None = None
     retries: int | None = None
+    revision: int | None = field(default=None, compare=False)
 
     @property
     def is_final(self) -> bool:
@@ -62,4 +64,5 @@ class JobInfo:
             execution_time=job.execution_time / 1000 if job.HasField("execution_time") else None,
             worker_id=job.worker_id if job.HasField("worker_id") else None,
             retries=job.retries if job.HasField("retries") else None,
+            revision=job.revision if job.HasField("revision") else None,
         )

@@ -126,8 +126,9 @@ class Waiting:
             yield from self.pause(watch)
             asked = self._caller.clock()
             park = self._park(watch, asked)
+            since = watch.last.revision if watch.every_change and watch.last is not None and park else None
             request = GetStatusRequest(
-                endpoint=watch.job.endpoint_id, id=watch.job.job_id, wait=round(park * 1000) or None
+                endpoint=watch.job.endpoint_id, id=watch.job.job_id, wait=round(park * 1000) or None, since=since
             )
             info = yield from self.question(
                 watch, self._caller.build(JobsServiceMethods.GET_STATUS, request), parse_info, park=park
@@ -138,7 +139,8 @@ class Waiting:
             watch.job.remember(info)
             now = self._caller.clock()
             # A parked question spaces itself, unless the gateway did not park it.
-            watch.delay = 0.0 if now - asked > park / 2 > 0 else self.poll_delay(now - watch.begin)
+            was_parked = now - asked > park / 2 > 0 or (since is not None and info.revision != since)
+            watch.delay = 0.0 if was_parked else self.poll_delay(now - watch.begin)
             if is_news:
                 return info
             self.check_deadline(watch)
@@ -188,7 +190,8 @@ class Waiting:
         if watch.every_change:
             if watch.last is None:
                 return 0.0
-            longest = min(longest, _GLANCE, self.poll_delay(now - watch.begin))
+            if watch.last.revision is None:
+                longest = min(longest, _GLANCE, self.poll_delay(now - watch.begin))
         return park_seconds(longest, waiting=self._count, max_parked=self.max_parked)
 
     def poll_delay(self, waited: float) -> float:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -31,3 +36,36 @@ def gateway() -> Iterator[Gateway]:
 def plain_environment() -> dict[str, str]:
     """The environment for child processes: this one without variables that the SDK reads."""
     return {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
+
+
+class WorkerRunner(Protocol):
+    """Runs a worker's script as a process while a block lasts, and sees that it ends cleanly."""
+
+    def __call__(
+        self, script: Path, endpoint: str, *, gateway: Gateway | None = None, cwd: Path | None = None
+    ) -> AbstractContextManager[subprocess.Popen[bytes]]: ...
+
+
+@pytest.fixture(scope="session")
+def run_worker(
+    gateway: Gateway, plain_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> WorkerRunner:
+    """Runs real worker processes, against the session's gateway where no other is named."""
+    of_session = gateway
+
+    @contextmanager
+    def run(
+        script: Path, endpoint: str, *, gateway: Gateway | None = None, cwd: Path | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        process = subprocess.Popen(
+            [sys.executable, script],
+            env={**plain_environment, **(gateway or of_session).worker_env(endpoint)},
+            cwd=cwd or tmp_path_factory.mktemp("worker"),
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            assert process.wait(15) == 0, f"{script.name} did not end cleanly"
+
+    return run

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -22,21 +23,15 @@ def running_gateway() -> Iterator[Gateway]:
 
 @pytest.fixture(scope="module")
 def endpoint_of_worker(
-    running_gateway: Gateway, plain_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    running_gateway: Gateway, run_worker: Callable[..., AbstractContextManager[object]]
 ) -> Iterator[None]:
     """One worker for each endpoint that the snippets name."""
-    workers = [
-        subprocess.Popen(
-            [sys.executable, SNIPPETS / "worker.py"],
-            env={**plain_environment, **running_gateway.worker_env(endpoint)},
-            cwd=tmp_path_factory.mktemp(endpoint),
-        )
-        for endpoint in ("name", "endpoint-id-app")
-    ]
-    yield
-    for worker in workers:
-        worker.terminate()
-    assert [worker.wait(10) for worker in workers] == [0, 0]
+    worker = SNIPPETS / "worker.py"
+    with (
+        run_worker(worker, "name", gateway=running_gateway),
+        run_worker(worker, "endpoint-id-app", gateway=running_gateway),
+    ):
+        yield
 
 
 def run_client(name: str, gateway: Gateway, environment: dict[str, str], cwd: Path) -> str:

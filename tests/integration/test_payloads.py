@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +43,12 @@ def exact(value: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def endpoint(
-    gateway: Gateway, plain_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Endpoint]:
-    worker = subprocess.Popen(
-        [sys.executable, Path(__file__).parent / "echo_worker.py"],
-        env={**plain_environment, **gateway.worker_env(ENDPOINT)},
-        cwd=tmp_path_factory.mktemp("worker"),
-    )
-    with Client(api_key=gateway.api_key, base_url=gateway.url) as client:
+def endpoint(gateway: Gateway, run_worker: Callable[[Path, str], AbstractContextManager[object]]) -> Iterator[Endpoint]:
+    with (
+        run_worker(Path(__file__).parent / "echo_worker.py", ENDPOINT),
+        Client(api_key=gateway.api_key, base_url=gateway.url) as client,
+    ):
         yield client.endpoint(ENDPOINT)
-    worker.terminate()
-    assert worker.wait(10) == 0
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -83,7 +76,7 @@ def test_an_empty_object_as_the_whole_output_is_kept(endpoint: Endpoint) -> None
     "value", [{"seed": 2**64 + 1, "cfg": 7.0, "z": None, "a": {}}, [1, 1.0], "é☃", 0, {"status": "COMPLETED"}]
 )
 def test_progress_is_exact(endpoint: Endpoint, value: Any) -> None:
-    job = endpoint.run({"report": 1.0, "value": value})
+    job = endpoint.run({"report": 0.4, "value": value})
     seen = [exact(update.progress) for update in job.updates(timeout=30) if update.progress is not None]
     assert seen == [exact(value)]
     assert exact(job.output()) == exact({"value": value})

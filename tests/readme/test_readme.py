@@ -12,8 +12,8 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,23 +59,6 @@ def blocks() -> list[Block]:
     return found
 
 
-@contextmanager
-def running_worker(block: Block, gateway: Gateway, environment: dict[str, str], folder: Path) -> Iterator[None]:
-    if "worker" not in block.options:
-        yield
-        return
-    process = subprocess.Popen(
-        [sys.executable, block.options["worker"]],
-        env={**environment, **gateway.worker_env(block.options["endpoint"])},
-        cwd=folder,
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        assert process.wait(15) == 0, f"{block.options['worker']} did not end cleanly"
-
-
 def execute(block: Block, environment: dict[str, str], folder: Path) -> str:
     command = ["bash", "-euo", "pipefail", "-c", block.content]
     if block.language == "python":
@@ -89,7 +72,12 @@ def execute(block: Block, environment: dict[str, str], folder: Path) -> str:
     return outcome.stdout
 
 
-def test_every_block_works_in_order(gateway: Gateway, plain_environment: dict[str, str], tmp_path: Path) -> None:
+def test_every_block_works_in_order(
+    gateway: Gateway,
+    run_worker: Callable[..., AbstractContextManager[object]],
+    plain_environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
     environment = {
         **plain_environment,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{plain_environment['PATH']}",
@@ -104,7 +92,10 @@ def test_every_block_works_in_order(gateway: Gateway, plain_environment: dict[st
             file.write_text(block.content)
         if block.options.get("run") == "no" or block.language not in {"python", "sh"}:
             continue
-        with running_worker(block, gateway, environment, tmp_path):
+        needed: AbstractContextManager[object] = nullcontext()
+        if "worker" in block.options:
+            needed = run_worker(tmp_path / block.options["worker"], block.options["endpoint"], cwd=tmp_path)
+        with needed:
             printed = execute(block, environment, tmp_path)
         ran += 1
         if block.printed_language == "json":

@@ -120,19 +120,28 @@ class GetStatusRequest(google.protobuf.message.Message):
     ENDPOINT_FIELD_NUMBER: builtins.int
     ID_FIELD_NUMBER: builtins.int
     WAIT_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
     endpoint: builtins.str
     id: builtins.str
     wait: builtins.int
-    """Milliseconds the gateway may hold the answer until something changes; only where it offers that."""
+    """Milliseconds the gateway may hold the answer, until the job is final or `since` is outdated; only where it offers
+    that.
+    """
+    since: builtins.int
+    """The revision the caller knows: the answer is held while it is still the job's."""
     def __init__(
         self,
         *,
         endpoint: builtins.str = ...,
         id: builtins.str = ...,
         wait: builtins.int | None = ...,
+        since: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_wait", b"_wait", "wait", b"wait"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_wait", b"_wait", "endpoint", b"endpoint", "id", b"id", "wait", b"wait"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_since", b"_since", "_wait", b"_wait", "since", b"since", "wait", b"wait"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_since", b"_since", "_wait", b"_wait", "endpoint", b"endpoint", "id", b"id", "since", b"since", "wait", b"wait"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_since", b"_since"]) -> typing.Literal["since"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_wait", b"_wait"]) -> typing.Literal["wait"] | None: ...
 
 Global___GetStatusRequest: typing_extensions.TypeAlias = GetStatusRequest

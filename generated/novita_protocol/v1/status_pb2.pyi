@@ -61,6 +61,7 @@ class JobStatus(google.protobuf.message.Message):
     EXECUTION_TIME_FIELD_NUMBER: builtins.int
     WORKER_ID_FIELD_NUMBER: builtins.int
     RETRIES_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
     id: builtins.str
     status: builtins.str
     """A wire name of JobState, or a word this version doesn't know; such a state is not final."""
@@ -74,6 +75,8 @@ class JobStatus(google.protobuf.message.Message):
     worker_id: builtins.str
     retries: builtins.int
     """Attempts after the first."""
+    revision: builtins.int
+    """Another one with every change of state or progress; only where the gateway offers waits."""
     def __init__(
         self,
         *,
@@ -85,9 +88,10 @@ class JobStatus(google.protobuf.message.Message):
         execution_time: builtins.int | None = ...,
         worker_id: builtins.str | None = ...,
         retries: builtins.int | None = ...,
+        revision: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_delay_time", b"_delay_time", "_error", b"_error", "_execution_time", b"_execution_time", "_output", b"_output", "_retries", b"_retries", "_worker_id", b"_worker_id", "delay_time", b"delay_time", "error", b"error", "execution_time", b"execution_time", "output", b"output", "retries", b"retries", "worker_id", b"worker_id"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_delay_time", b"_delay_time", "_error", b"_error", "_execution_time", b"_execution_time", "_output", b"_output", "_retries", b"_retries", "_worker_id", b"_worker_id", "delay_time", b"delay_time", "error", b"error", "execution_time", b"execution_time", "id", b"id", "output", b"output", "retries", b"retries", "status", b"status", "worker_id", b"worker_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_delay_time", b"_delay_time", "_error", b"_error", "_execution_time", b"_execution_time", "_output", b"_output", "_retries", b"_retries", "_revision", b"_revision", "_worker_id", b"_worker_id", "delay_time", b"delay_time", "error", b"error", "execution_time", b"execution_time", "output", b"output", "retries", b"retries", "revision", b"revision", "worker_id", b"worker_id"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_delay_time", b"_delay_time", "_error", b"_error", "_execution_time", b"_execution_time", "_output", b"_output", "_retries", b"_retries", "_revision", b"_revision", "_worker_id", b"_worker_id", "delay_time", b"delay_time", "error", b"error", "execution_time", b"execution_time", "id", b"id", "output", b"output", "retries", b"retries", "revision", b"revision", "status", b"status", "worker_id", b"worker_id"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_delay_time", b"_delay_time"]) -> typing.Literal["delay_time"] | None: ...
     @typing.overload
@@ -98,6 +102,8 @@ class JobStatus(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_output", b"_output"]) -> typing.Literal["output"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_retries", b"_retries"]) -> typing.Literal["retries"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_revision", b"_revision"]) -> typing.Literal["revision"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_worker_id", b"_worker_id"]) -> typing.Literal["worker_id"] | None: ...
 
