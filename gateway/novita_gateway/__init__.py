@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from novita_gateway._gateway import Gateway
     from novita_gateway._logs import JsonFormatter, log_to
     from novita_gateway._memory_store import MemoryStore
+    from novita_gateway._openapi import openapi
     from novita_gateway._serve import serve_forever, serve_in_thread
     from novita_gateway._service import Waits
     from novita_gateway._sqlite_store import SQLiteStore
@@ -39,6 +40,7 @@ __all__ = [
     "Waits",
     "embedded",
     "log_to",
+    "openapi",
     "serve_forever",
     "serve_in_thread",
     "worker_env",
@@ -61,6 +63,7 @@ _MODULES = {
     # Gateway and worker don't import each other; a third package combines them.
     "embedded": "novita_testing._embedded",
     "log_to": "novita_gateway._logs",
+    "openapi": "novita_gateway._openapi",
     "serve_forever": "novita_gateway._serve",
     "serve_in_thread": "novita_gateway._serve",
     "worker_env": "novita_gateway._worker_env",

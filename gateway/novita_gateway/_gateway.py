@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 from types import TracebackType
 from typing import Final, Self
 
@@ -18,6 +19,7 @@ from novita_gateway._faults import FaultInjector, Faults
 from novita_gateway._http import MAX_BODY, Door, Page
 from novita_gateway._memory_store import MemoryStore
 from novita_gateway._metrics import CONTENT_TYPE, Metrics
+from novita_gateway._openapi import openapi
 from novita_gateway._service import Service, Waits
 from novita_gateway._store import Store
 from novita_gateway._webhooks import WebhookSender, new_secret
@@ -153,6 +155,7 @@ class Gateway:
             body_timeout=self._body_timeout,
             pages={
                 "/healthz": Page(content_type="application/json", make=_healthy),
+                "/openapi.json": Page(content_type="application/json", make=_description),
                 "/metrics": Page(content_type=CONTENT_TYPE, make=metrics.text, role=Role.CLIENT),
             },
             faults=None if self._faults is None else FaultInjector(self._faults),
@@ -177,6 +180,10 @@ def _make_request(
 ) -> web.BaseRequest:
     loop = asyncio.get_running_loop()
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY + 1)
+
+
+async def _description() -> bytes:
+    return json.dumps(openapi()).encode()
 
 
 async def _healthy() -> bytes:
