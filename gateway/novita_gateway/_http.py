@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl
@@ -128,7 +129,7 @@ class Door:
             message = parse_request(
                 route.method,
                 path=params,
-                query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
+                query=_query(query) if query else {},
                 headers=request.headers,
                 body=await self._read(request) if request.body_exists else b"",
             )
@@ -157,6 +158,8 @@ class Door:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
         try:
+            if request.content.is_eof():  # it came together with its head, as most do
+                return await request.read()
             async with asyncio.timeout(self._body_timeout):
                 return await request.read()
         except TimeoutError:
@@ -203,6 +206,12 @@ class Door:
         if isinstance(error, TooManyRequestsError):
             response.headers["Retry-After"] = "0"
         return response
+
+
+@lru_cache(maxsize=1024)
+def _query(text: str) -> Mapping[str, str]:
+    """Parses a query; a worker sends the same few over and over."""
+    return dict(parse_qsl(text, keep_blank_values=True))
 
 
 async def _dribble(request: web.BaseRequest, response: web.Response, body: bytes) -> None:
