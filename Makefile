@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check generate format setup clean bench-contracts bench-imports bench-files
+.PHONY: help demo test quick check generate format setup clean bench-client bench-contracts bench-imports bench-files
 
 help: ## Lists the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -42,6 +42,9 @@ test: check ## Everything that CI checks
 
 quick: $(READY) ## The test suite against the sources, while you work on them
 	@$(BIN)/pytest -n auto -q -m 'not venv'
+
+bench-client: $(READY) ## Submitting, waiting and batches, beside both published packages
+	@$(BIN)/python bench/client.py
 
 bench-contracts: $(READY) ## What a typed contract costs, beside json, pydantic and json_format
 	@$(BIN)/python bench/contracts.py

@@ -6,8 +6,11 @@ from typing import Final
 
 __all__ = ["CROWD_RATE", "max_parked", "park_seconds", "poll_delay"]
 
-FIRST_DELAY: Final = 0.04
-SHARE: Final = 0.085
+FIRST_DELAY: Final = 0.03
+STEP: Final = 0.04
+SHARE: Final = 0.075
+LATE: Final = 3.0
+LATE_SHARE: Final = 0.1
 MAX_DELAY: Final = 5.0
 JITTER: Final = 0.2
 
@@ -21,16 +24,17 @@ SHORTEST_PARK: Final = 0.25
 def poll_delay(waited: float, *, waiting: int, random: float) -> float:
     """Seconds until the next status request where the gateway answers at once.
 
-    The delay grows with the time already waited, so that a job of any length is noticed within a few per cent of it; a
-    job of a minute costs no more requests than one a second would.
+    The delay grows with the time already waited, so that a job of any length is noticed within about a twentieth of it.
+    The numbers are such that a job of a minute costs no more requests than one a second would.
 
     Args:
         waited: Seconds waited so far.
         waiting: Jobs that this client waits for; together they stay below `CROWD_RATE`.
         random: A number in [0, 1) that keeps many clients from asking in step.
     """
-    delay = min(MAX_DELAY, FIRST_DELAY + SHARE * waited) * (1 + JITTER * (random - 0.5))
-    return max(delay, waiting / CROWD_RATE)
+    growing = STEP + SHARE * min(waited, LATE) + LATE_SHARE * max(0.0, waited - LATE)
+    delay = min(MAX_DELAY, growing if waited else FIRST_DELAY)
+    return max(delay * (1 + JITTER * (random - 0.5)), waiting / CROWD_RATE)
 
 
 def max_parked(max_connections: int) -> int:
