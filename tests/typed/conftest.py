@@ -133,3 +133,8 @@ def kinds(generated: Path) -> ModuleType:
 @pytest.fixture(scope="session")
 def shop(generated: Path) -> ModuleType:
     return importlib.import_module("shop.v1.shop_pb2")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return Path(__file__).resolve().parents[2]

@@ -25,19 +25,21 @@ _sym_db = _symbol_database.Default()
 from novita_protocol.v1 import options_pb2 as novita__protocol_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1enovita_protocol/v1/error.proto\x12\x12novita_protocol.v1\x1a novita_protocol/v1/options.proto\"\xca\x01\n\x0cHandlerError\x12\x1e\n\nerror_type\x18\x01 \x01(\tR\nerror_type\x12$\n\rerror_message\x18\x02 \x01(\tR\rerror_message\x12(\n\x0f\x65rror_traceback\x18\x03 \x01(\tR\x0f\x65rror_traceback\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x1c\n\tworker_id\x18\x05 \x01(\tR\tworker_id\x12\x11\n\x04\x63ode\x18\x06 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_code\"U\n\x08\x41piError\x12\x12\n\x04\x63ode\x18\x01 \x01(\tB\x04\xd8\xf3\x18\x01\x12\x15\n\x07message\x18\x02 \x01(\tB\x04\xd8\xf3\x18\x01\x12\x13\n\x06job_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_job_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1enovita_protocol/v1/error.proto\x12\x12novita_protocol.v1\x1a novita_protocol/v1/options.proto\"\xf8\x01\n\x0cHandlerError\x12\x1e\n\nerror_type\x18\x01 \x01(\tR\nerror_type\x12$\n\rerror_message\x18\x02 \x01(\tR\rerror_message\x12(\n\x0f\x65rror_traceback\x18\x03 \x01(\tR\x0f\x65rror_traceback\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x1c\n\tworker_id\x18\x05 \x01(\tR\tworker_id\x12\x11\n\x04\x63ode\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x1d\n\nviolations\x18\x07 \x01(\x0c\x42\x04\xc8\xf3\x18\x01H\x01\x88\x01\x01\x42\x07\n\x05_codeB\r\n\x0b_violations\"U\n\x08\x41piError\x12\x12\n\x04\x63ode\x18\x01 \x01(\tB\x04\xd8\xf3\x18\x01\x12\x15\n\x07message\x18\x02 \x01(\tB\x04\xd8\xf3\x18\x01\x12\x13\n\x06job_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_job_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'novita_protocol.v1.error_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_HANDLERERROR'].fields_by_name['violations']._loaded_options = None
+  _globals['_HANDLERERROR'].fields_by_name['violations']._serialized_options = b'\310\363\030\001'
   _globals['_APIERROR'].fields_by_name['code']._loaded_options = None
   _globals['_APIERROR'].fields_by_name['code']._serialized_options = b'\330\363\030\001'
   _globals['_APIERROR'].fields_by_name['message']._loaded_options = None
   _globals['_APIERROR'].fields_by_name['message']._serialized_options = b'\330\363\030\001'
   _globals['_HANDLERERROR']._serialized_start=89
-  _globals['_HANDLERERROR']._serialized_end=291
-  _globals['_APIERROR']._serialized_start=293
-  _globals['_APIERROR']._serialized_end=378
+  _globals['_HANDLERERROR']._serialized_end=337
+  _globals['_APIERROR']._serialized_start=339
+  _globals['_APIERROR']._serialized_end=424
 # @@protoc_insertion_point(module_scope)

@@ -28,6 +28,7 @@ class HandlerError(google.protobuf.message.Message):
     HOSTNAME_FIELD_NUMBER: builtins.int
     WORKER_ID_FIELD_NUMBER: builtins.int
     CODE_FIELD_NUMBER: builtins.int
+    VIOLATIONS_FIELD_NUMBER: builtins.int
     error_type: builtins.str
     """The exception's type, as the published workers write it: `<class 'ValueError'>`."""
     error_message: builtins.str
@@ -36,6 +37,8 @@ class HandlerError(google.protobuf.message.Message):
     worker_id: builtins.str
     code: builtins.str
     """A machine-readable reason where the worker has one: INVALID_INPUT, OUTPUT_TOO_LARGE, TIMEOUT, …"""
+    violations: builtins.bytes
+    """The rules that a typed input or output breaks: an array of objects with `field`, `rule`, `message` and `value`."""
     def __init__(
         self,
         *,
@@ -45,10 +48,14 @@ class HandlerError(google.protobuf.message.Message):
         hostname: builtins.str = ...,
         worker_id: builtins.str = ...,
         code: builtins.str | None = ...,
+        violations: builtins.bytes | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_code", b"_code", "code", b"code"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_code", b"_code", "code", b"code", "error_message", b"error_message", "error_traceback", b"error_traceback", "error_type", b"error_type", "hostname", b"hostname", "worker_id", b"worker_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_code", b"_code", "_violations", b"_violations", "code", b"code", "violations", b"violations"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_code", b"_code", "_violations", b"_violations", "code", b"code", "error_message", b"error_message", "error_traceback", b"error_traceback", "error_type", b"error_type", "hostname", b"hostname", "violations", b"violations", "worker_id", b"worker_id"]) -> None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_code", b"_code"]) -> typing.Literal["code"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_violations", b"_violations"]) -> typing.Literal["violations"] | None: ...
 
 Global___HandlerError: typing_extensions.TypeAlias = HandlerError
 
