@@ -35,9 +35,9 @@ from novita_worker._delivery import Delivery, Verdict
 from novita_worker._desk import Desk, Limits
 from novita_worker._environment import Environment
 from novita_worker._errors import ConfigError
+from novita_worker._gateway import Gateway, PostFailure, TakeReply
 from novita_worker._heartbeat import Heartbeat
 from novita_worker._lanes import Lanes
-from novita_worker._link import Link, PostFailure, TakeReply
 from novita_worker._memory import resident_mb
 from novita_worker._outbox import Failure, Post, PostKind
 from novita_worker._outcome import Outcome, Recycle, Writer
@@ -59,16 +59,26 @@ _log: Final = logging.getLogger("novita_worker")
 
 
 class Engine:
-    """One worker's I/O. Make it anywhere, then `run` it on the I/O loop."""
+    """One worker's I/O. Make it anywhere, then `run` it on the I/O loop.
 
-    def __init__(self, config: WorkerConfig, environment: Environment, writer: Writer, lanes: Lanes) -> None:
+    Args:
+        config: What the user asked for.
+        environment: Who the worker is.
+        gateway: Where jobs come from and results go.
+        writer: Writes outcomes.
+        lanes: Run handlers.
+    """
+
+    def __init__(
+        self, config: WorkerConfig, environment: Environment, gateway: Gateway, writer: Writer, lanes: Lanes
+    ) -> None:
         self._config = config
         self._environment = environment
         self._writer = writer
         self._lanes = lanes
-        self._link = Link(environment)
+        self._gateway = gateway
         self._spool = _open_spool(config, environment)
-        self._delivery = Delivery(self._link, environment.urls, self._spool)
+        self._delivery = Delivery(gateway, self._spool)
         self._replays: dict[str, Spooled] = {}
         self._heartbeat = Heartbeat(environment)
         modifier = config.concurrency_modifier
@@ -118,9 +128,9 @@ class Engine:
         """
         self._loop = asyncio.get_running_loop()
         self._closed = asyncio.Event()
-        await self._link.open()
+        await self._gateway.open()
         self._heartbeat.start()
-        self._stops = StopWatch(self._link, self._on_stops)
+        self._stops = StopWatch(self._gateway, self._on_stops)
         self._spawn(self._stops.run())
         await self._recover()
         try:
@@ -137,7 +147,7 @@ class Engine:
                 self._modifier.stop()
             if self._spool is not None:
                 await asyncio.to_thread(self._spool.close)
-            await self._link.close()
+            await self._gateway.close()
 
     # Called from any thread.
 
@@ -268,10 +278,10 @@ class Engine:
 
     async def _ask_for_jobs(self, action: Take) -> TakeReply | PostFailure:
         count = action.count if self._has_batch_route else 1
-        reply = await self._link.take(count=count, busy=action.busy)
+        reply = await self._gateway.take(count=count, busy=action.busy)
         if count > 1 and isinstance(reply, PostFailure) and reply.failure.status in (404, 405):
             self._has_batch_route = False
-            return await self._link.take(count=1, busy=action.busy)
+            return await self._gateway.take(count=1, busy=action.busy)
         return reply
 
     def _limit(self, job: TakenJob) -> TakenJob:
@@ -291,7 +301,7 @@ class Engine:
         self._loop.call_later(END_TAKE_GRACE, self._loop.call_soon, self._hang_up)
 
     def _hang_up(self) -> None:
-        if self._take_task is not None and not self._link.take_is_answered:
+        if self._take_task is not None and not self._gateway.take_is_answered:
             self._take_task.cancel()
 
     def _ask_concurrency(self, action: AskConcurrency) -> None:
@@ -361,7 +371,7 @@ class Engine:
         self._heartbeat.set_ids(self._replays)
 
     async def _replay(self, spooled: Spooled, spool: Spool) -> None:
-        delivery = Delivery(self._link, self._environment.urls_of(spooled.worker_id))
+        delivery = Delivery(self._gateway, worker_id=spooled.worker_id)
         if await delivery.replay(spooled) is not Verdict.LOST:
             await asyncio.to_thread(spool.discard, spooled)
         del self._replays[spooled.job_id]

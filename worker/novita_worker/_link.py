@@ -1,12 +1,13 @@
-"""The worker's HTTP calls. Each is one attempt that gives a value, never an exception."""
+"""The worker's HTTP calls, as observed on the published workers."""
 
 from __future__ import annotations
 
 import io
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cache
 from typing import Final
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
@@ -16,15 +17,21 @@ from novita_sdk.models import WatchStopsResponse
 from novita_sdk.wire.codec import WireError, decode
 from novita_sdk.wire.payload import PayloadError, load
 from novita_sdk.wire.retry import Failure, FailureKind, parse_retry_after
+from novita_sdk.wire.templates import WorkerUrls
 from novita_worker._actions import TakenJob
 from novita_worker._environment import Environment
+from novita_worker._gateway import EMPTY, PostFailure, TakeReply
+from novita_worker._outbox import PostKind
+from novita_worker._outcome import chunk_body, progress_body
 
-__all__ = ["EMPTY", "Link", "PostFailure", "TakeReply"]
+__all__ = ["USER_AGENT", "Link"]
 
 USER_AGENT: Final = f"novita-gpus/{__version__}"
 TAKE_TIMEOUT: Final = 120.0
 """Longest silence of a parked take, in seconds. The published workers hang up after 90."""
 POST_TIMEOUT: Final = 60.0
+PROGRESS_TIMEOUT: Final = 5.0
+"""A result waits no longer than this for the progress before it."""
 CONNECT_TIMEOUT: Final = 10.0
 LARGE_BODY: Final = 2**20
 """Bodies from this size on are written piecewise, so that they don't hold up the loop."""
@@ -32,44 +39,31 @@ _EXCERPT: Final = 200
 
 _POST_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded", "charset": "utf-8"}
 """The body is JSON all the same, as observed."""
+_MARK: Final = "JOB-ID"
 _NO_JOBS: Final = frozenset({204, 400})
 """400 means no job too: the platform answers it where others answer 204."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakeReply:
-    """What a take brought.
+class _PostUrls:
+    """The URLs of one worker's posts; they differ in nothing but the job, so none is built from its parts twice."""
 
-    Attributes:
-        jobs: Empty where there was none.
-        broken: What is wrong with jobs that can't be run: their id, or None where they have none, and the reason.
-    """
-
-    jobs: tuple[TakenJob, ...] = ()
-    broken: tuple[tuple[str | None, str], ...] = ()
-
-
-EMPTY: Final = TakeReply()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostFailure:
-    """Why a post did not get through; `reason` is for logs and holds no payload."""
-
-    failure: Failure
-    reason: str
+    def __init__(self, urls: WorkerUrls) -> None:
+        self.result = _template(lambda job_id: urls.done(job_id, is_stream=False))
+        self.stream_result = _template(lambda job_id: urls.done(job_id, is_stream=True))
+        self.chunk = _template(urls.stream)
 
 
 class Link:
-    """The connection to the gateway. Belongs to one event loop."""
+    """A gateway over HTTP."""
 
     def __init__(self, environment: Environment) -> None:
-        self._authorization = environment.authorization
+        self._environment = environment
         self._session: aiohttp.ClientSession | None = None
         urls = environment.urls
         stop_url = urls.stop()
         self._stop_url = URL(stop_url, encoded=True) if stop_url else None
         self._take_url = cache(lambda count, busy: URL(urls.take(count=count, busy=busy), encoded=True))
+        self._post_urls = cache(lambda worker_id: _PostUrls(environment.urls_of(worker_id)))
         self._take_is_answered = False
 
     @property
@@ -83,13 +77,14 @@ class Link:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
-                "Authorization": self._authorization,
+                "Authorization": self._environment.authorization,
                 "Content-Type": "application/json",
                 "User-Agent": USER_AGENT,
                 "Accept-Encoding": "gzip, deflate",
             },
         )
         self._take_timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=TAKE_TIMEOUT)
+        self._progress_timeout = aiohttp.ClientTimeout(total=PROGRESS_TIMEOUT)
         self._post_timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=POST_TIMEOUT)
 
     async def close(self) -> None:
@@ -132,22 +127,24 @@ class Link:
         except Exception as error:  # noqa: BLE001  whatever it is, it must not strand a job
             return _failure(error)
 
-    async def post(self, url: URL, body: bytes, job_id: str, *, timeout: float | None = None) -> PostFailure | None:
-        """Posts what a job has to say; None is success.
-
-        Args:
-            url: From the worker's templates.
-            body: JSON.
-            job_id: Names the request in the gateway's logs.
-            timeout: Longest time of the whole call in seconds.
-        """
-        limits = self._post_timeout if timeout is None else aiohttp.ClientTimeout(total=timeout)
+    async def post(
+        self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool = False, worker_id: str | None = None
+    ) -> PostFailure | None:
+        """Posts what a job has to say; see `Gateway.post`."""
+        urls = self._post_urls(worker_id or self._environment.worker_id)
+        match kind:
+            case PostKind.RESULT:
+                url = urls.stream_result(job_id) if is_stream else urls.result(job_id)
+            case PostKind.PROGRESS:
+                url, body = urls.result(job_id), progress_body(body)
+            case PostKind.CHUNK:
+                url, body = urls.chunk(job_id), chunk_body(body)
         try:
             async with self._open_session.post(
                 url,
                 data=body if len(body) < LARGE_BODY else io.BytesIO(body),
                 headers={**_POST_HEADERS, "X-Request-ID": job_id},
-                timeout=limits,
+                timeout=self._progress_timeout if kind is PostKind.PROGRESS else self._post_timeout,
                 allow_redirects=False,
             ) as response:
                 text = await response.read()
@@ -160,6 +157,11 @@ class Link:
         if self._session is None:
             raise RuntimeError("the link is not open")
         return self._session
+
+
+def _template(make: Callable[[str], str]) -> Callable[[str], URL]:
+    template = make(_MARK)
+    return lambda job_id: URL(template.replace(_MARK, quote(job_id, safe="")), encoded=True)
 
 
 def _parse_jobs(body: bytes, content_type: str) -> TakeReply | PostFailure:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from novita_sdk.wire.retry import RetryPolicy, next_delay
-from novita_worker._link import Link, PostFailure
+from novita_worker._gateway import Gateway, PostFailure
 
 __all__ = ["StopWatch"]
 
@@ -28,14 +28,14 @@ class StopWatch:
     """Parks one request on the stop route while jobs run.
 
     Args:
-        link: The gateway.
+        gateway: Where to ask.
         stop: Called with the ids of the jobs to stop.
     """
 
-    def __init__(self, link: Link, stop: Callable[[list[str]], None]) -> None:
-        self._link = link
+    def __init__(self, gateway: Gateway, stop: Callable[[list[str]], None]) -> None:
+        self._gateway = gateway
         self._stop = stop
-        self._is_absent = not link.has_stop_route
+        self._is_absent = not gateway.has_stop_route
         self._wanted = asyncio.Event()
 
     @property
@@ -56,7 +56,7 @@ class StopWatch:
         while not self._is_absent:
             await self._wanted.wait()
             started = asyncio.get_running_loop().time()
-            reply = await self._link.stops()
+            reply = await self._gateway.stops()
             if isinstance(reply, PostFailure):
                 if reply.failure.status in _ABSENT:
                     _log.debug("the gateway has no stop channel")

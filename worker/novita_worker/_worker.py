@@ -10,6 +10,7 @@ from typing import Final
 from novita_worker._config import WorkerConfig
 from novita_worker._engine import Engine
 from novita_worker._environment import Environment
+from novita_worker._gateway import Gateway
 from novita_worker._handler import HandlerSpec
 from novita_worker._lanes import Lanes, LoopLanes, ThreadLanes
 from novita_worker._outcome import Writer
@@ -26,10 +27,11 @@ class Worker:
     Args:
         config: What the user asked for.
         spec: The handler.
-        environment: Where the gateway is.
+        environment: Who the worker is.
+        gateway: Where jobs come from and results go.
     """
 
-    def __init__(self, config: WorkerConfig, spec: HandlerSpec, environment: Environment) -> None:
+    def __init__(self, config: WorkerConfig, spec: HandlerSpec, environment: Environment, gateway: Gateway) -> None:
         self._config = config
         self._spec = spec
         self._lanes: Lanes = LoopLanes() if spec.kind.is_async else ThreadLanes()
@@ -39,7 +41,7 @@ class Worker:
             hostname=environment.hostname,
             worker_id=environment.worker_id,
         )
-        self._engine = Engine(config, environment, writer, self._lanes)
+        self._engine = Engine(config, environment, gateway, writer, self._lanes)
         self._signals = Signals(self._engine.shutdown)
 
     def run(self) -> int:
