@@ -35,8 +35,7 @@ from novita_worker._delivery import Delivery, Verdict
 from novita_worker._desk import Desk, Limits
 from novita_worker._environment import Environment
 from novita_worker._errors import ConfigError
-from novita_worker._gateway import Gateway, PostFailure, TakeReply
-from novita_worker._heartbeat import Heartbeat
+from novita_worker._gateway import Gateway, PostFailure, Pulse, TakeReply
 from novita_worker._lanes import Lanes
 from novita_worker._memory import resident_mb
 from novita_worker._outbox import Failure, Post, PostKind
@@ -65,12 +64,19 @@ class Engine:
         config: What the user asked for.
         environment: Who the worker is.
         gateway: Where jobs come from and results go.
+        heartbeat: Tells the gateway that the worker lives.
         writer: Writes outcomes.
         lanes: Run handlers.
     """
 
     def __init__(
-        self, config: WorkerConfig, environment: Environment, gateway: Gateway, writer: Writer, lanes: Lanes
+        self,
+        config: WorkerConfig,
+        environment: Environment,
+        gateway: Gateway,
+        heartbeat: Pulse,
+        writer: Writer,
+        lanes: Lanes,
     ) -> None:
         self._config = config
         self._environment = environment
@@ -80,7 +86,7 @@ class Engine:
         self._spool = _open_spool(config, environment)
         self._delivery = Delivery(gateway, self._spool)
         self._replays: dict[str, Spooled] = {}
-        self._heartbeat = Heartbeat(environment)
+        self._heartbeat = heartbeat
         modifier = config.concurrency_modifier
         self._modifier = None if modifier is None else Modifier(modifier, self._concurrency_answered)
         self._desk = Desk(

@@ -49,7 +49,7 @@ class Signals:
             self._previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
             self._previous = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
         else:
-            _log.warning("start() runs outside the main thread: SIGTERM and SIGINT are not handled")
+            _log.info("the worker runs outside the main thread: SIGTERM and SIGINT are not handled")
         return self
 
     def __exit__(

@@ -35,10 +35,11 @@ def start(config: Mapping[str, Any]) -> None:
     if arguments.test_input is None and is_worker_environment(os.environ):
         environment = read_environment(os.environ)
         set_up_logging(arguments.log_level, os.environ, environment.worker_id)
+        from novita_worker._heartbeat import Heartbeat
         from novita_worker._link import Link
         from novita_worker._worker import Worker
 
-        code = Worker(settings, spec, environment, Link(environment)).run()
+        code = Worker(settings, spec, environment, Link(environment), Heartbeat(environment)).run()
     else:
         set_up_logging(arguments.log_level, os.environ)
         from novita_worker._local import run_locally

@@ -10,7 +10,7 @@ from typing import Final
 from novita_worker._config import WorkerConfig
 from novita_worker._engine import Engine
 from novita_worker._environment import Environment
-from novita_worker._gateway import Gateway
+from novita_worker._gateway import Gateway, Pulse
 from novita_worker._handler import HandlerSpec
 from novita_worker._lanes import Lanes, LoopLanes, ThreadLanes
 from novita_worker._outcome import Writer
@@ -29,9 +29,12 @@ class Worker:
         spec: The handler.
         environment: Who the worker is.
         gateway: Where jobs come from and results go.
+        heartbeat: Tells the gateway that the worker lives.
     """
 
-    def __init__(self, config: WorkerConfig, spec: HandlerSpec, environment: Environment, gateway: Gateway) -> None:
+    def __init__(
+        self, config: WorkerConfig, spec: HandlerSpec, environment: Environment, gateway: Gateway, heartbeat: Pulse
+    ) -> None:
         self._config = config
         self._spec = spec
         self._lanes: Lanes = LoopLanes() if spec.kind.is_async else ThreadLanes()
@@ -41,11 +44,15 @@ class Worker:
             hostname=environment.hostname,
             worker_id=environment.worker_id,
         )
-        self._engine = Engine(config, environment, gateway, writer, self._lanes)
+        self._engine = Engine(config, environment, gateway, heartbeat, writer, self._lanes)
         self._signals = Signals(self._engine.shutdown)
 
+    def shutdown(self) -> None:
+        """Ends the worker as a signal does; callable from any thread while `run` runs."""
+        self._engine.shutdown()
+
     def run(self) -> int:
-        """Serves until a signal or a recycling ends it.
+        """Serves until a signal, `shutdown` or a recycling ends it.
 
         Returns:
             The exit code for the process: 0, or 1 where the worker broke.
