@@ -113,6 +113,7 @@ def job_error(info: JobInfo, endpoint: str) -> errors.JobError | None:
             remote_type=remote.type,
             remote_message=remote.message,
             remote_traceback=remote.traceback,
+            violations=remote.violations,
         )
     if info.status == states.CANCELLED:
         return errors.JobCancelledError(

@@ -12,6 +12,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
+from novita_sdk.typed._violations import Violation
 from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["RemoteError", "parse_remote_error"]
@@ -34,6 +37,7 @@ class RemoteError:
     message: str = ""
     traceback: str | None = None
     code: str | None = None
+    violations: tuple[Violation, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.type else self.message
@@ -60,7 +64,15 @@ def _from_object(error: dict[str, JSONValue]) -> RemoteError:
         message=json.dumps(error, ensure_ascii=False) if message is None else message,
         traceback=_first(error, _TRACEBACK_KEYS),
         code=_first(error, ("code",)),
+        violations=_violations(error.get("violations")),
     )
+
+
+def _violations(found: JSONValue) -> tuple[Violation, ...]:
+    try:
+        return tuple(msgspec.convert(found, list[Violation])) if found else ()
+    except msgspec.ValidationError:
+        return ()
 
 
 def _from_text(text: str) -> RemoteError:

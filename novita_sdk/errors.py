@@ -281,6 +281,7 @@ class JobFailedError(JobError):
         remote_type: Name of the exception's class, where the worker told it: `ValueError`.
         remote_message: What the exception said.
         remote_traceback: The worker's traceback as text, where it sent one.
+        violations: Every rule that a typed input or output breaks, where that is the reason.
     """
 
     default_code = "JOB_FAILED"
@@ -295,6 +296,7 @@ class JobFailedError(JobError):
         remote_type: str | None = None,
         remote_message: str = "",
         remote_traceback: str | None = None,
+        violations: tuple[Violation, ...] = (),
         **details: Unpack[ErrorDetails],
     ) -> None:
         super().__init__(message, status=status, output=output, **details)
@@ -302,6 +304,7 @@ class JobFailedError(JobError):
         self.remote_type = remote_type
         self.remote_message = remote_message
         self.remote_traceback = remote_traceback
+        self.violations = violations
 
 
 class JobCancelledError(JobError):

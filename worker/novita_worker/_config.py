@@ -35,6 +35,7 @@ class WorkerConfig:
         max_jobs: Jobs after which the worker exits.
         max_rss_mb: Resident memory in MiB after which the worker exits when its jobs are done.
         job_timeout: Longest time a job may run.
+        unknown_fields: What a typed handler's input does with members that its type doesn't know: `refuse` or `ignore`.
     """
 
     handler: object
@@ -51,6 +52,7 @@ class WorkerConfig:
     max_jobs: int | None = None
     max_rss_mb: float | None = None
     job_timeout: float | None = None
+    unknown_fields: str = "refuse"
 
 
 _KEYS: Final = tuple(field.name for field in fields(WorkerConfig))
@@ -101,6 +103,8 @@ def _problem(key: str, value: object) -> str | None:
             return None if isinstance(value, (bool, int)) else "True or False"
         case "setup" | "teardown" | "concurrency_modifier":
             return None if callable(value) else "callable"
+        case "unknown_fields":
+            return None if value in ("refuse", "ignore") else '"refuse" or "ignore"'
         case "spool_dir":
             return None if isinstance(value, (str, os.PathLike)) else "a path"
         case _:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
+from novita_sdk.typed import HandlerTypeError, read_handler
 from novita_sdk.wire.payload import JSONValue, dump
 from novita_worker._context import JobContext
 from novita_worker._errors import ConfigError
@@ -62,12 +63,22 @@ class HandlerSpec:
     dump: Callable[[JSONValue, str], bytes] = dump
 
 
-def inspect_handler(handler: object) -> HandlerSpec:
+def inspect_handler(handler: object, *, lenient: bool = False) -> HandlerSpec:
     """Checks a handler before any job is taken for it.
 
+    Args:
+        handler: A function, an object that can be called, or an instance of a generated worker class.
+        lenient: Whether a typed handler's input may have members that its type doesn't know.
+
     Raises:
-        ConfigError: It is not callable, or can't be called with a job.
+        ConfigError: It is not callable, can't be called with a job, or has annotations that can't work.
     """
+    try:
+        typed = read_handler(handler, context_type=JobContext, lenient=lenient)
+    except (HandlerTypeError, ModuleNotFoundError) as error:
+        raise ConfigError(str(error)) from None
+    if typed is not None:
+        return HandlerSpec(name=typed.name, kind=_kind(typed.function), call=typed.call, dump=typed.dump)
     if not callable(handler):
         raise ConfigError(f"the handler must be a function that takes a job, not {type(handler).__name__}")
     name = getattr(handler, "__qualname__", None) or type(handler).__qualname__

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final
 
 from novita_sdk.models import JobResult, StreamChunk
+from novita_sdk.typed import ContractError
 from novita_sdk.wire.codec import encode
 from novita_sdk.wire.payload import JSONValue, PayloadError, PayloadTooLargeError, check_size
 from novita_worker._handler import HandlerSpec
@@ -111,6 +112,8 @@ class Writer:
         recycle = Recycle.REFRESH if self.refresh else None
         if isinstance(error, PayloadError):
             return self._unwritable(error, recycle)
+        if isinstance(error, ContractError):
+            return self._broken_contract(error, error.code, recycle)
         if not isinstance(error, Exception):
             recycle = Recycle.EXIT
         elif _STICKY_CUDA.search(str(error)):
@@ -145,8 +148,17 @@ class Writer:
 
     def _unwritable(self, problem: PayloadError, recycle: Recycle | None) -> Outcome:
         code = "OUTPUT_TOO_LARGE" if isinstance(problem, PayloadTooLargeError) else "INVALID_OUTPUT"
+        if isinstance(problem, ContractError):
+            return self._broken_contract(problem, code, recycle)
         body = self._error(type_name=str(type(problem)), message=str(problem), code=code, recycle=recycle)
         return Outcome(body=body, error=str(problem), recycle=recycle)
+
+    def _broken_contract(self, error: ContractError, code: str, recycle: Recycle | None) -> Outcome:
+        violations = [violation.to_json() for violation in error.violations]
+        body = self._error(
+            type_name=str(type(error)), message=str(error), code=code, violations=violations, recycle=recycle
+        )
+        return Outcome(body=body, error=f"{code}: {error}", recycle=recycle)
 
     def _error(
         self,
@@ -155,6 +167,7 @@ class Writer:
         message: str,
         trace: str = "",
         code: str | None = None,
+        violations: JSONValue = None,
         recycle: Recycle | None = None,
     ) -> bytes:
         fields = {
@@ -166,6 +179,8 @@ class Writer:
         }
         if code is not None:
             fields["code"] = code
+        if violations is not None:
+            fields["violations"] = violations
         text = json.dumps(fields, ensure_ascii=False)
         return _result(error=json.dumps(text, ensure_ascii=False).encode(), recycle=recycle)
 

@@ -29,7 +29,7 @@ def start(config: Mapping[str, Any]) -> None:
     """
     arguments = _parse_arguments()
     settings = parse_config(config)
-    spec = inspect_handler(settings.handler)
+    spec = inspect_handler(settings.handler, lenient=settings.unknown_fields == "ignore")
     from novita_worker._logs import set_up_logging
 
     if arguments.test_input is None and is_worker_environment(os.environ):

@@ -1,0 +1,121 @@
+"""Typed clients and typed workers over a real gateway, and plain ones on either side."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from novita_gateway import Gateway
+from novita_sdk import Client, Endpoint, InvalidInputError, JobFailedError
+from novita_sdk.typed import OutputError
+
+
+@dataclass
+class Sum:
+    numbers: list[int]
+
+
+@dataclass
+class Total:
+    total: int
+
+
+@pytest.fixture
+def serve(
+    gateway: Gateway, plain_environment: dict[str, str], generated: Path, tmp_path: Path
+) -> Iterator[Callable[..., Endpoint]]:
+    """Starts a worker of `typed_worker.py` and returns its endpoint."""
+    path = os.pathsep.join([str(generated), os.environ.get("PYTHONPATH", "")])
+    workers: list[subprocess.Popen[bytes]] = []
+    with Client(api_key=gateway.api_key, base_url=gateway.url) as client:
+
+        def start(kind: str, **config: Any) -> Endpoint:
+            name = f"{kind}-{len(workers)}-{tmp_path.name}".replace("_", "-").lower()
+            command = [sys.executable, Path(__file__).parent / "typed_worker.py", kind, json.dumps(config)]
+            environment = {**plain_environment, **gateway.worker_env(name), "PYTHONPATH": path}
+            workers.append(subprocess.Popen(command, env=environment, cwd=tmp_path))
+            return client.endpoint(name)
+
+        yield start
+    for worker in workers:
+        worker.terminate()
+    assert [worker.wait(10) for worker in workers] == [0] * len(workers)
+
+
+@pytest.mark.parametrize("kind", ["annotated", "service"])
+def test_a_typed_client_gets_a_message_and_a_plain_one_plain_json(
+    serve: Callable[..., Endpoint], shop: ModuleType, kind: str
+) -> None:
+    endpoint = serve(kind)
+    client = importlib.import_module("shop.v1.draw_service_novita").DrawClient(endpoint)
+    job = client.draw(shop.Draw(prompt="apple", width=64, seed=2**60))
+    drawn = job.output(timeout=30)
+    assert isinstance(drawn, shop.Drawn)
+    assert drawn.images[0].url == f"apple/{2**60}"
+    plain = endpoint.run({"prompt": "pear", "width": 64, "seed": 7}).output(timeout=30)
+    assert plain["images"][0]["url"] == "pear/7"
+    assert (
+        endpoint.run({"prompt": "fig", "width": 64}, output_type=shop.Drawn).output(timeout=30).images[0].url == "fig/0"
+    )
+
+
+def test_a_bad_request_is_refused_before_anything_is_sent(shop: ModuleType) -> None:
+    with Client(api_key="k", base_url="http://127.0.0.1:9") as client, pytest.raises(InvalidInputError) as caught:
+        client.endpoint("draw").run(shop.Draw(prompt="", width=8))
+    assert [(item.field, item.rule, item.value) for item in caught.value.violations] == [
+        ("prompt", "string.min_len", ""),
+        ("width", "int32.gte_lte", 8),
+    ]
+
+
+def test_a_bad_input_fails_the_job_with_its_violations_and_no_handler_time(
+    serve: Callable[..., Endpoint], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(JobFailedError) as caught:
+        serve("annotated").run({"prompt": "", "width": 8, "layers": []}).output(timeout=30)
+    assert caught.value.code == "INVALID_INPUT"
+    assert [(item.field, item.rule) for item in caught.value.violations] == [
+        ("prompt", "string.min_len"),
+        ("width", "int32.gte_lte"),
+    ]
+    assert not caught.value.remote_traceback
+    assert "handler called" not in capfd.readouterr().err
+
+
+def test_a_bad_output_fails_the_job_with_its_violations(serve: Callable[..., Endpoint]) -> None:
+    with pytest.raises(JobFailedError) as caught:
+        serve("annotated").run({"prompt": "nothing", "width": 64}).output(timeout=30)
+    assert caught.value.code == "INVALID_OUTPUT"
+    assert caught.value.violations[0].rule == "repeated.min_items"
+
+
+def test_the_worker_chooses_what_happens_to_unknown_members(serve: Callable[..., Endpoint]) -> None:
+    value = {"prompt": "x", "width": 64, "new": 1}
+    with pytest.raises(JobFailedError) as caught:
+        serve("annotated").run(value).output(timeout=30)
+    assert caught.value.violations[0].rule == "unknown_field"
+    assert serve("annotated", unknown_fields="ignore").run(value).output(timeout=30)["images"]
+
+
+def test_a_streaming_client_iterates_over_messages(serve: Callable[..., Endpoint], shop: ModuleType) -> None:
+    client = importlib.import_module("shop.v1.talk_service_novita").TalkClient(serve("talk"))
+    tokens = list(client.talk(shop.Draw(prompt="one two three", width=64)).job.stream(timeout=30))
+    assert [token.text for token in tokens] == ["one", "two", "three"]
+    assert all(isinstance(token, shop.Token) for token in tokens)
+
+
+def test_dataclasses_are_contracts_too(serve: Callable[..., Endpoint]) -> None:
+    endpoint = serve("total")
+    assert endpoint.run(Sum(numbers=[1, 2]), output_type=Total).output(timeout=30) == Total(total=3)
+    with pytest.raises(OutputError):
+        endpoint.run(Sum(numbers=[1]), output_type=Sum).output(timeout=30)

@@ -1,0 +1,60 @@
+"""A worker of the test services; argv has which handler it serves, and its config as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shop.v1 import shop_pb2  # type: ignore[import-not-found]
+from shop.v1.draw_service_novita import DrawWorker, register_draw  # type: ignore[import-not-found]
+from shop.v1.talk_service_novita import TalkWorker, register_talk  # type: ignore[import-not-found]
+
+import novita_gpus
+
+if TYPE_CHECKING:
+    from novita_worker import JobContext
+
+
+@dataclass
+class Sum:
+    numbers: list[int]
+
+
+@dataclass
+class Total:
+    total: int
+
+
+def annotated(request: shop_pb2.Draw, context: JobContext) -> shop_pb2.Drawn:
+    sys.stderr.write("handler called\n")
+    if request.prompt == "nothing":
+        return shop_pb2.Drawn()
+    return shop_pb2.Drawn(images=[{"url": f"{request.prompt}/{request.seed}", "name": context.id}])
+
+
+async def total(request: Sum) -> Total:
+    return Total(total=sum(request.numbers))
+
+
+class Painter(DrawWorker):  # type: ignore[misc]
+    def draw(self, request: Any, context: JobContext) -> Any:
+        return annotated(request, context)
+
+
+class Talker(TalkWorker):  # type: ignore[misc]
+    def talk(self, request: Any, context: JobContext) -> Iterator[Any]:
+        for word in request.prompt.split():
+            yield shop_pb2.Token(text=word)
+
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "annotated": {"handler": annotated},
+    "total": {"handler": total},
+    "service": register_draw(Painter()),
+    "talk": register_talk(Talker()),
+}
+
+novita_gpus.start({**CONFIGS[sys.argv[1]], **json.loads(sys.argv[2])})
