@@ -45,7 +45,7 @@ def test_delays_grow_up_to_the_cap_and_jitter_within_their_upper_half(random: fl
     for attempt, full in enumerate([1, 2, 4, 8, 8, 8], start=1):
         delay = next_delay(policy, Failure(kind=FailureKind.UNSENT), attempt=attempt, elapsed=0, random=random)
         assert delay is not None
-        assert full / 2 <= delay < full
+        assert full / 2 <= delay <= full
 
 
 @pytest.mark.parametrize(
