@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check generate format setup clean bench-client bench-contracts bench-imports bench-files
+.PHONY: help demo test quick check generate format setup clean bench-client bench-contracts bench-imports bench-files test-comfyui
 
 help: ## Lists the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -48,6 +48,10 @@ bench-client: $(READY) ## Submitting, waiting and batches, beside both published
 
 bench-contracts: $(READY) ## What a typed contract costs, beside json, pydantic and json_format
 	@$(BIN)/python bench/contracts.py
+
+test-comfyui: $(READY) ## The ComfyUI worker on a real ComfyUI: COMFYUI_TEST_DIR=… COMFYUI_TEST_PYTHON=…
+	@test -n "$$COMFYUI_TEST_DIR" || { echo "Set COMFYUI_TEST_DIR to ComfyUI's folder and COMFYUI_TEST_PYTHON to its Python" >&2; exit 1; }
+	@$(BIN)/pytest -n 0 tests/comfyui
 
 bench-imports: $(READY) ## What importing costs, beside the published package
 	@$(BIN)/python bench/imports.py

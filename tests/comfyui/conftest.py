@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "comfyui-worker"
+REAL = os.environ.get("COMFYUI_TEST_DIR")
 STANDIN = Path(__file__).with_name("standin.py")
 
 INVERT = {
@@ -41,11 +44,20 @@ def saving() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def comfyui_command(tmp_path: Path) -> tuple[str, str]:
-    """URL and command of a stand-in that nobody has started yet."""
+    """URL and command of a ComfyUI that nobody has started yet: the stand-in, or the one in COMFYUI_TEST_DIR."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    return f"http://127.0.0.1:{port}", f"{sys.executable} {STANDIN} --port {port} --dir {tmp_path / 'comfyui'}"
+    url, folder = f"http://127.0.0.1:{port}", tmp_path / "comfyui"
+    if not REAL:
+        return url, f"{sys.executable} {STANDIN} --port {port} --dir {folder}"
+    for name in ("custom_nodes", "models/checkpoints"):
+        (folder / name).mkdir(parents=True)
+    shutil.copy(STANDIN.with_name("testing_nodes.py"), folder / "custom_nodes")
+    (folder / "models/checkpoints/flux1-dev-fp8.safetensors").touch()
+    python = os.environ.get("COMFYUI_TEST_PYTHON", sys.executable)
+    options = f"--cpu --disable-api-nodes --port {port} --base-directory {folder} --database-url sqlite:///:memory:"
+    return url, f"{python} -u {Path(REAL) / 'main.py'} {options}"
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A server that speaks ComfyUI's HTTP and websocket API and computes next to nothing.
 
 Written from the published behaviour of ComfyUI. Run as a process of its own: `python standin.py --port N --dir DIR`.
-Core classes do roughly what their names say; `Fail`, `OutOfMemory`, `Crash` and `Wait` exist only here.
+Core classes do roughly what their names say; those whose names begin with `Test` are those of testing_nodes.py.
 """
 
 # ruff: noqa: T201
@@ -49,10 +49,13 @@ class OutOfMemoryError(Exception):
     pass
 
 
+Runner = Callable[["Server", str, dict[str, Any]], Awaitable[tuple[Any, dict[str, Any] | None]]]
+
+
 @dataclass
 class NodeClass:
     required: dict[str, list[Any]]
-    run: Callable[[Server, str, dict[str, Any]], Awaitable[tuple[Any, dict[str, Any] | None]]]
+    run: Runner
     outputs: list[str] = field(default_factory=list)
     output_node: bool = False
     optional: dict[str, list[Any]] = field(default_factory=dict)
@@ -327,19 +330,21 @@ def node_classes(models: list[str]) -> dict[str, NodeClass]:
         latent = inputs["samples"]
         return [(latent["width"], latent["height"], 0x336699)] * latent["batch_size"], None
 
-    def saver(kind: str) -> Callable[[Server, str, dict[str, Any]], Awaitable[tuple[Any, dict[str, Any]]]]:
+    def saver(kind: str) -> Runner:
         async def run(server: Server, node_id: str, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
             prefix = inputs.get("filename_prefix", "ComfyUI")
             return None, {"images": [server.save(prefix, kind, png(*image), ".png") for image in inputs["images"]]}
 
         return run
 
-    async def save_audio(server: Server, node_id: str, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return None, {"audio": [server.save(inputs["filename_prefix"], "output", b"fLaC", ".flac")]}
+    def writer(
+        kind: str, suffix: str
+    ) -> Callable[[Server, str, dict[str, Any]], Awaitable[tuple[Any, dict[str, Any]]]]:
+        async def run(server: Server, node_id: str, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            saved = server.save(inputs["filename_prefix"], "output", bytes(inputs["size"]), suffix)
+            return None, {kind: [saved], "text": ["done"]}
 
-    async def combine(server: Server, node_id: str, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        saved = server.save(inputs["filename_prefix"], "output", b"\0" * inputs["size"], ".mp4")
-        return None, {"gifs": [saved | {"format": "video/h264-mp4", "frame_rate": 8.0}], "text": ["done"]}
+        return run
 
     async def fail(server: Server, node_id: str, inputs: dict[str, Any]) -> tuple[Any, None]:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
@@ -361,6 +366,7 @@ def node_classes(models: list[str]) -> dict[str, NodeClass]:
         return [(1, 1, 7)], None
 
     size = ["INT", {"default": 512, "min": 1, "max": 16384}]
+    file = {"filename_prefix": ["STRING", {}], "size": ["INT", {}]}
     image = {"images": ["IMAGE"], "filename_prefix": ["STRING", {"default": "ComfyUI"}]}
     return {
         "EmptyImage": NodeClass(
@@ -375,15 +381,13 @@ def node_classes(models: list[str]) -> dict[str, NodeClass]:
         "VAEDecode": NodeClass({"samples": ["LATENT"], "vae": ["VAE"]}, decode, ["IMAGE"]),
         "SaveImage": NodeClass(image, saver("output"), [], output_node=True),
         "PreviewImage": NodeClass({"images": ["IMAGE"]}, saver("temp"), [], output_node=True),
-        "SaveAudio": NodeClass({"filename_prefix": ["STRING"]}, save_audio, [], output_node=True),
-        "VHS_VideoCombine": NodeClass(
-            {"filename_prefix": ["STRING"], "size": ["INT", {}]}, combine, [], output_node=True
-        ),
-        "Fail": NodeClass({}, fail, ["IMAGE"]),
-        "OutOfMemory": NodeClass({}, no_memory, ["IMAGE"]),
-        "Crash": NodeClass({}, crash, ["IMAGE"]),
-        "Wait": NodeClass({"steps": ["INT", {}], "seconds": ["FLOAT"]}, wait, ["IMAGE"]),
-        "DropSockets": NodeClass({}, drop, ["IMAGE"]),
+        "TestVideo": NodeClass(file, writer("gifs", ".mp4"), [], output_node=True),
+        "TestAudio": NodeClass(file, writer("audio", ".flac"), [], output_node=True),
+        "TestFail": NodeClass({}, fail, ["IMAGE"]),
+        "TestOutOfMemory": NodeClass({}, no_memory, ["IMAGE"]),
+        "TestCrash": NodeClass({}, crash, ["IMAGE"]),
+        "TestWait": NodeClass({"steps": ["INT", {}], "seconds": ["FLOAT"]}, wait, ["IMAGE"]),
+        "TestDropSockets": NodeClass({}, drop, ["IMAGE"]),
     }
 
 

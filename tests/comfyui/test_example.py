@@ -67,32 +67,32 @@ def test_dev_runs_a_job(environment: dict[str, str], invert: dict[str, Any], tmp
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert result.returncode == 0, result.stderr
     assert base64.b64decode(json.loads(result.stdout)["images"][0]["base64"]).startswith(b"\x89PNG")
 
 
 def test_the_client_sees_step_progress_and_the_output(endpoint, saving) -> None:
-    job = endpoint.run({"workflow": saving("Wait", steps=20, seconds=0.05)})
-    progress = [update.progress for update in job.updates(timeout=60) if update.progress]
-    assert any("node 1 (Wait): step" in report["message"] for report in progress)
+    job = endpoint.run({"workflow": saving("TestWait", steps=20, seconds=0.05)})
+    progress = [update.progress for update in job.updates(timeout=180) if update.progress]
+    assert any("node 1 (TestWait): step" in report["message"] for report in progress)
     assert job.output()["images"][0]["filename"] == "saved_00001_.png"
 
 
 def test_the_client_sees_what_failed(endpoint, saving) -> None:
-    with pytest.raises(JobFailedError, match=r"node 1 \(Fail\) failed: RuntimeError") as caught:
-        endpoint.run({"workflow": saving("Fail")}).output(timeout=60)
+    with pytest.raises(JobFailedError, match=r"node 1 \(TestFail\) failed: RuntimeError") as caught:
+        endpoint.run({"workflow": saving("TestFail")}).output(timeout=180)
     assert caught.value.code == "NODE_FAILED"
     assert "ComfyUI's traceback" in caught.value.remote_traceback
 
 
 def test_cancelling_a_job_frees_the_worker(endpoint, saving) -> None:
-    job = endpoint.run({"workflow": saving("Wait", steps=100_000, seconds=0.05)})
-    for update in job.updates(timeout=60):
+    job = endpoint.run({"workflow": saving("TestWait", steps=100_000, seconds=0.05)})
+    for update in job.updates(timeout=180):
         if update.progress:
             break
     job.cancel()
     with pytest.raises(JobCancelledError):
-        job.output(timeout=60)
-    assert endpoint.run({"workflow": saving("Wait", steps=1, seconds=0)}).output(timeout=60)["images"]
+        job.output(timeout=180)
+    assert endpoint.run({"workflow": saving("TestWait", steps=1, seconds=0)}).output(timeout=180)["images"]
