@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from novita_sdk import Client, Endpoint
 from novita_worker._config import parse_config
 from novita_worker._environment import read_environment
 from novita_worker._handler import Handler, inspect_handler
+from novita_worker._link import Link
 from novita_worker._worker import Worker
 
 __all__ = ["embedded"]
@@ -50,16 +51,24 @@ def embedded(
     spec = inspect_handler(config.handler)
     store = MemoryStore(limits=limits, clock=clock)
     with serve_in_thread(lambda: Gateway(store=store, faults=faults)) as gateway:
-        environment = read_environment(_without_ping(gateway.worker_env(endpoint)))
-        with (
-            _serving(Worker(config, spec, environment)),
-            Client(api_key=gateway.api_key, base_url=gateway.url) as client,
-        ):
+        environment = read_environment(gateway.worker_env(endpoint))
+        runtime = Worker(config, spec, environment, Link(environment), _NoHeartbeat())
+        client = Client(api_key=gateway.api_key, base_url=gateway.url)
+        with _serving(runtime), client:
             yield client.endpoint(endpoint)
 
 
-def _without_ping(variables: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in variables.items() if "_PING" not in name}
+class _NoHeartbeat:
+    """A process of its own would cost a test more than all the rest."""
+
+    def start(self) -> None:
+        """Does nothing."""
+
+    def set_ids(self, ids: Iterable[str]) -> None:
+        """Does nothing."""
+
+    def stop(self) -> None:
+        """Does nothing."""
 
 
 @contextmanager
@@ -69,5 +78,5 @@ def _serving(worker: Worker) -> Iterator[None]:
     try:
         yield
     finally:
-        worker._engine.shutdown()
+        worker.shutdown()
         thread.join()
