@@ -448,3 +448,37 @@ async def test_a_job_of_another_endpoint_is_not_found(clock_and_store: tuple[Man
     with pytest.raises(JobNotFoundError):
         await store.status("other", job.id)
     await store.close()
+
+
+async def test_a_followed_status_is_held_while_its_revision_is_current(
+    clock_and_store: tuple[ManualClock, Store],
+) -> None:
+    _, store = clock_and_store
+    await store.open()
+    job = await store.submit(run_request())
+    known = await store.status(ENDPOINT, job.id)
+    changes: list[Callable[[], Coroutine[Any, Any, object]]] = [
+        lambda: store.take(ENDPOINT, "w1", 1, 0),
+        lambda: store.report(ENDPOINT, "w1", job.id, b"1"),
+        lambda: store.report(ENDPOINT, "w1", job.id, b"2"),
+        lambda: store.finish(ENDPOINT, "w1", job.id, JobResult(output=b"3")),
+        lambda: store.finish(ENDPOINT, "w1", job.id, JobResult(output=b"4")),
+    ]
+    seen = []
+    for change in changes:
+        held = asyncio.ensure_future(store.status(ENDPOINT, job.id, 60_000, known.revision))
+        await asyncio.sleep(0)
+        assert held.done() == (known.status in FINAL)
+        await change()
+        known = await asyncio.wait_for(held, 5)
+        seen.append((known.status, known.output))
+    assert seen == [
+        ("IN_PROGRESS", b""),
+        ("IN_PROGRESS", b"1"),
+        ("IN_PROGRESS", b"2"),
+        ("COMPLETED", b"3"),
+        ("COMPLETED", b"3"),
+    ]
+    outdated = await asyncio.wait_for(store.status(ENDPOINT, job.id, 60_000, 1), 5)
+    assert outdated.revision == known.revision
+    await store.close()
