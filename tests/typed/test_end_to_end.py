@@ -41,7 +41,7 @@ def serve(
 
         def start(kind: str, **config: Any) -> Endpoint:
             name = f"{kind}-{len(workers)}-{tmp_path.name}".replace("_", "-").lower()
-            command = [sys.executable, Path(__file__).parent / "typed_worker.py", kind, json.dumps(config)]
+            command = [sys.executable, str(Path(__file__).parent / "typed_worker.py"), kind, json.dumps(config)]
             environment = {**plain_environment, **gateway.worker_env(name), "PYTHONPATH": path}
             workers.append(subprocess.Popen(command, env=environment, cwd=tmp_path))
             return client.endpoint(name)
@@ -97,6 +97,13 @@ def test_a_bad_output_fails_the_job_with_its_violations(serve: Callable[..., End
         serve("annotated").run({"prompt": "nothing", "width": 64}).output(timeout=30)
     assert caught.value.code == "INVALID_OUTPUT"
     assert caught.value.violations[0].rule == "repeated.min_items"
+
+
+def test_an_error_that_a_typed_handler_returns_is_the_error_of_the_job(serve: Callable[..., Endpoint]) -> None:
+    with pytest.raises(JobFailedError) as caught:
+        serve("annotated").run({"prompt": "no paint", "width": 64}).output(timeout=30)
+    assert caught.value.remote_message == "there is no paint"
+    assert caught.value.output == {"left": 0}
 
 
 def test_the_worker_chooses_what_happens_to_unknown_members(serve: Callable[..., Endpoint]) -> None:

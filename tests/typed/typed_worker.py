@@ -30,6 +30,8 @@ class Total:
 
 def annotated(request: shop_pb2.Draw, context: JobContext) -> shop_pb2.Drawn:
     sys.stderr.write("handler called\n")
+    if request.prompt == "no paint":
+        return {"error": "there is no paint", "left": 0}
     if request.prompt == "nothing":
         return shop_pb2.Drawn()
     return shop_pb2.Drawn(images=[{"url": f"{request.prompt}/{request.seed}", "name": context.id}])

@@ -18,7 +18,7 @@ from typing import Final
 from novita_sdk.models import JobResult, StreamChunk
 from novita_sdk.typed import ContractError
 from novita_sdk.wire.codec import encode
-from novita_sdk.wire.payload import JSONValue, PayloadError, PayloadTooLargeError, check_size
+from novita_sdk.wire.payload import JSONValue, PayloadError, PayloadTooLargeError, check_size, dump
 from novita_worker._handler import HandlerSpec
 from novita_worker._outbox import Failure
 
@@ -84,12 +84,12 @@ class Writer:
             if "error" in value or "refresh_worker" in value:
                 value = {key: item for key, item in value.items() if key not in ("error", "refresh_worker")}
         try:
+            if error:
+                return self._returned_error(error, value, recycle)
             output = None if isinstance(value, dict) and not value else self._dump(value, "output")
-            text = self._dump(error, "error") if error else None
         except PayloadError as problem:
             return self._unwritable(problem, recycle)
-        summary = "the handler returned an error" if error else None
-        return Outcome(body=_result(output=output, error=text, recycle=recycle), error=summary, recycle=recycle)
+        return Outcome(body=_result(output=output, recycle=recycle), recycle=recycle)
 
     def streamed(self, chunks: list[bytes]) -> Outcome:
         """The outcome of a generator that ended; the chunks are those its result repeats."""
@@ -140,6 +140,22 @@ class Writer:
             PayloadError: JSON can't hold it, or it is too large.
         """
         return self._dump(value, "the yielded output")
+
+    def _returned_error(self, error: JSONValue, beside: JSONValue, recycle: Recycle | None) -> Outcome:
+        """The outcome of a dict with an error; neither that nor what is beside it is of the output's type.
+
+        Raises:
+            PayloadError: JSON can't hold the error, or it is too large.
+        """
+        text = dump(error, "error")
+        check_size(text, "error")
+        try:
+            output = dump(beside, "output") if beside else None
+            check_size(output or b"", "output")
+        except PayloadError:  # what can't be sent must not hide why the job failed
+            output = None
+        body = _result(output=output, error=text, recycle=recycle)
+        return Outcome(body=body, error="the handler returned an error", recycle=recycle)
 
     def _dump(self, value: JSONValue, what: str) -> bytes:
         data = self.spec.dump(value, what)
