@@ -25,6 +25,7 @@ _MODULES = {
     "generate": "_generate",
     "health": "_endpoints",
     "list": "_endpoints",
+    "map": "_map",
     "output": "_jobs",
     "purge": "_endpoints",
     "retry": "_jobs",

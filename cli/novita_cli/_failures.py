@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from novita_cli._exit import ExitCode, exit_code_of
 from novita_cli._json import compact, write_stdout
+from novita_sdk.wire.payload import JSONValue
 
-__all__ = ["Failure", "Interrupted", "report"]
+if TYPE_CHECKING:
+    from novita_sdk import NovitaError
+
+__all__ = ["Failure", "Interrupted", "error_document", "report"]
 
 
 class Failure(click.ClickException):
@@ -66,8 +72,17 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
     else:
         click.echo(f"novita-gpus: {message}", err=True)
     if as_json:
-        write_stdout(compact({"error": {"code": reason, "message": message, "job_id": job_id}}))
+        write_stdout(compact({"error": _document(reason, message, job_id)}))
     return code
+
+
+def error_document(error: NovitaError) -> dict[str, JSONValue]:
+    """An error of the SDK as JSON: `code`, `message`, `job_id`."""
+    return _document(error.code, _describe(error), error.job_id)
+
+
+def _document(code: str, message: str, job_id: str | None) -> dict[str, JSONValue]:
+    return {"code": code, "message": message, "job_id": job_id}
 
 
 def _describe(error: Exception) -> str:

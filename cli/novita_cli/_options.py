@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import click
@@ -12,11 +13,13 @@ import click
 __all__ = [
     "Decorator",
     "endpoint_argument",
+    "file_option",
     "job_argument",
     "parse_duration",
     "progress_options",
     "stacked",
     "wait_options",
+    "writable_option",
 ]
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -57,6 +60,22 @@ def parse_duration(text: str) -> float:
     if match is None:
         raise click.BadParameter(f"{text!r} is not a duration such as 90s, 1.5m or 250ms")
     return float(match.group(1)) * _SECONDS[match.group(2)]
+
+
+def writable_option(*names: str, help: str) -> Decorator:
+    """An option for a file to write; a folder that isn't there is refused before anything is sent."""
+    kind = click.Path(dir_okay=False, writable=True, path_type=Path)
+    return click.option(*names, type=kind, callback=_check_folder, metavar="FILE", help=help)
+
+
+def _check_folder(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and not value.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {str(value.parent)!r}", ctx, param)
+    return value
+
+
+file_option: Final = writable_option("-o", "file", help="Write the data to FILE instead of stdout.")
+"""Adds -o, which the command gets as `file`."""
 
 
 def wait_options(no_wait_help: str) -> Decorator:

@@ -13,13 +13,13 @@ import click
 from novita_cli._display import Display, ProgressMode
 from novita_cli._failures import Failure
 from novita_cli._json import compact, pretty, write_stdout
-from novita_cli._options import Decorator, progress_options, stacked
+from novita_cli._options import progress_options, stacked
 from novita_sdk.wire.payload import JSONValue
 
 if TYPE_CHECKING:
     from novita_sdk import Client
 
-__all__ = ["AS_JSON", "Session", "file_option", "session_options"]
+__all__ = ["AS_JSON", "Session", "session_options"]
 
 AS_JSON = "novita_cli.as_json"
 """Key of click's context under which the error report finds --json."""
@@ -98,12 +98,6 @@ def session_options(command: Callable[..., None]) -> Callable[..., None]:
     return _CLIENT_OPTIONS(run)
 
 
-def _check_folder(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    if value is not None and not value.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no folder {str(value.parent)!r}", ctx, param)
-    return value
-
-
 def _write(data: bytes, file: Path | None) -> None:
     if file is None:
         write_stdout(data)
@@ -112,14 +106,3 @@ def _write(data: bytes, file: Path | None) -> None:
         file.write_bytes(data + b"\n")
     except OSError as error:
         raise Failure(f"can't write {str(file)!r}: {error.strerror}", reason="FILE") from None
-
-
-file_option: Final[Decorator] = click.option(
-    "-o",
-    "file",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=_check_folder,
-    metavar="FILE",
-    help="Write the data to FILE instead of stdout.",
-)
-"""Adds -o, which the command gets as `file`; a folder that isn't there is refused before anything is sent."""

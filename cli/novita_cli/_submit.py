@@ -12,8 +12,8 @@ from novita_cli._documents import document
 from novita_cli._failures import Interrupted
 from novita_cli._follow import follow, reattachable
 from novita_cli._input import input_options, read_input
-from novita_cli._options import endpoint_argument, wait_options
-from novita_cli._session import Session, file_option, session_options
+from novita_cli._options import endpoint_argument, file_option, wait_options
+from novita_cli._session import Session, session_options
 from novita_sdk.wire.payload import JSONValue
 
 if TYPE_CHECKING:

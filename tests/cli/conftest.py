@@ -104,8 +104,11 @@ class Running:
         """Waits for the end."""
         assert self.process.stdout is not None
         assert self.process.stderr is not None
+        guard = threading.Timer(TIMEOUT, self.process.kill)
+        guard.start()
         out = self.process.stdout.read()
         code = self.process.wait(TIMEOUT)
+        guard.cancel()
         self._reader.join(TIMEOUT)
         self.process.stdout.close()
         self.process.stderr.close()

@@ -63,7 +63,7 @@ def test_on_a_terminal_it_moves_and_stdout_stays_data(environment: dict[str, str
     master, slave = pty.openpty()
     wish = {"progress": "half way", "sleep": 0.8}
     with subprocess.Popen(
-        [sys.executable, "-m", "novita_cli", "run", served, "--input", json.dumps(wish)],
+        [sys.executable, "-m", "novita_cli", "run", served, "--wait", "20s", "--input", json.dumps(wish)],
         env={**environment, "TERM": "xterm-256color"},
         stdin=slave,
         stdout=subprocess.PIPE,

@@ -74,7 +74,7 @@ def test_a_taken_port_is_named(inline: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("--host", "0.0.0.0"), 2, "--api-key, --worker-token"),
+        (("--host", "0.0.0.0"), 2, "without keys"),
         (("--memory", "--db", "x.db"), 2, "exclude each other"),
         (("--db", "missing/jobs.db"), 1, "missing/jobs.db"),
         (("--port", "99999"), 2, "99999"),
