@@ -23,7 +23,8 @@ from novita_worker._actions import (
     Take,
     TakenJob,
 )
-from novita_worker._desk import Desk, Limits
+from novita_worker._desk import Desk
+from novita_worker._limits import Limits
 from novita_worker._outbox import Failure, Post, PostKind
 
 PICK = st.integers(min_value=0, max_value=10**6)

@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from enum import Enum
-from typing import Final
 
 from novita_sdk.wire.retry import Failure as TakeFailure
-from novita_sdk.wire.retry import FailureKind, RetryPolicy, next_delay
 from novita_worker._actions import (
     Action,
     AskConcurrency,
@@ -29,68 +25,12 @@ from novita_worker._actions import (
     Take,
     TakenJob,
 )
-from novita_worker._outbox import Failure, Outbox, PostKind
+from novita_worker._entry import Entry, Phase
+from novita_worker._limits import Limits
+from novita_worker._outbox import Failure, PostKind
+from novita_worker._pace import Pace
 
-__all__ = ["Desk", "Limits"]
-
-_EMPTY_PAUSE: Final = RetryPolicy(first_delay=0.05, max_delay=1.0, budget=None)
-_FAILURE_PAUSE: Final = RetryPolicy(first_delay=0.2, max_delay=15.0, budget=None)
-_EMPTY: Final = TakeFailure(kind=FailureKind.UNSENT)
-_PARKED: Final = 0.5
-"""Seconds after which an empty reply is the end of a parked take, not a gateway that answers at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What bounds a worker. Times are seconds; None has no limit.
-
-    Attributes:
-        concurrency: Jobs that run at once, until the modifier says another number.
-        prefetch: Jobs held ready while others run.
-        scaling: Whether there is a modifier to ask.
-        max_jobs: Jobs after which the worker recycles itself.
-        max_undelivered: Results that may wait for delivery before taking pauses.
-        progress_interval: Least time between two progress posts of a job.
-        shutdown_timeout: Longest time that running jobs get to end by themselves at shutdown.
-        cancel_timeout: Longest time that a cancelled handler gets to end.
-        flush_timeout: Longest time that the last results get to be delivered.
-        scale_interval: How often the modifier is asked while all slots are in use.
-    """
-
-    concurrency: int = 1
-    prefetch: int = 0
-    scaling: bool = False
-    max_jobs: int | None = None
-    max_undelivered: int = 256
-    progress_interval: float = 0.2
-    shutdown_timeout: float | None = 120.0
-    cancel_timeout: float = 5.0
-    flush_timeout: float = 30.0
-    scale_interval: float = 1.0
-
-
-class _Phase(Enum):
-    HELD = 1
-    RUNNING = 2
-    ENDED = 3
-
-
-class _Entry:
-    """One job, from its take until its last post is answered."""
-
-    __slots__ = ("deadline", "failed", "job", "muted", "outbox", "phase", "stuck")
-
-    def __init__(self, job: TakenJob, progress_interval: float) -> None:
-        self.job = job
-        self.outbox = Outbox(job.id, progress_interval)
-        self.phase = _Phase.HELD
-        self.deadline: float | None = None
-        self.muted = False
-        """Whether what the handler still says is of no interest."""
-        self.failed = False
-        """Whether a result was refused already."""
-        self.stuck = False
-        """Whether the handler did not react to its cancellation in time."""
+__all__ = ["Desk"]
 
 
 class Desk:
@@ -103,18 +43,15 @@ class Desk:
 
     def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
         self._limits = limits
-        self._random = random
+        self._pace = Pace(random)
         self._concurrency = limits.concurrency
-        self._jobs: dict[str, _Entry] = {}
-        self._held: dict[str, _Entry] = {}
+        self._jobs: dict[str, Entry] = {}
+        self._held: dict[str, Entry] = {}
         self._running = 0
         self._stuck = 0
         self._ended = 0
         self._taken = 0
         self._reserved = 0
-        self._take_at = 0.0
-        self._empty_takes = 0
-        self._failed_takes = 0
         self._asked = False
         self._answer_fresh = False
         self._ask_at: float | None = None
@@ -159,8 +96,8 @@ class Desk:
             times.append(self._ask_at)
         if self._stage_deadline is not None:
             times.append(self._stage_deadline)
-        if self._take_at and not self._asked and self._wanted():
-            times.append(self._take_at)
+        if self._pace.at and not self._asked and self._wanted():
+            times.append(self._pace.at)
         return min(times) if times else None
 
     def begin(self, now: float) -> list[Action]:
@@ -170,12 +107,11 @@ class Desk:
     def taken(self, jobs: Iterable[TakenJob], now: float) -> list[Action]:
         """A take brought jobs. One that is here already is not run a second time."""
         self._reserved = 0
-        self._empty_takes = self._failed_takes = 0
-        self._take_at = 0.0
+        self._pace.brought_jobs()
         for job in jobs:
             if job.id in self._jobs or self._stage > Stage.DRAIN:
                 continue
-            entry = _Entry(job, self._limits.progress_interval)
+            entry = Entry(job, self._limits.progress_interval)
             self._jobs[job.id] = self._held[job.id] = entry
             self._taken += 1
             self._ids_changed = True
@@ -186,20 +122,13 @@ class Desk:
     def take_empty(self, now: float, *, waited: float) -> list[Action]:
         """A take brought nothing after so many seconds."""
         self._reserved = 0
-        self._failed_takes = 0
-        if waited >= _PARKED:
-            self._empty_takes = 0
-            self._take_at = 0.0
-        else:
-            self._empty_takes += 1
-            self._pause(_EMPTY_PAUSE, _EMPTY, self._empty_takes, now)
+        self._pace.was_empty(now, waited)
         return self._settle(now, [])
 
     def take_failed(self, failure: TakeFailure, now: float) -> list[Action]:
         """A take went wrong."""
         self._reserved = 0
-        self._failed_takes += 1
-        self._pause(_FAILURE_PAUSE, failure, self._failed_takes, now)
+        self._pace.failed(now, failure)
         return self._settle(now, [])
 
     def concurrency_answered(self, concurrency: int | None, now: float) -> list[Action]:
@@ -233,7 +162,7 @@ class Desk:
     def finished(self, job_id: str, body: bytes | Failure, now: float) -> list[Action]:
         """A handler returned or raised; this releases its slot."""
         entry = self._jobs.get(job_id)
-        if entry is None or entry.phase is not _Phase.RUNNING:
+        if entry is None or entry.phase is not Phase.RUNNING:
             return []
         self._release(entry)
         if not entry.muted:
@@ -267,11 +196,11 @@ class Desk:
             if entry is None or entry.muted:
                 continue
             entry.outbox.clear()
-            if entry.phase is _Phase.HELD:
+            if entry.phase is Phase.HELD:
                 self._forget(entry)
             else:
                 self._mute(entry)
-                if entry.phase is _Phase.RUNNING:
+                if entry.phase is Phase.RUNNING:
                     actions.append(Cancel(job_id, CancelReason.STOPPED))
             self._ids_changed = True
             self._drop_if_over(entry)
@@ -318,18 +247,18 @@ class Desk:
         self._pump(entry, now, actions)
         return self._settle(now, actions)
 
-    def _replace(self, entry: _Entry, failure: Failure, actions: list[Action]) -> None:
+    def _replace(self, entry: Entry, failure: Failure, actions: list[Action]) -> None:
         """Puts a failure where a result or a chunk was refused; a refused failure is the end."""
         entry.outbox.clear()
         if not entry.failed:
             entry.failed = True
             entry.outbox.finish(failure)
-        if entry.phase is _Phase.RUNNING:
+        if entry.phase is Phase.RUNNING:
             self._mute(entry)
             actions.append(Cancel(entry.job.id, CancelReason.UNDELIVERABLE))
 
-    def _check_deadline(self, entry: _Entry, now: float, actions: list[Action]) -> None:
-        if entry.phase is not _Phase.RUNNING or entry.deadline is None or entry.deadline > now:
+    def _check_deadline(self, entry: Entry, now: float, actions: list[Action]) -> None:
+        if entry.phase is not Phase.RUNNING or entry.deadline is None or entry.deadline > now:
             return
         if entry.muted:
             # Only a new process gets the slot back.
@@ -343,11 +272,11 @@ class Desk:
         self._set_timer(entry.deadline, entry)
         actions.append(Cancel(entry.job.id, CancelReason.TIMEOUT))
 
-    def _mute(self, entry: _Entry) -> None:
+    def _mute(self, entry: Entry) -> None:
         entry.muted = True
         self._ids_changed = True
 
-    def _give_up_on(self, entry: _Entry) -> None:
+    def _give_up_on(self, entry: Entry) -> None:
         if not entry.stuck:
             entry.stuck = True
             self._stuck += 1
@@ -366,7 +295,7 @@ class Desk:
     def _fill(self, now: float, actions: list[Action]) -> None:
         while self._held and self._running < self._concurrency and self._stage <= Stage.DRAIN:
             entry = self._held.pop(next(iter(self._held)))
-            entry.phase = _Phase.RUNNING
+            entry.phase = Phase.RUNNING
             self._running += 1
             if entry.job.timeout is not None:
                 entry.deadline = now + entry.job.timeout
@@ -375,7 +304,7 @@ class Desk:
         if wanted := self._wanted():
             if self._limits.scaling and not self._answer_fresh:
                 self._ask(actions)
-            elif now >= self._take_at:
+            elif now >= self._pace.at:
                 self._reserved = wanted
                 self._answer_fresh = False
                 actions.append(Take(wanted, busy=bool(self._jobs)))
@@ -400,11 +329,6 @@ class Desk:
             self._ask_at = None
             actions.append(AskConcurrency(self._concurrency))
 
-    def _pause(self, policy: RetryPolicy, failure: TakeFailure, attempt: int, now: float) -> None:
-        delay = next_delay(policy, failure, attempt=attempt, elapsed=0.0, random=self._random())
-        # A take is tried again whatever the answer was: a wrong key or a missing route may be put right.
-        self._take_at = now + (policy.max_delay if delay is None else delay)
-
     def _advance(self, now: float, actions: list[Action]) -> None:
         over = self._stage_deadline is not None and now >= self._stage_deadline
         if self._stage is Stage.DRAIN and over:
@@ -417,7 +341,7 @@ class Desk:
         over = self._stage_deadline is not None and now >= self._stage_deadline
         if self._stage is Stage.FLUSH and (over or not self._undelivered()):
             self._enter(Stage.CLOSE, None)
-            running = tuple(job_id for job_id, entry in self._jobs.items() if entry.phase is _Phase.RUNNING)
+            running = tuple(job_id for job_id, entry in self._jobs.items() if entry.phase is Phase.RUNNING)
             actions.append(Close(running, self._undelivered()))
 
     def _enter(self, stage: Stage, deadline: float | None) -> None:
@@ -426,15 +350,15 @@ class Desk:
 
     def _cancel_running(self, actions: list[Action]) -> None:
         for entry in list(self._jobs.values()):
-            if entry.phase is _Phase.HELD:
+            if entry.phase is Phase.HELD:
                 self._forget(entry)
                 actions.append(Discard(entry.job.id))
-            elif entry.phase is _Phase.RUNNING and not entry.muted:
+            elif entry.phase is Phase.RUNNING and not entry.muted:
                 actions.append(Cancel(entry.job.id, CancelReason.SHUTDOWN))
 
     def _fail_running(self, now: float, actions: list[Action]) -> None:
         for entry in list(self._jobs.values()):
-            if entry.phase is _Phase.RUNNING:
+            if entry.phase is Phase.RUNNING:
                 self._give_up_on(entry)
                 if not entry.muted:
                     self._mute(entry)
@@ -444,7 +368,7 @@ class Desk:
     def _undelivered(self) -> tuple[str, ...]:
         return tuple(job_id for job_id, entry in self._jobs.items() if not entry.outbox.empty)
 
-    def _pump(self, entry: _Entry, now: float, actions: list[Action]) -> None:
+    def _pump(self, entry: Entry, now: float, actions: list[Action]) -> None:
         post = entry.outbox.next(now)
         if post is not None:
             actions.append(post)
@@ -452,23 +376,23 @@ class Desk:
             self._set_timer(entry.outbox.due, entry)
         self._drop_if_over(entry)
 
-    def _drop_if_over(self, entry: _Entry) -> None:
-        if entry.phase is _Phase.ENDED and entry.outbox.empty and entry.job.id in self._jobs:
+    def _drop_if_over(self, entry: Entry) -> None:
+        if entry.phase is Phase.ENDED and entry.outbox.empty and entry.job.id in self._jobs:
             self._ended -= 1
             self._forget(entry)
 
-    def _forget(self, entry: _Entry) -> None:
+    def _forget(self, entry: Entry) -> None:
         self._held.pop(entry.job.id, None)
         del self._jobs[entry.job.id]
         self._ids_changed = True
 
-    def _release(self, entry: _Entry) -> None:
-        entry.phase = _Phase.ENDED
+    def _release(self, entry: Entry) -> None:
+        entry.phase = Phase.ENDED
         self._running -= 1
         self._stuck -= entry.stuck
         self._ended += 1
 
-    def _set_timer(self, time: float, entry: _Entry) -> None:
+    def _set_timer(self, time: float, entry: Entry) -> None:
         if len(self._timers) > 64 + 4 * len(self._jobs):
             self._timers = [timer for timer in self._timers if timer[1] in self._jobs]
             heapq.heapify(self._timers)

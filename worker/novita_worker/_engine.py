@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 from novita_worker._actions import (
@@ -32,17 +31,17 @@ from novita_worker._actions import (
 from novita_worker._config import WorkerConfig
 from novita_worker._context import JobContext, running_contexts
 from novita_worker._delivery import Delivery, Verdict
-from novita_worker._desk import Desk, Limits
+from novita_worker._desk import Desk
 from novita_worker._environment import Environment
-from novita_worker._errors import ConfigError
 from novita_worker._gateway import Gateway, PostFailure, Pulse, TakeReply
 from novita_worker._lanes import Lanes
+from novita_worker._limits import Limits
 from novita_worker._memory import resident_mb
 from novita_worker._outbox import Failure, Post, PostKind
 from novita_worker._outcome import Outcome, Recycle, Writer
+from novita_worker._replays import Replays, open_spool
 from novita_worker._run import JobRun
 from novita_worker._scale import Modifier
-from novita_worker._spool import Spool, Spooled
 from novita_worker._stops import StopWatch
 from novita_worker._throttle import Throttle
 
@@ -83,9 +82,9 @@ class Engine:
         self._writer = writer
         self._lanes = lanes
         self._gateway = gateway
-        self._spool = _open_spool(config, environment)
+        self._spool = open_spool(config, environment)
         self._delivery = Delivery(gateway, self._spool)
-        self._replays: dict[str, Spooled] = {}
+        self._replays = Replays(self._spool, gateway, self._ping)
         self._heartbeat = heartbeat
         modifier = config.concurrency_modifier
         self._modifier = None if modifier is None else Modifier(modifier, self._concurrency_answered)
@@ -138,7 +137,7 @@ class Engine:
         self._heartbeat.start()
         self._stops = StopWatch(self._gateway, self._on_stops)
         self._spawn(self._stops.run())
-        await self._recover()
+        await self._replays.begin(self._spawn)
         try:
             ready()
             await self._closed.wait()
@@ -364,24 +363,10 @@ class Engine:
 
     def _set_ping(self, action: SetPing) -> None:
         self._ids = action.ids
-        self._heartbeat.set_ids((*action.ids, *self._replays))
+        self._ping()
 
-    async def _recover(self) -> None:
-        """Begins to deliver what processes that are gone have left."""
-        if self._spool is None:
-            return
-        for spooled in await asyncio.to_thread(self._spool.recover):
-            _log.info("delivering the result of job %s, which an earlier process has left", spooled.job_id)
-            self._replays[spooled.job_id] = spooled
-            self._spawn(self._replay(spooled, self._spool))
-        self._heartbeat.set_ids(self._replays)
-
-    async def _replay(self, spooled: Spooled, spool: Spool) -> None:
-        delivery = Delivery(self._gateway, worker_id=spooled.worker_id)
-        if await delivery.replay(spooled) is not Verdict.LOST:
-            await asyncio.to_thread(spool.discard, spooled)
-        del self._replays[spooled.job_id]
-        self._heartbeat.set_ids((*self._ids, *self._replays))
+    def _ping(self) -> None:
+        self._heartbeat.set_ids((*self._ids, *self._replays.ids))
 
     def _close(self, action: Close) -> None:
         if action.undelivered:
@@ -401,13 +386,3 @@ class Engine:
     def end(self) -> None:
         """All is done; `run` returns. Callable from any thread."""
         self._loop.call_soon_threadsafe(self._closed.set)
-
-
-def _open_spool(config: WorkerConfig, environment: Environment) -> Spool | None:
-    folder = config.spool_dir or environment.spool_dir
-    if folder is None:
-        return None
-    try:
-        return Spool(Path(folder), environment.worker_id)
-    except OSError as error:
-        raise ConfigError(f"the spool folder {folder} can't be used: {error}") from None
