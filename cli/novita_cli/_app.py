@@ -24,6 +24,7 @@ _MODULES = {
     "gateway": "_gateway",
     "generate": "_generate",
     "health": "_endpoints",
+    "init": "_init",
     "list": "_endpoints",
     "map": "_map",
     "output": "_jobs",
@@ -45,7 +46,7 @@ Exit codes: 0 ok · 1 job failed, or any other failure · 2 wrong arguments or
 refused input · 3 no connection, or API key refused · 4 job cancelled ·
 124 the wait ran out (the job goes on) · 130 Ctrl-C
 
-dev, worker, gateway, generate and completion need no API key.
+dev, worker, gateway, generate, init and completion need no API key.
 """
 
 
