@@ -88,7 +88,7 @@ class AsyncEndpoint:
             if find_adapter(output_type) is None:
                 raise TypeError(f"output_type has to be a message, dataclass, TypedDict or model, not {output_type!r}")
         driver = self._client._open()
-        job_id = await driver.run(
+        queued = await driver.run(
             driver.flows.submit(
                 self.endpoint_id,
                 request_input,
@@ -97,11 +97,9 @@ class AsyncEndpoint:
                 timeout=timeout,
             )
         )
-        job = self.job(job_id)
         if output_type is not None:
-            job = AsyncTypedJob(self.endpoint_id, job_id, self._client, output_type)
-        job.is_new = True
-        return job
+            return AsyncTypedJob(self.endpoint_id, queued.job_id, self._client, output_type).begin(queued)
+        return self.job(queued.job_id).begin(queued)
 
     async def run_sync(
         self,

@@ -9,7 +9,7 @@ from typing import Final, Self
 from novita_sdk import errors
 from novita_sdk._attachments import fingerprint, has_files
 from novita_sdk._flows import Flows
-from novita_sdk._handle import Handle
+from novita_sdk._handle import Handle, Queued
 from novita_sdk._manifest import Manifest
 from novita_sdk._options import SubmitOptions
 from novita_sdk._steps import Flow
@@ -94,16 +94,16 @@ class Batch:
             raise submission
         info = self._manifest.entry(key).final
         if info is None:
-            job = Handle(self._endpoint, (yield from self._job_id(value, key, submission)))
-            job.is_new = True
+            queued = yield from self._queue(value, key, submission)
+            job = Handle(self._endpoint, queued.job_id).begin(queued)
             info = yield from self._flows.waiting.wait(job, self._timeout)
             self._manifest.finished(key, info)
         return (yield from self._flows.output_of(info, self._endpoint))
 
-    def _job_id(self, value: JSONValue, key: str, submission: Submission | None) -> Flow[str]:
+    def _queue(self, value: JSONValue, key: str, submission: Submission | None) -> Flow[Queued]:
         known = self._manifest.entry(key)
         if known.job_id is not None:
-            return known.job_id
+            return Queued(known.job_id, {})
         if known.is_begun and not (yield from self._flows.caller.recognises_keys(self._endpoint, _PATIENT)):
             raise errors.SubmitUncertainError(
                 f"An earlier run ended while it submitted this input to endpoint {self._endpoint}, so its job may or "
@@ -115,10 +115,10 @@ class Batch:
             submission = yield from self._flows.prepare(self._endpoint, value, self._options)
         self._manifest.begin(key)
         try:
-            job_id = yield from self._flows.queue(self._endpoint, submission, key=key, retry=_PATIENT)
+            queued = yield from self._flows.queue(self._endpoint, submission, key=key, retry=_PATIENT)
         except errors.NovitaError as error:
             if not isinstance(error, _MAYBE_QUEUED):
                 self._manifest.withdrawn(key)
             raise
-        self._manifest.queued(key, job_id)
-        return job_id
+        self._manifest.queued(key, queued.job_id)
+        return queued

@@ -86,7 +86,7 @@ class Endpoint:
             if find_adapter(output_type) is None:
                 raise TypeError(f"output_type has to be a message, dataclass, TypedDict or model, not {output_type!r}")
         driver = self._client._open()
-        job_id = driver.run(
+        queued = driver.run(
             driver.flows.submit(
                 self.endpoint_id,
                 request_input,
@@ -95,11 +95,9 @@ class Endpoint:
                 timeout=timeout,
             )
         )
-        job = self.job(job_id)
         if output_type is not None:
-            job = TypedJob(self.endpoint_id, job_id, self._client, output_type)
-        job.is_new = True
-        return job
+            return TypedJob(self.endpoint_id, queued.job_id, self._client, output_type).begin(queued)
+        return self.job(queued.job_id).begin(queued)
 
     def run_sync(
         self,

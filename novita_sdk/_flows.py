@@ -17,7 +17,7 @@ from novita_sdk._attachments import Attachments, fetch, has_files, is_elsewhere
 from novita_sdk._calls import Caller
 from novita_sdk._config import Settings
 from novita_sdk._diagnosis import Subject, job_error
-from novita_sdk._handle import Handle
+from novita_sdk._handle import Handle, Queued
 from novita_sdk._options import SubmitOptions
 from novita_sdk._pacing import max_parked
 from novita_sdk._records import JobInfo
@@ -26,6 +26,7 @@ from novita_sdk._streaming import stream
 from novita_sdk._submission import Submission, prepare
 from novita_sdk._waiting import Waiting, parse_info
 from novita_sdk.rpc import JobsServiceMethods, Method
+from novita_sdk.tracing import span
 from novita_sdk.wire import payload, states
 from novita_sdk.wire.codec import WireError
 from novita_sdk.wire.payload import JSONValue
@@ -70,8 +71,8 @@ class Flows:
         options: SubmitOptions,
         key: str | None = None,
         timeout: float | None = None,
-    ) -> Flow[str]:
-        """Queues a job and returns its id."""
+    ) -> Flow[Queued]:
+        """Queues a job."""
         submission = yield from self.prepare(endpoint, value, options)
         # A key that the caller chose is the caller's word that repeating does no harm.
         return (
@@ -103,8 +104,8 @@ class Flows:
         repeatable: bool | None = None,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
-    ) -> Flow[str]:
-        """Queues a job whose input is checked, and returns its id."""
+    ) -> Flow[Queued]:
+        """Queues a job whose input is checked."""
         request = models.RunRequest(endpoint=endpoint, request=submission.request, idempotency_key=key)
         subject = Subject(
             action=f"submit to endpoint {endpoint}",
@@ -112,11 +113,13 @@ class Flows:
             endpoint=endpoint,
             idempotency_key=key,
         )
-        http = replace(self.caller.build(JobsServiceMethods.RUN, request), body=submission.body)
-        started = yield from self.caller.exchange(
-            http, _parse_started, subject=subject, repeatable=repeatable, timeout=timeout, retry=retry
-        )
-        return started.id
+        http = self.caller.build(JobsServiceMethods.RUN, request)
+        with span("novita submit", "PRODUCER", {"novita.endpoint": endpoint}) as carrier:
+            http = replace(http, headers={**http.headers, **carrier}, body=submission.traced(carrier))
+            started = yield from self.caller.exchange(
+                http, _parse_started, subject=subject, repeatable=repeatable, timeout=timeout, retry=retry
+            )
+            return Queued(started.id, carrier)
 
     def run_sync(
         self,
@@ -128,8 +131,8 @@ class Flows:
         cancel_on_timeout: bool,
     ) -> Flow[JSONValue]:
         """Queues a job and waits for its output."""
-        job = Handle(endpoint, (yield from self.submit(endpoint, value, options=options)))
-        job.is_new = True
+        queued = yield from self.submit(endpoint, value, options=options)
+        job = Handle(endpoint, queued.job_id).begin(queued)
         try:
             return (yield from self.output(job, timeout))
         except errors.WaitTimeoutError as late:

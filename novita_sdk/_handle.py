@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from novita_sdk.wire.names import InvalidNameError, check_endpoint, check_job_id
 
 if TYPE_CHECKING:
     from novita_sdk._records import JobInfo
 
-__all__ = ["Handle", "checked_endpoint", "checked_job_id", "parse_handle"]
+__all__ = ["Handle", "Queued", "checked_endpoint", "checked_job_id", "parse_handle"]
+
+
+class Queued(NamedTuple):
+    """What a submit brings."""
+
+    job_id: str
+    trace: Mapping[str, str]
 
 
 class Handle:
@@ -21,6 +29,7 @@ class Handle:
         job_id: The job's id.
         final: Its final state, once it was seen.
         is_new: It was submitted by this process and not asked about yet.
+        trace: The trace context of its submit, where one is recorded.
     """
 
     def __init__(self, endpoint_id: str, job_id: str) -> None:
@@ -28,9 +37,15 @@ class Handle:
         self.job_id = checked_job_id(job_id)
         self.final: JobInfo | None = None
         self.is_new = False
+        self.trace: Mapping[str, str] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(endpoint_id={self.endpoint_id!r}, job_id={self.job_id!r})"
+
+    def begin(self, queued: Queued) -> Self:
+        """Takes over what the submit brought."""
+        self.is_new, self.trace = True, queued.trace
+        return self
 
     def remember(self, info: JobInfo) -> None:
         """Keeps a final state, which never changes."""

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -118,7 +119,8 @@ class _Pool(Generic[T]):
             self._changed.notify()
         if len(self._threads) < self._size:
             # A daemon, because a request that the gateway holds would hold up the end of the process.
-            thread = threading.Thread(target=self._work, name=f"novita-batch-{len(self._threads)}", daemon=True)
+            name = f"novita-batch-{len(self._threads)}"
+            thread = threading.Thread(target=copy_context().run, args=(self._work,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 
@@ -9,6 +10,8 @@ from novita_sdk._hooks import RequestEvent, RequestHook, ResponseEvent, Response
 from novita_sdk._steps import Broken, Reply, Send
 
 __all__ = ["CONNECT_TIMEOUT", "Observer", "root_of"]
+
+_log = logging.getLogger("novita_sdk")
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection."""
@@ -36,9 +39,11 @@ class Observer:
 
     def after(self, event: RequestEvent, outcome: Reply | Broken, begin: float) -> None:
         """Tells what came of it; `begin` is what `time.perf_counter` said before."""
+        elapsed = time.perf_counter() - begin
+        said = outcome.reason if isinstance(outcome, Broken) else outcome.status
+        _log.debug("%s %s: %s in %.1f ms", event.verb, event.url, said, elapsed * 1000)
         if not self._on_response:
             return
-        elapsed = time.perf_counter() - begin
         if isinstance(outcome, Broken):
             response = ResponseEvent(request=event, elapsed=elapsed, reason=outcome.reason)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,10 +18,13 @@ from novita_sdk._records import JobInfo
 from novita_sdk._steps import Emit, Feed, Flow, Sleep
 from novita_sdk.models import GetStatusRequest
 from novita_sdk.rpc import JobsServiceMethods
+from novita_sdk.tracing import span
 from novita_sdk.wire.http import HttpRequest, parse_response
 from novita_sdk.wire.retry import RetryPolicy, next_delay
 
 __all__ = ["Waiting", "Watch", "parse_info"]
+
+_log = logging.getLogger("novita_sdk")
 
 T = TypeVar("T")
 HandleT = TypeVar("HandleT", bound=Handle)
@@ -95,8 +99,10 @@ class Waiting:
         """Counts a wait among those that share the client, and says how to go on if it is interrupted."""
         with self._lock:
             self._count += 1
+        attributes = {"novita.endpoint": job.endpoint_id, "novita.job_id": job.job_id}
         try:
-            yield
+            with span("novita wait", "CLIENT", attributes, parent=job.trace):
+                yield
         except BaseException as interrupt:
             if not isinstance(interrupt, (Exception, GeneratorExit)):
                 interrupt.add_note(
@@ -170,6 +176,13 @@ class Waiting:
             watch.failures = 0
             return result
         watch.failures += 1
+        # Once for each time the gateway is away, however long that is.
+        _log.log(
+            logging.WARNING if watch.failures == 1 else logging.DEBUG,
+            "job %s: its state could not be read, the wait goes on: %s",
+            watch.job.job_id,
+            result.error,
+        )
         delay = next_delay(_TRANSIENT, result.failure, attempt=watch.failures, elapsed=0.0, random=caller.random())
         if delay is None:
             raise result.error

@@ -7,6 +7,7 @@ import inspect
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +38,7 @@ class Twin:
                 result = function(*map(_unwrap, args), **kwargs)
                 return await result if inspect.isawaitable(result) else result
 
-            result = self._runner.run(inside())
+            result = self._runner.run(inside(), context=copy_context())
             return self._iterate(result) if inspect.isasyncgen(result) else self._wrap(result)
 
         return call

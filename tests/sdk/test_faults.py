@@ -214,3 +214,23 @@ def test_a_stream_survives_what_may_pass(scripted: Any, endpoint: Any, answer: A
         answer(body={"status": "COMPLETED", "stream": []}),
     )
     assert list(endpoint.job("j").stream(timeout=20)) == [1, 2]
+
+
+def test_the_log_tells_of_trouble_once_and_holds_neither_key_nor_payload(
+    scripted: Any, endpoint: Any, answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "novita_sdk")
+    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
+    scripted.script(
+        "status",
+        answer(status=502, body=b"secret page"),
+        answer(status=502),
+        answer(body={"id": "j", "status": "COMPLETED", "output": "secret output"}),
+    )
+    endpoint.run({"prompt": "secret prompt"}).output(timeout=10)
+    ours = [record for record in caplog.records if record.name == "novita_sdk"]
+    assert [record.getMessage()[:6] for record in ours if record.levelname == "WARNING"] == ["job j:"]
+    text = "\n".join(record.getMessage() for record in ours)
+    assert f"POST {scripted.url}/x/run: 200 in" in text
+    assert "secret" not in text
+    assert "test-key" not in text
