@@ -59,5 +59,8 @@ bench-imports: $(READY) ## What importing costs, beside the published package
 bench-files: $(READY) ## Uploads and downloads, beside bare boto3 and the published package
 	@$(BIN)/python bench/files.py
 
+bench-gateway: $(READY) ## The gateway, beside a bare HTTP server that answers constants
+	@$(BIN)/python bench/gateway.py
+
 clean: ## Removes what the commands made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .tmp

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Final
 
 from novita_gateway._board import Limits
@@ -58,21 +59,21 @@ class SqliteJournal:
     async def open(self) -> Sequence[Row]:
         """Opens the file and reads its rows."""
         self._loop = asyncio.get_running_loop()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="novita-gateway-writer")
-        try:
-            self._file = await self._loop.run_in_executor(self._executor, SqliteFile, self._path)
-        except BaseException:
-            self._executor.shutdown()
-            raise
-        return await self._loop.run_in_executor(self._executor, self._file.load)
+        self._file = await asyncio.to_thread(SqliteFile, self._path)
+        # A queue of its own, because an executor's futures cost more than the commit itself.
+        self._queue: SimpleQueue[Batch | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="novita-gateway-writer", daemon=True)
+        self._thread.start()
+        return await asyncio.to_thread(self._file.load)
 
     async def close(self) -> None:
         """Writes what is left, and closes the file."""
         try:
             await self.commit()
         finally:
-            await self._loop.run_in_executor(self._executor, self._file.close)
-            self._executor.shutdown()
+            self._queue.put(None)
+            await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(self._file.close)
 
     def save(self, row: Row) -> None:
         """Keeps the row with the next batch."""
@@ -141,12 +142,21 @@ class SqliteJournal:
         self._writing, self._batch = self._batch, Batch()
         self._writing_waiters, self._waiters = self._waiters, []
         self._writing.freeze()
-        self._loop.run_in_executor(self._executor, self._file.write, self._writing).add_done_callback(self._written)
+        self._queue.put(self._writing)
 
-    def _written(self, future: asyncio.Future[None]) -> None:
+    def _write(self) -> None:
+        """The writer thread: one transaction after the other."""
+        while (batch := self._queue.get()) is not None:
+            error: Exception | None = None
+            try:
+                self._file.write(batch)
+            except Exception as failure:  # noqa: BLE001 - who waits is told
+                error = failure
+            self._loop.call_soon_threadsafe(self._written, error)
+
+    def _written(self, error: Exception | None) -> None:
         batch, waiters = self._writing, self._writing_waiters
         self._writing, self._writing_waiters = None, []
-        error = future.exception()
         if error is not None and batch is not None:
             _log.error("cannot write to %s: %s", self._path, error)
             self._take_up_again(batch)

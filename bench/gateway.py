@@ -1,0 +1,254 @@
+"""The gateway beside a bare aiohttp server that answers constants: throughput, latency, memory, restart.
+
+`make bench-gateway` runs it. `--quick` measures less. The server has one core and the client another. Rounds of the
+servers alternate, so that a busy machine hits all of them; a table shows the best round of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SERVER = Path(__file__).with_name("gateway_server.py")
+HEADERS = b"Host: bench\r\nUser-Agent: bench\r\nAccept: */*\r\nContent-Type: application/json\r\n"
+INPUT = b'{"input":"' + b"x" * 1000 + b'"}'
+OUTPUT = b'{"output":"' + b"y" * 1000 + b'"}'
+KINDS = ("bare", "memory", "durable")
+
+
+class Server:
+    """A server process that can be asked about itself."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.port = int(self._line())
+
+    def ask(self, what: str) -> float:
+        assert self._process.stdin is not None
+        self._process.stdin.write(what + "\n")
+        self._process.stdin.flush()
+        return float(self._line())
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+
+@contextmanager
+def server(kind: str, file: Path) -> Iterator[Server]:
+    arguments = [str(file)] if kind == "durable" else []
+    command = [sys.executable, str(SERVER), kind, *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Server(process)
+        finally:
+            process.kill()
+
+
+class Connection(asyncio.Protocol):
+    """As little of an HTTP client as will do, so that the server is what is measured."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._reply: asyncio.Future[bytes] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head = self._buffer.find(b"\r\n\r\n") + 4
+        if head < 4 or self._reply is None:
+            return
+        at = self._buffer.find(b"Content-Length: ", 0, head) + 16
+        length = int(self._buffer[at : self._buffer.find(b"\r", at)]) if at > 15 else 0
+        if len(self._buffer) >= head + length:
+            body, self._buffer = self._buffer[head : head + length], self._buffer[head + length :]
+            self._reply.set_result(body)
+
+    async def call(self, line: str, key: str, body: bytes = b"") -> bytes:
+        self._reply = asyncio.get_running_loop().create_future()
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        head = f"{line} HTTP/1.1\r\nAuthorization: {key}\r\n{length}".encode()
+        self.transport.write(head + HEADERS + b"\r\n" + body)
+        return await self._reply
+
+    async def submit(self, endpoint: str) -> str:
+        return (await self.call(f"POST /v1/{endpoint}/run", "Bearer K", INPUT))[7:31].decode()
+
+    async def take(self, endpoint: str) -> str:
+        body = await self.call(f"GET /v1/{endpoint}/job-take/w1?gpu=A+B&job_in_progress=0", "W")
+        return body[7:31].decode()
+
+    async def done(self, endpoint: str, job_id: str) -> None:
+        await self.call(f"POST /v1/{endpoint}/job-done/w1/{job_id}?gpu=A+B&isStream=false", "W", OUTPUT)
+
+    async def status(self, endpoint: str, job_id: str, query: str = "") -> None:
+        await self.call(f"GET /v1/{endpoint}/status/{job_id}{query}", "Bearer K")
+
+
+async def connect(port: int) -> Connection:
+    _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
+    return connection
+
+
+async def jobs_per_second(port: int, clients: int, seconds: float) -> float:
+    count = 0
+
+    async def client(number: int) -> None:
+        nonlocal count
+        connection = await connect(port)
+        endpoint = f"ep{number}"
+        while time.perf_counter() < end:
+            job_id = await connection.submit(endpoint)
+            await connection.take(endpoint)
+            await connection.done(endpoint, job_id)
+            await connection.status(endpoint, job_id)
+            count += 1
+        connection.transport.close()
+
+    begin = time.perf_counter()
+    end = begin + seconds
+    await asyncio.gather(*(client(number) for number in range(clients)))
+    return count / (time.perf_counter() - begin)
+
+
+async def round_trips(port: int, rounds: int) -> list[float]:
+    """Milliseconds of one request after the other."""
+    connection = await connect(port)
+    trips = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        await connection.status("none", "none")
+        trips.append((time.perf_counter() - begin) * 1000)
+    return trips
+
+
+async def wake_ups(port: int, rounds: int) -> tuple[list[float], list[float]]:
+    """Milliseconds from a submit to a parked worker's job, and from a result to a parked client's."""
+    client, worker, waiter = await connect(port), await connect(port), await connect(port)
+    takes, waits = [], []
+    for _ in range(rounds):
+        take = asyncio.ensure_future(worker.take("ep"))
+        await asyncio.sleep(0.002)
+        begin = time.perf_counter()
+        submit = asyncio.ensure_future(client.submit("ep"))
+        await take
+        takes.append((time.perf_counter() - begin) * 1000)
+        job_id = await submit
+        wait = asyncio.ensure_future(waiter.status("ep", job_id, "?wait=60000"))
+        await asyncio.sleep(0.002)
+        begin = time.perf_counter()
+        done = asyncio.ensure_future(worker.done("ep", job_id))
+        await wait
+        waits.append((time.perf_counter() - begin) * 1000)
+        await done
+    return takes, waits
+
+
+async def fill(port: int, jobs: int) -> None:
+    connections = [await connect(port) for _ in range(32)]
+
+    async def submit(connection: Connection) -> None:
+        for _ in range(jobs // len(connections)):
+            await connection.submit("queue")
+
+    await asyncio.gather(*map(submit, connections))
+
+
+async def park(port: int, count: int) -> list[asyncio.Future[str]]:
+    parked = []
+    for number in range(count):
+        connection = await connect(port)
+        parked.append(asyncio.ensure_future(connection.take(f"parked{number}")))
+        if number % 100 == 0:
+            await asyncio.sleep(0)
+    return parked
+
+
+def measure_throughput(directory: Path, *, seconds: float, rounds: int) -> None:
+    print(f"\njobs: submit, take, done, status; 1 KB in, 1 KB out; best of {rounds} rounds")
+    print("clients     server    jobs/s  of bare   CPU us/job  of bare")
+    for clients in (1, 8, 64):
+        rates, costs = dict.fromkeys(KINDS, 0.0), dict.fromkeys(KINDS, float("inf"))
+        for number in range(rounds):
+            for kind in KINDS:
+                with server(kind, directory / f"throughput-{clients}-{number}.db") as running:
+                    cpu = running.ask("cpu")
+                    rate = asyncio.run(jobs_per_second(running.port, clients, seconds))
+                    cost = (running.ask("cpu") - cpu) / (rate * seconds) * 1e6
+                rates[kind], costs[kind] = max(rates[kind], rate), min(costs[kind], cost)
+        for kind in KINDS:
+            rate, cost = rates[kind] / rates["bare"], costs["bare"] / costs[kind]
+            print(f"{clients:>7}{kind:>11}{rates[kind]:>10.0f}{rate:>9.2f}{costs[kind]:>13.0f}{cost:>9.2f}")
+
+
+def measure_latency(directory: Path, *, rounds: int) -> None:
+    print("\nlatency in ms                         median     p99")
+    with server("bare", directory) as running:
+        rows = [("bare round trip", asyncio.run(round_trips(running.port, rounds)))]
+    for kind in ("memory", "durable"):
+        with server(kind, directory / "latency.db") as running:
+            takes, waits = asyncio.run(wake_ups(running.port, rounds))
+        rows += [(f"{kind}: submit to parked worker", takes), (f"{kind}: result to parked client", waits)]
+    for name, values in rows:
+        print(f"{name:<34}{statistics.median(values):>10.2f}{statistics.quantiles(values, n=100)[98]:>8.2f}")
+
+
+def measure_memory(directory: Path, *, jobs: int, parked: int) -> None:
+    print("\nmemory of the server process")
+    for kind in ("memory", "durable"):
+        with server(kind, directory / "queue.db") as running:
+            before = running.ask("rss")
+            asyncio.run(fill(running.port, jobs))
+            each = (running.ask("rss") - before) / jobs * 1024
+            print(f"{kind:>10}: {each:,.0f} bytes for each of {jobs:,} queued jobs of 1 KB")
+        if kind == "durable":
+            begin = time.perf_counter()
+            with server(kind, directory / "queue.db") as running:
+                seconds = time.perf_counter() - begin
+                print(f"{'restart':>10}: {seconds:.2f} s with {jobs:,} queued jobs, the start of Python included")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    count = min(parked, hard - 500)
+    with server("memory", directory) as running:
+        before = running.ask("rss")
+
+        async def measure() -> float:
+            futures = await park(running.port, count)
+            await asyncio.sleep(0.5)
+            after = running.ask("rss")
+            for future in futures:
+                future.cancel()
+            return after
+
+        each = (asyncio.run(measure()) - before) / count
+        print(f"{'parked':>10}: {each:,.1f} KiB for each of {count:,} parked takes")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="measure less, in about half a minute")
+    quick = parser.parse_args().quick
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        measure_throughput(directory, seconds=0.7 if quick else 3.0, rounds=2 if quick else 5)
+        measure_latency(directory, rounds=100 if quick else 1000)
+        measure_memory(directory, jobs=6_400 if quick else 100_000, parked=1_000 if quick else 10_000)
+
+
+if __name__ == "__main__":
+    main()
