@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="novita_codegen", description="Compiles protos.")
     commands = parser.add_subparsers(required=True, dest="command")
     python = commands.add_parser("generate", help="write the Python of all protos in a directory")
-    python.add_argument("--out", type=Path, required=True, help="a directory for generated files alone")
+    python.add_argument("--out", type=Path, required=True, help="the source root that the packages go to")
     python.add_argument("--check", action="store_true", help="write nothing; name the files that are not up to date")
     binary = commands.add_parser("descriptors", help="write one FileDescriptorSet of all protos in a directory")
     binary.add_argument("--out", type=Path, required=True, help="the file to write")

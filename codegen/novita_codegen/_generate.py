@@ -21,15 +21,16 @@ def generate(proto_dir: Path, out: Path, *, check: bool = False) -> list[Change]
 
     Args:
         proto_dir: The root that the imports in the protos are relative to.
-        out: A directory for generated files alone; it becomes a source root. What no proto asks for is removed.
+        out: The source root that the packages go to; the user's own files may be in it beside them. What no proto asks
+            for any more is removed from them.
         check: Write nothing.
 
     Returns:
         The files that were written or removed, or, with `check`, those that would be.
 
     Raises:
-        GenerateError: A proto is wrong (protoc's text, with file, line and column), there is none, or `out` holds files
-            that were not generated.
+        GenerateError: A proto is wrong (protoc's text, with file, line and column), there is none, or a generated
+            package holds files that were not generated.
     """
     names = _protos(proto_dir)
     wanted = _compile(proto_dir.resolve(), names)

@@ -27,19 +27,23 @@ class Change:
 def compare(wanted: Mapping[str, bytes], out: Path) -> list[Change]:
     """Lists what differs between `out` and the wanted files, sorted by path.
 
+    What is in `out` beside the generated packages is not looked at.
+
     Args:
         wanted: Contents by path relative to `out`, with forward slashes.
         out: The directory, which need not exist.
 
     Raises:
-        GenerateError: The directory holds files that no generator wrote, which would be lost.
+        GenerateError: A generated package holds files that no generator wrote, which would be lost.
     """
     changes = []
-    present = {path.relative_to(out).as_posix(): path for path in _files(out)}
+    present = {path.relative_to(out).as_posix(): path for path in _present(wanted, out)}
     foreign = [str(path) for name, path in present.items() if name not in wanted and not _is_generated(path)]
     if foreign:
         shown = ", ".join(sorted(foreign)[:5]) + (", …" if len(foreign) > 5 else "")
-        raise GenerateError(f"{out} holds files that were not generated: {shown}. Give --out a directory of its own")
+        raise GenerateError(
+            f"files among the generated ones were not generated: {shown}. Move them, or generate to another --out"
+        )
     for name in sorted(wanted.keys() | present.keys()):
         if name not in present:
             changes.append(Change(path=out / name, kind="missing"))
@@ -62,6 +66,21 @@ def apply(changes: list[Change], wanted: Mapping[str, bytes], out: Path) -> None
             part.replace(change.path)
 
 
+def _present(wanted: Mapping[str, bytes], out: Path) -> list[Path]:
+    """The files in `out` that are the generator's to keep: in its packages, and modules beside those."""
+    tops = {name.partition("/")[0] for name in wanted}
+    entries = [entry for entry in out.iterdir() if entry.name != "__pycache__"] if out.is_dir() else []
+    ours = [entry for entry in entries if entry.name in tops or _is_ours(entry)]
+    if len(ours) < len(entries):
+        # Shared with the user's own files, among which modules of protoc may be from elsewhere.
+        ours = [entry for entry in ours if entry.name in tops or entry.is_dir() or _is_marked(entry)]
+    return [path for entry in ours for path in (_files(entry) if entry.is_dir() else [entry])]
+
+
+def _is_ours(entry: Path) -> bool:
+    return _is_marked(entry / "__init__.py") if entry.is_dir() else _is_generated(entry)
+
+
 def _files(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name != "__pycache__" and not name.startswith(".")]
@@ -69,6 +88,8 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_generated(path: Path) -> bool:
-    if path.name.endswith(_SUFFIXES) or path.name == "py.typed":
-        return True
-    return path.name.endswith(".py") and MARK.encode() in path.read_bytes()[:200]
+    return path.name.endswith(_SUFFIXES) or path.name == "py.typed" or _is_marked(path)
+
+
+def _is_marked(path: Path) -> bool:
+    return path.name.endswith(".py") and path.is_file() and MARK.encode() in path.read_bytes()[:200]

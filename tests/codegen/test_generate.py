@@ -80,10 +80,29 @@ def test_check_as_a_command_exits_1_and_names_the_file(notes: Path, tmp_path: Pa
 
 
 def test_files_that_were_not_generated_are_kept_and_named(notes: Path, tmp_path: Path) -> None:
-    (tmp_path / "handler.py").write_text("x = 1", encoding="utf-8")
-    with pytest.raises(GenerateError, match=r"not generated: .*handler\.py"):
+    mine = tmp_path / "notes" / "v1" / "mine.py"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("x = 1", encoding="utf-8")
+    with pytest.raises(GenerateError, match=r"not generated: .*mine\.py"):
         generate(notes, tmp_path)
-    assert (tmp_path / "handler.py").read_text(encoding="utf-8") == "x = 1"
+    assert mine.read_text(encoding="utf-8") == "x = 1"
+
+
+def test_packages_may_be_beside_the_users_own_files(notes: Path, write_protos: Write, tmp_path: Path) -> None:
+    out = tmp_path / "app"
+    others = [out / "handler.py", out / "other_pb2.py", out / "mine" / "gone_pb2.py"]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x = 1", encoding="utf-8")
+    generate(notes, out)
+    assert kinds(notes, out) == {}
+    renamed = write_protos({"jots/v1/jot.proto": 'syntax = "proto3";\npackage jots.v1;\n'})
+    for path in (renamed / "notes").rglob("*.proto"):
+        path.unlink()
+    generate(renamed, out)
+    assert not list((out / "notes").rglob("*.py"))
+    assert (out / "jots" / "v1" / "jot_pb2.py").exists()
+    assert [path.read_text(encoding="utf-8") for path in others] == ["x = 1"] * 3
 
 
 @pytest.mark.parametrize(
