@@ -86,14 +86,13 @@ async def map_inputs(
     batch: Batch,
     inputs: Iterable[JSONValue] | AsyncIterable[JSONValue],
     *,
-    concurrency: int,
     ordered: bool,
     return_exceptions: bool,
     progress: bool | None,
 ) -> AsyncIterator[JSONValue]:
     """Yields the output of each input's job; see `AsyncEndpoint.map`."""
     with batch, progress_bar(inputs, wanted=progress) as advance:
-        results = run_many(driver, _flows(batch, inputs), concurrency=concurrency, ordered=ordered)
+        results = run_many(driver, _flows(batch, inputs), concurrency=batch.concurrency, ordered=ordered)
         async with aclosing(results):
             async for result in results:
                 advance()

@@ -158,7 +158,8 @@ class AsyncEndpoint:
             **options: As in `run`.
 
         Raises:
-            InvalidInputError: The manifest is no manifest, belongs to another endpoint, or is in use.
+            InvalidInputError: The concurrency is less than 1; or the manifest is none, belongs to another endpoint, or
+                is in use.
             NovitaError: The first job's error that is reached, unless return_exceptions is set.
         """
         driver = self._client._open()
@@ -166,9 +167,15 @@ class AsyncEndpoint:
 
         return map_inputs(
             driver,
-            Batch(driver.flows, self.endpoint_id, manifest=manifest, timeout=timeout, options=options),
+            Batch(
+                driver.flows,
+                self.endpoint_id,
+                concurrency=concurrency,
+                manifest=manifest,
+                timeout=timeout,
+                options=options,
+            ),
             inputs,
-            concurrency=concurrency,
             ordered=ordered,
             return_exceptions=return_exceptions,
             progress=progress,

@@ -33,11 +33,15 @@ class Batch:
     Args:
         flows: The client's.
         endpoint: Where the jobs run.
+        concurrency: Jobs that are under way, or whose outputs wait to be taken, at most.
         manifest: Path of the record; None for none.
         timeout: Seconds for each job from its submit to its end; None has no end.
         options: What is sent beside each input.
 
     Entering it opens the manifest, and raises InvalidInputError if that can't be used.
+
+    Raises:
+        InvalidInputError: The concurrency is less than 1.
     """
 
     def __init__(
@@ -45,10 +49,14 @@ class Batch:
         flows: Flows,
         endpoint: str,
         *,
+        concurrency: int,
         manifest: str | os.PathLike[str] | None,
         timeout: float | None,
         options: SubmitOptions,
     ) -> None:
+        if concurrency < 1:
+            raise errors.InvalidInputError(f"concurrency must be at least 1, not {concurrency}. Nothing was sent.")
+        self.concurrency: Final = concurrency
         self._flows = flows
         self._endpoint = endpoint
         self._manifest: Final = Manifest(manifest, endpoint)

@@ -67,14 +67,13 @@ def map_inputs(
     batch: Batch,
     inputs: Iterable[JSONValue],
     *,
-    concurrency: int,
     ordered: bool,
     return_exceptions: bool,
     progress: bool | None,
 ) -> Iterator[JSONValue]:
     """Yields the output of each input's job; see `Endpoint.map`."""
     with batch, progress_bar(inputs, wanted=progress) as advance:
-        results = run_many(driver, map(batch.item, inputs), concurrency=concurrency, ordered=ordered)
+        results = run_many(driver, map(batch.item, inputs), concurrency=batch.concurrency, ordered=ordered)
         with closing(results):
             for result in results:
                 advance()

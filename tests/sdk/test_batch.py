@@ -45,6 +45,12 @@ def test_nothing_to_do_is_done_at_once(endpoint: Any, concurrency: int) -> None:
     assert list(endpoint.map([], concurrency=concurrency)) == []
 
 
+@pytest.mark.parametrize("concurrency", [0, -1])
+def test_no_concurrency_is_refused(endpoint: Any, concurrency: int) -> None:
+    with pytest.raises(errors.InvalidInputError, match="at least 1"):
+        endpoint.map([1], concurrency=concurrency)
+
+
 def test_inputs_are_drawn_only_as_there_is_room(endpoint: Any, worker: Any) -> None:
     drawn: list[int] = []
 
