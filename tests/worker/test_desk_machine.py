@@ -133,6 +133,13 @@ class DeskMachine(RuleBasedStateMachine):
         self.number += 1
         return b"%d" % self.number
 
+    def begin_anew(self, job_id: str) -> None:
+        """A job that is over may be handed out again; what was true of its first run is not of the next."""
+        for known in (self.started, self.finished, self.stopped, self.cancelled):
+            known.discard(job_id)
+        self.posted.pop(job_id, None)
+        self.last_progress.pop(job_id, None)
+
     # What can happen.
 
     @precondition(lambda self: self.taking)
@@ -145,7 +152,10 @@ class DeskMachine(RuleBasedStateMachine):
             jobs.append(TakenJob(f"j{self.number:05}", {}, timeout))
         self.taking = None
         if again and self.known:
-            jobs.append(self.known[sorted(self.known)[0]])
+            job = self.known[sorted(self.known)[0]]
+            if job.id not in self.desk:
+                self.begin_anew(job.id)
+            jobs.append(job)
         else:
             jobs.append(jobs[0])
         if self.desk.stage <= Stage.DRAIN:

@@ -141,8 +141,8 @@ class Desk:
 
     def progress(self, job_id: str, body: bytes, now: float) -> list[Action]:
         """A handler reported progress. After the end of its job nothing is sent."""
-        entry = self._jobs.get(job_id)
-        if entry is None or entry.muted or entry.outbox.ended:
+        entry = self._reporting(job_id)
+        if entry is None:
             return []
         entry.outbox.set_progress(body)
         actions: list[Action] = []
@@ -151,8 +151,8 @@ class Desk:
 
     def chunk(self, job_id: str, body: bytes, now: float) -> list[Action]:
         """A generator yielded."""
-        entry = self._jobs.get(job_id)
-        if entry is None or entry.muted or entry.outbox.ended:
+        entry = self._reporting(job_id)
+        if entry is None:
             return []
         entry.outbox.add_chunk(body)
         actions: list[Action] = []
@@ -233,6 +233,11 @@ class Desk:
             self._ask_at = None
             self._ask(actions)
         return self._settle(now, actions)
+
+    def _reporting(self, job_id: str) -> Entry | None:
+        """The job if its handler runs and matters."""
+        entry = self._jobs.get(job_id)
+        return None if entry is None or entry.phase is not Phase.RUNNING or entry.muted else entry
 
     def _answered(self, job_id: str, failure: Failure | None, now: float) -> list[Action]:
         entry = self._jobs.get(job_id)
@@ -336,6 +341,7 @@ class Desk:
             self._enter(Stage.CANCEL_RUNNING, now + self._limits.cancel_timeout)
         elif self._stage is Stage.CANCEL_RUNNING and over:
             self._fail_running(now, actions)
+            self._enter(Stage.FLUSH, now + self._limits.flush_timeout)
         if self._stage < Stage.FLUSH and not self._reserved and not self._held and self._running == self._stuck:
             self._enter(Stage.FLUSH, now + self._limits.flush_timeout)
         over = self._stage_deadline is not None and now >= self._stage_deadline
@@ -369,7 +375,7 @@ class Desk:
         return tuple(job_id for job_id, entry in self._jobs.items() if not entry.outbox.empty)
 
     def _pump(self, entry: Entry, now: float, actions: list[Action]) -> None:
-        post = entry.outbox.next(now)
+        post = None if self._stage is Stage.CLOSE else entry.outbox.next(now)
         if post is not None:
             actions.append(post)
         elif entry.outbox.due is not None:

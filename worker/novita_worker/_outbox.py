@@ -75,11 +75,6 @@ class Outbox:
         return self._in_flight is None and not self._chunks and self._final is None and self._progress is None
 
     @property
-    def ended(self) -> bool:
-        """Whether the result is known; nothing may be added after it."""
-        return self._final is not None or self._in_flight is PostKind.RESULT
-
-    @property
     def in_flight(self) -> PostKind | None:
         """What the unanswered post carries."""
         return self._in_flight
