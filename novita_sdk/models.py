@@ -13,6 +13,8 @@ from novita_protocol.v1.jobs_messages_pb2 import (
     CancelResponse,
     GetHealthRequest,
     GetHealthResponse,
+    GetSchemaRequest,
+    GetSchemaResponse,
     GetStatusRequest,
     GetStatusResponse,
     ListJobsRequest,
@@ -30,12 +32,15 @@ from novita_protocol.v1.jobs_messages_pb2 import (
 )
 from novita_protocol.v1.options_pb2 import final, header, json_extra, json_payload, required, wire_name
 from novita_protocol.v1.progress_pb2 import Progress, StreamChunk
+from novita_protocol.v1.schema_pb2 import EndpointSchema, MethodSchema
 from novita_protocol.v1.status_pb2 import EndpointHealth, JobCounts, JobState, JobStatus, WorkerCounts
 from novita_protocol.v1.worker_messages_pb2 import (
     FinishJobRequest,
     FinishJobResponse,
     PingRequest,
     PingResponse,
+    PublishSchemaRequest,
+    PublishSchemaResponse,
     StreamJobRequest,
     StreamJobResponse,
     TakeJobRequest,
@@ -51,12 +56,15 @@ __all__ = [
     "CancelRequest",
     "CancelResponse",
     "EndpointHealth",
+    "EndpointSchema",
     "ExecutionPolicy",
     "File",
     "FinishJobRequest",
     "FinishJobResponse",
     "GetHealthRequest",
     "GetHealthResponse",
+    "GetSchemaRequest",
+    "GetSchemaResponse",
     "GetStatusRequest",
     "GetStatusResponse",
     "HandlerError",
@@ -68,9 +76,12 @@ __all__ = [
     "JobStatus",
     "ListJobsRequest",
     "ListJobsResponse",
+    "MethodSchema",
     "PingRequest",
     "PingResponse",
     "Progress",
+    "PublishSchemaRequest",
+    "PublishSchemaResponse",
     "PurgeQueueRequest",
     "PurgeQueueResponse",
     "ReadStreamRequest",

@@ -13,13 +13,20 @@ from novita_gateway import _commands as commands
 from novita_gateway._board import Board, Limits
 from novita_gateway._clock import Clock, SystemClock, Timer
 from novita_gateway._commands import Command, Event, EventKind
-from novita_gateway._errors import BadRequestError, JobNotFoundError, NotRetryableError, UnavailableError
+from novita_gateway._errors import (
+    BadRequestError,
+    JobNotFoundError,
+    NotRetryableError,
+    SchemaNotFoundError,
+    UnavailableError,
+)
 from novita_gateway._journal import FIRST_CHUNK, Journal, Part
 from novita_gateway._parking import Lot
 from novita_gateway._rows import Row
 from novita_gateway._store import Handover, Notice
 from novita_sdk.models import (
     EndpointHealth,
+    EndpointSchema,
     Job,
     JobCounts,
     JobRequest,
@@ -224,6 +231,13 @@ class BoardStore:
             workers=WorkerCounts(idle=counters.idle_workers, running=counters.running_workers),
         )
 
+    async def schema(self, endpoint: str) -> EndpointSchema:
+        """The schema that was published last."""
+        schema = self._journal.get_schema(endpoint)
+        if schema is None:
+            raise SchemaNotFoundError(endpoint)
+        return EndpointSchema.FromString(schema)
+
     async def endpoints(self) -> Sequence[str]:
         """Names of the endpoints that have jobs or workers."""
         return sorted(self._board.endpoints())
@@ -291,6 +305,11 @@ class BoardStore:
         ids = tuple(event.row.id for event in events)
         undo = commands.RestoreStops(endpoint=endpoint, worker_id=worker_id, ids=ids)
         return Handover(ids, partial(self._undo, undo))
+
+    async def publish_schema(self, endpoint: str, schema: EndpointSchema) -> None:
+        """Keeps the schema."""
+        self._journal.put_schema(endpoint, schema.SerializeToString())
+        await self._journal.commit()
 
     # Webhooks
 

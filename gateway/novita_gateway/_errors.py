@@ -10,6 +10,7 @@ __all__ = [
     "MethodNotAllowedError",
     "NotRetryableError",
     "RouteNotFoundError",
+    "SchemaNotFoundError",
     "SlowSenderError",
     "StoreError",
     "TooLargeError",
@@ -75,6 +76,16 @@ class JobNotFoundError(GatewayError):
             f"endpoint {endpoint!r} has no job {job_id!r}; it was never submitted there, or its retention is over",
             job_id=job_id,
         )
+
+
+class SchemaNotFoundError(GatewayError):
+    """No worker of that endpoint has told its types."""
+
+    status = 404
+    code = "SCHEMA_NOT_FOUND"
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(f"no worker of endpoint {endpoint!r} has told the types of its inputs and outputs")
 
 
 class MethodNotAllowedError(GatewayError):

@@ -59,6 +59,14 @@ class Journal(Protocol):
         """Reads a payload; raises KeyError where there is none."""
         ...
 
+    def put_schema(self, endpoint: str, schema: bytes) -> None:
+        """Keeps an endpoint's schema in place of its last one."""
+        ...
+
+    def get_schema(self, endpoint: str) -> bytes | None:
+        """Reads an endpoint's schema; None where there is none."""
+        ...
+
     def is_settled(self, row: Row) -> bool:
         """Whether all that was said about this row is durable."""
         ...
@@ -73,6 +81,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._bodies: dict[int, dict[int, bytes]] = {}
+        self._schemas: dict[str, bytes] = {}
 
     async def open(self) -> Sequence[Row]:
         """Starts empty."""
@@ -101,6 +110,14 @@ class MemoryJournal:
     def get(self, row: Row, part: int) -> bytes:
         """Reads a payload."""
         return self._bodies[row.seq][part]
+
+    def put_schema(self, endpoint: str, schema: bytes) -> None:
+        """Keeps the schema."""
+        self._schemas[endpoint] = schema
+
+    def get_schema(self, endpoint: str) -> bytes | None:
+        """Reads the schema."""
+        return self._schemas.get(endpoint)
 
     def is_settled(self, row: Row) -> bool:  # noqa: ARG002 - nothing here outlives the process
         """Says yes: nothing here can become more durable."""

@@ -16,6 +16,8 @@ from novita_sdk.models import (
     FinishJobResponse,
     GetHealthRequest,
     GetHealthResponse,
+    GetSchemaRequest,
+    GetSchemaResponse,
     GetStatusRequest,
     GetStatusResponse,
     JobRequest,
@@ -24,6 +26,8 @@ from novita_sdk.models import (
     ListJobsResponse,
     PingRequest,
     PingResponse,
+    PublishSchemaRequest,
+    PublishSchemaResponse,
     PurgeQueueRequest,
     PurgeQueueResponse,
     ReadStreamRequest,
@@ -140,6 +144,10 @@ class Service:
         """Counts of jobs and workers."""
         return GetHealthResponse(health=await self._store.health(request.endpoint))
 
+    async def get_schema(self, request: GetSchemaRequest, context: RequestContext, /) -> GetSchemaResponse:  # noqa: ARG002
+        """The types that a worker told last."""
+        return GetSchemaResponse(schema=await self._store.schema(request.endpoint))
+
     async def purge_queue(self, request: PurgeQueueRequest, context: RequestContext, /) -> PurgeQueueResponse:  # noqa: ARG002
         """Cancels what waits."""
         return PurgeQueueResponse(removed=await self._store.purge(request.endpoint), status="completed")
@@ -209,6 +217,17 @@ class Service:
         stops = await self._store.stops(request.endpoint, request.worker_id, self._waits.take)
         context.undo, context.is_empty = stops.undo, not stops.value
         return WatchStopsResponse(jobs_to_stop=stops.value)
+
+    async def publish_schema(
+        self,
+        request: PublishSchemaRequest,
+        context: RequestContext,  # noqa: ARG002
+        /,
+    ) -> PublishSchemaResponse:
+        """Keeps the types that a worker tells."""
+        check_size(request.schema.SerializeToString(), "the schema")
+        await self._store.publish_schema(request.endpoint, request.schema)
+        return PublishSchemaResponse()
 
     async def ping(self, request: PingRequest, context: RequestContext, /) -> PingResponse:  # noqa: ARG002
         """Keeps leases."""

@@ -68,6 +68,8 @@ class Batch:
     cleared: set[int] = field(default_factory=set)
     """Jobs that lose every payload but the request."""
     dropped: set[int] = field(default_factory=set)
+    schemas: dict[str, bytes] = field(default_factory=dict)
+    """By endpoint."""
     records: list[tuple[object, ...]] = field(default_factory=list)
     """The rows as they are to be written, taken by `freeze`."""
 
@@ -76,7 +78,7 @@ class Batch:
         self.records = [_values(row) for row in self.rows.values()]
 
     def __bool__(self) -> bool:
-        return bool(self.rows or self.bodies or self.cleared or self.dropped)
+        return bool(self.rows or self.bodies or self.cleared or self.dropped or self.schemas)
 
 
 class SqliteFile:
@@ -123,6 +125,11 @@ class SqliteFile:
         record = self._reader.execute("SELECT body FROM body WHERE key = ?", (body_key(seq, part),)).fetchone()
         return None if record is None else bytes(record[0])
 
+    def read_schema(self, endpoint: str) -> bytes | None:
+        """Reads a schema that was written, on the reading connection."""
+        record = self._reader.execute("SELECT body FROM schema WHERE endpoint = ?", (endpoint,)).fetchone()
+        return None if record is None else bytes(record[0])
+
     def write(self, batch: Batch) -> None:
         """Writes a frozen batch; it is durable when this returns."""
         execute = self._writer.execute
@@ -138,6 +145,7 @@ class SqliteFile:
                 (body_key(seq, part), body) for seq, parts in batch.bodies.items() for part, body in parts.items()
             ]
             self._insert("body", 2, bodies)
+            self._insert("schema", 2, list(batch.schemas.items()))
             execute("COMMIT")
         except BaseException:
             if self._writer.in_transaction:
@@ -181,6 +189,7 @@ class SqliteFile:
         execute("BEGIN IMMEDIATE")
         execute(f"CREATE TABLE IF NOT EXISTS job ({columns})")
         execute("CREATE TABLE IF NOT EXISTS body (key INTEGER PRIMARY KEY, body BLOB NOT NULL)")
+        execute("CREATE TABLE IF NOT EXISTS schema (endpoint TEXT PRIMARY KEY, body BLOB NOT NULL)")
         execute(f"PRAGMA application_id = {_APPLICATION}")
         execute(f"PRAGMA user_version = {_VERSION}")
         execute("COMMIT")

@@ -113,6 +113,18 @@ class SqliteJournal:
             self._cache.put(key, body)
         return body
 
+    def put_schema(self, endpoint: str, schema: bytes) -> None:
+        """Keeps the schema with the next batch."""
+        self._batch.schemas[endpoint] = schema
+        self._schedule()
+
+    def get_schema(self, endpoint: str) -> bytes | None:
+        """Reads the schema: from what is being written, or from the file."""
+        for batch in (self._batch, self._writing):
+            if batch is not None and endpoint in batch.schemas:
+                return batch.schemas[endpoint]
+        return self._file.read_schema(endpoint)
+
     def is_settled(self, row: Row) -> bool:
         """Whether no batch that is still to be written has the row."""
         return row.seq not in self._batch.rows and (self._writing is None or row.seq not in self._writing.rows)
@@ -183,6 +195,7 @@ class SqliteJournal:
         merged.rows.update(newer.rows)
         merged.cleared |= newer.cleared
         merged.dropped |= newer.dropped
+        merged.schemas.update(newer.schemas)
         self._batch = merged
 
     def _forget_bodies(self, row: Row, *, first: int) -> None:

@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from novita_sdk.models import (
     EndpointHealth,
+    EndpointSchema,
     Job,
     JobResult,
     JobStatus,
@@ -96,6 +97,10 @@ class Store(Protocol):
         """Counts of jobs and workers."""
         ...
 
+    async def schema(self, endpoint: str) -> EndpointSchema:
+        """The schema that was published last; raises SchemaNotFoundError where none was."""
+        ...
+
     async def endpoints(self) -> Sequence[str]:
         """Names of the endpoints that have jobs or workers."""
         ...
@@ -122,6 +127,10 @@ class Store(Protocol):
 
     async def stops(self, endpoint: str, worker_id: str, wait: int) -> Handover[Sequence[str]]:
         """The ids that the worker is to stop; waits for one."""
+        ...
+
+    async def publish_schema(self, endpoint: str, schema: EndpointSchema) -> None:
+        """Keeps the schema in place of the endpoint's last one."""
         ...
 
     async def next_notice(self) -> Notice:

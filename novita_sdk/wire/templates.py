@@ -60,6 +60,12 @@ class WorkerUrls:
             return None
         return self.take_template.replace("/job-take/", "/job-stop/")
 
+    def schema(self) -> str | None:
+        """URL to publish the handler's types to, or None where the take template has no such sibling."""
+        if "/job-take/" not in self.take_template:
+            return None
+        return self.take_template.replace("/job-take/", "/job-schema/")
+
     def done(self, job_id: str, *, is_stream: bool) -> str:
         """URL for a result or for progress; is_stream is True only on the result that closes a generator's output."""
         url = self.done_template.replace(_ID, _quote(job_id))

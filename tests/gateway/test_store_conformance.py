@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from novita_gateway import Limits, ManualClock, MemoryStore, SQLiteStore, Store
-from novita_gateway._errors import JobNotFoundError, NotRetryableError
-from novita_sdk.models import ExecutionPolicy, JobRequest, JobResult, ListJobsRequest, RunRequest
+from novita_gateway._errors import JobNotFoundError, NotRetryableError, SchemaNotFoundError
+from novita_sdk.models import EndpointSchema, ExecutionPolicy, JobRequest, JobResult, ListJobsRequest, RunRequest
 
 ResultT = TypeVar("ResultT")
 
@@ -59,6 +59,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.jobs: list[ModelJob] = []
         self.stop_orders: set[tuple[str, str]] = set()
+        self.schema: EndpointSchema | None = None
         self.front, self.back = 0, 0
         self.store = self.open()
 
@@ -95,6 +96,18 @@ class StoreMachine(RuleBasedStateMachine):
         assert status.status == "PENDING"
         self.back += 1
         self.jobs.append(ModelJob(status.id, self.back, body, self.clock.now()))
+
+    @rule(body=BODIES)
+    def publish_schema(self, body: bytes) -> None:
+        self.schema = EndpointSchema(methods=[{"input": body}])
+        self.run(self.store.publish_schema(ENDPOINT, self.schema))
+
+    @rule()
+    def read_schema(self) -> None:
+        if self.schema is not None:
+            assert self.run(self.store.schema(ENDPOINT)) == self.schema
+        with pytest.raises(SchemaNotFoundError):
+            self.run(self.store.schema("other" if self.schema else ENDPOINT))
 
     @rule(count=st.integers(1, 3), worker=st.sampled_from(["w1", "w2"]))
     def take(self, count: int, worker: str) -> None:

@@ -63,7 +63,13 @@ def test_path_and_query_come_back_as_they_went(endpoint: str, job_id: str, wait:
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_every_method_has_a_route_and_reads_its_own_request(method: Method[Message, Message]) -> None:
     path = {name: "x" for name in ("endpoint", "id", "worker_id") if f"{{{name}}}" in method.path}
-    body = {"request": b'{"input":{}}', "result": b"{}", "chunk": b'{"output":1}', "": b""}[method.body]
+    body = {
+        "request": b'{"input":{}}',
+        "result": b"{}",
+        "chunk": b'{"output":1}',
+        "schema": b'{"methods":[{"input":{}}]}',
+        "": b"",
+    }[method.body]
     request = http.parse_request(method, path=path, query={}, headers={}, body=body)
     assert routed(method, http.build_request(method, request, BASE)) == request
 

@@ -27,6 +27,7 @@ def test_transcripts(worker_token: str, take_token: str) -> None:
     assert made.take(busy=True) == f"{HOST}/job-take/pod1?gpu=A+B&job_in_progress=1"
     assert made.take(busy=False, count=3) == f"{HOST}/job-take-batch/pod1?gpu=A+B&batch_size=3&job_in_progress=0"
     assert made.stop() == f"{HOST}/job-stop/pod1?gpu=A+B"
+    assert made.schema() == f"{HOST}/job-schema/pod1?gpu=A+B"
     assert made.ping(["j2", "j1", "j3"], {"runpod_version": "1.12.0"}) == (
         f"{HOST}/ping/pod1?gpu=A+B&job_id=j2%2Cj1%2Cj3&runpod_version=1.12.0"
     )
@@ -47,7 +48,9 @@ def test_a_job_id_can_not_leave_its_segment() -> None:
 
 
 def test_a_take_template_of_another_shape_has_no_stop_channel() -> None:
-    assert WorkerUrls.from_templates(worker_id="w", take="http://h/next", done="", stream="", ping="").stop() is None
+    made = WorkerUrls.from_templates(worker_id="w", take="http://h/next", done="", stream="", ping="")
+    assert made.stop() is None
+    assert made.schema() is None
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from novita_protocol.v1 import job_pb2 as novita__protocol_dot_v1_dot_job__pb2
 from novita_protocol.v1 import options_pb2 as novita__protocol_dot_v1_dot_options__pb2
 from novita_protocol.v1 import progress_pb2 as novita__protocol_dot_v1_dot_progress__pb2
+from novita_protocol.v1 import schema_pb2 as novita__protocol_dot_v1_dot_schema__pb2
 from novita_protocol.v1 import status_pb2 as novita__protocol_dot_v1_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&novita_protocol/v1/jobs_messages.proto\x12\x12novita_protocol.v1\x1a\x1cnovita_protocol/v1/job.proto\x1a novita_protocol/v1/options.proto\x1a!novita_protocol/v1/progress.proto\x1a\x1fnovita_protocol/v1/status.proto\"\x96\x01\n\nRunRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12/\n\x07request\x18\x02 \x01(\x0b\x32\x1e.novita_protocol.v1.JobRequest\x12\x31\n\x0fidempotency_key\x18\x03 \x01(\tB\x13\xe2\xf3\x18\x0fIdempotency-KeyH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"9\n\x0bRunResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"\xb6\x01\n\x0eRunSyncRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12/\n\x07request\x18\x02 \x01(\x0b\x32\x1e.novita_protocol.v1.JobRequest\x12\x31\n\x0fidempotency_key\x18\x03 \x01(\tB\x13\xe2\xf3\x18\x0fIdempotency-KeyH\x00\x88\x01\x01\x12\x11\n\x04wait\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x12\n\x10_idempotency_keyB\x07\n\x05_wait\"=\n\x0fRunSyncResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"j\n\x10GetStatusRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x11\n\x04wait\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05since\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x07\n\x05_waitB\x08\n\x06_since\"?\n\x11GetStatusResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"M\n\x11ReadStreamRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x11\n\x04wait\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x07\n\x05_wait\"\x97\x01\n\x12ReadStreamResponse\x12\x14\n\x06status\x18\x01 \x01(\tB\x04\xd8\xf3\x18\x01\x12/\n\x06stream\x18\x02 \x03(\x0b\x32\x1f.novita_protocol.v1.StreamChunk\x12\x0f\n\x02id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x05\x65rror\x18\x04 \x01(\x0c\x42\x04\xc8\xf3\x18\x01H\x01\x88\x01\x01\x42\x05\n\x03_idB\x08\n\x06_error\"-\n\rCancelRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"<\n\x0e\x43\x61ncelResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\",\n\x0cRetryRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\";\n\rRetryResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"$\n\x10GetHealthRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\"G\n\x11GetHealthResponse\x12\x32\n\x06health\x18\x01 \x01(\x0b\x32\".novita_protocol.v1.EndpointHealth\"%\n\x11PurgeQueueRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\"5\n\x12PurgeQueueResponse\x12\x0f\n\x07removed\x18\x01 \x01(\x03\x12\x0e\n\x06status\x18\x02 \x01(\t\"\x81\x01\n\x0fListJobsRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x13\n\x06status\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05limit\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x13\n\x06\x63ursor\x18\x04 \x01(\tH\x02\x88\x01\x01\x42\t\n\x07_statusB\x08\n\x06_limitB\t\n\x07_cursor\"i\n\x10ListJobsResponse\x12+\n\x04jobs\x18\x01 \x03(\x0b\x32\x1d.novita_protocol.v1.JobStatus\x12\x18\n\x0bnext_cursor\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_next_cursorb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&novita_protocol/v1/jobs_messages.proto\x12\x12novita_protocol.v1\x1a\x1cnovita_protocol/v1/job.proto\x1a novita_protocol/v1/options.proto\x1a!novita_protocol/v1/progress.proto\x1a\x1fnovita_protocol/v1/schema.proto\x1a\x1fnovita_protocol/v1/status.proto\"\x96\x01\n\nRunRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12/\n\x07request\x18\x02 \x01(\x0b\x32\x1e.novita_protocol.v1.JobRequest\x12\x31\n\x0fidempotency_key\x18\x03 \x01(\tB\x13\xe2\xf3\x18\x0fIdempotency-KeyH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"9\n\x0bRunResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"\xb6\x01\n\x0eRunSyncRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12/\n\x07request\x18\x02 \x01(\x0b\x32\x1e.novita_protocol.v1.JobRequest\x12\x31\n\x0fidempotency_key\x18\x03 \x01(\tB\x13\xe2\xf3\x18\x0fIdempotency-KeyH\x00\x88\x01\x01\x12\x11\n\x04wait\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x12\n\x10_idempotency_keyB\x07\n\x05_wait\"=\n\x0fRunSyncResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"j\n\x10GetStatusRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x11\n\x04wait\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05since\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x07\n\x05_waitB\x08\n\x06_since\"?\n\x11GetStatusResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"M\n\x11ReadStreamRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x11\n\x04wait\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x07\n\x05_wait\"\x97\x01\n\x12ReadStreamResponse\x12\x14\n\x06status\x18\x01 \x01(\tB\x04\xd8\xf3\x18\x01\x12/\n\x06stream\x18\x02 \x03(\x0b\x32\x1f.novita_protocol.v1.StreamChunk\x12\x0f\n\x02id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x05\x65rror\x18\x04 \x01(\x0c\x42\x04\xc8\xf3\x18\x01H\x01\x88\x01\x01\x42\x05\n\x03_idB\x08\n\x06_error\"-\n\rCancelRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"<\n\x0e\x43\x61ncelResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\",\n\x0cRetryRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\";\n\rRetryResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"$\n\x10GetHealthRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\"G\n\x11GetHealthResponse\x12\x32\n\x06health\x18\x01 \x01(\x0b\x32\".novita_protocol.v1.EndpointHealth\"$\n\x10GetSchemaRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\"G\n\x11GetSchemaResponse\x12\x32\n\x06schema\x18\x01 \x01(\x0b\x32\".novita_protocol.v1.EndpointSchema\"%\n\x11PurgeQueueRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\"5\n\x12PurgeQueueResponse\x12\x0f\n\x07removed\x18\x01 \x01(\x03\x12\x0e\n\x06status\x18\x02 \x01(\t\"\x81\x01\n\x0fListJobsRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x13\n\x06status\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05limit\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x13\n\x06\x63ursor\x18\x04 \x01(\tH\x02\x88\x01\x01\x42\t\n\x07_statusB\x08\n\x06_limitB\t\n\x07_cursor\"i\n\x10ListJobsResponse\x12+\n\x04jobs\x18\x01 \x03(\x0b\x32\x1d.novita_protocol.v1.JobStatus\x12\x18\n\x0bnext_cursor\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_next_cursorb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,40 +44,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READSTREAMRESPONSE'].fields_by_name['status']._serialized_options = b'\330\363\030\001'
   _globals['_READSTREAMRESPONSE'].fields_by_name['error']._loaded_options = None
   _globals['_READSTREAMRESPONSE'].fields_by_name['error']._serialized_options = b'\310\363\030\001'
-  _globals['_RUNREQUEST']._serialized_start=195
-  _globals['_RUNREQUEST']._serialized_end=345
-  _globals['_RUNRESPONSE']._serialized_start=347
-  _globals['_RUNRESPONSE']._serialized_end=404
-  _globals['_RUNSYNCREQUEST']._serialized_start=407
-  _globals['_RUNSYNCREQUEST']._serialized_end=589
-  _globals['_RUNSYNCRESPONSE']._serialized_start=591
-  _globals['_RUNSYNCRESPONSE']._serialized_end=652
-  _globals['_GETSTATUSREQUEST']._serialized_start=654
-  _globals['_GETSTATUSREQUEST']._serialized_end=760
-  _globals['_GETSTATUSRESPONSE']._serialized_start=762
-  _globals['_GETSTATUSRESPONSE']._serialized_end=825
-  _globals['_READSTREAMREQUEST']._serialized_start=827
-  _globals['_READSTREAMREQUEST']._serialized_end=904
-  _globals['_READSTREAMRESPONSE']._serialized_start=907
-  _globals['_READSTREAMRESPONSE']._serialized_end=1058
-  _globals['_CANCELREQUEST']._serialized_start=1060
-  _globals['_CANCELREQUEST']._serialized_end=1105
-  _globals['_CANCELRESPONSE']._serialized_start=1107
-  _globals['_CANCELRESPONSE']._serialized_end=1167
-  _globals['_RETRYREQUEST']._serialized_start=1169
-  _globals['_RETRYREQUEST']._serialized_end=1213
-  _globals['_RETRYRESPONSE']._serialized_start=1215
-  _globals['_RETRYRESPONSE']._serialized_end=1274
-  _globals['_GETHEALTHREQUEST']._serialized_start=1276
-  _globals['_GETHEALTHREQUEST']._serialized_end=1312
-  _globals['_GETHEALTHRESPONSE']._serialized_start=1314
-  _globals['_GETHEALTHRESPONSE']._serialized_end=1385
-  _globals['_PURGEQUEUEREQUEST']._serialized_start=1387
-  _globals['_PURGEQUEUEREQUEST']._serialized_end=1424
-  _globals['_PURGEQUEUERESPONSE']._serialized_start=1426
-  _globals['_PURGEQUEUERESPONSE']._serialized_end=1479
-  _globals['_LISTJOBSREQUEST']._serialized_start=1482
-  _globals['_LISTJOBSREQUEST']._serialized_end=1611
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1613
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1718
+  _globals['_RUNREQUEST']._serialized_start=228
+  _globals['_RUNREQUEST']._serialized_end=378
+  _globals['_RUNRESPONSE']._serialized_start=380
+  _globals['_RUNRESPONSE']._serialized_end=437
+  _globals['_RUNSYNCREQUEST']._serialized_start=440
+  _globals['_RUNSYNCREQUEST']._serialized_end=622
+  _globals['_RUNSYNCRESPONSE']._serialized_start=624
+  _globals['_RUNSYNCRESPONSE']._serialized_end=685
+  _globals['_GETSTATUSREQUEST']._serialized_start=687
+  _globals['_GETSTATUSREQUEST']._serialized_end=793
+  _globals['_GETSTATUSRESPONSE']._serialized_start=795
+  _globals['_GETSTATUSRESPONSE']._serialized_end=858
+  _globals['_READSTREAMREQUEST']._serialized_start=860
+  _globals['_READSTREAMREQUEST']._serialized_end=937
+  _globals['_READSTREAMRESPONSE']._serialized_start=940
+  _globals['_READSTREAMRESPONSE']._serialized_end=1091
+  _globals['_CANCELREQUEST']._serialized_start=1093
+  _globals['_CANCELREQUEST']._serialized_end=1138
+  _globals['_CANCELRESPONSE']._serialized_start=1140
+  _globals['_CANCELRESPONSE']._serialized_end=1200
+  _globals['_RETRYREQUEST']._serialized_start=1202
+  _globals['_RETRYREQUEST']._serialized_end=1246
+  _globals['_RETRYRESPONSE']._serialized_start=1248
+  _globals['_RETRYRESPONSE']._serialized_end=1307
+  _globals['_GETHEALTHREQUEST']._serialized_start=1309
+  _globals['_GETHEALTHREQUEST']._serialized_end=1345
+  _globals['_GETHEALTHRESPONSE']._serialized_start=1347
+  _globals['_GETHEALTHRESPONSE']._serialized_end=1418
+  _globals['_GETSCHEMAREQUEST']._serialized_start=1420
+  _globals['_GETSCHEMAREQUEST']._serialized_end=1456
+  _globals['_GETSCHEMARESPONSE']._serialized_start=1458
+  _globals['_GETSCHEMARESPONSE']._serialized_end=1529
+  _globals['_PURGEQUEUEREQUEST']._serialized_start=1531
+  _globals['_PURGEQUEUEREQUEST']._serialized_end=1568
+  _globals['_PURGEQUEUERESPONSE']._serialized_start=1570
+  _globals['_PURGEQUEUERESPONSE']._serialized_end=1623
+  _globals['_LISTJOBSREQUEST']._serialized_start=1626
+  _globals['_LISTJOBSREQUEST']._serialized_end=1755
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1757
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1862
 # @@protoc_insertion_point(module_scope)

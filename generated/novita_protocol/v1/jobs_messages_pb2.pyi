@@ -12,6 +12,7 @@ import google.protobuf.internal.containers
 import google.protobuf.message
 import novita_protocol.v1.job_pb2
 import novita_protocol.v1.progress_pb2
+import novita_protocol.v1.schema_pb2
 import novita_protocol.v1.status_pb2
 import sys
 import typing
@@ -318,6 +319,38 @@ class GetHealthResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["health", b"health"]) -> None: ...
 
 Global___GetHealthResponse: typing_extensions.TypeAlias = GetHealthResponse
+
+@typing.final
+class GetSchemaRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ENDPOINT_FIELD_NUMBER: builtins.int
+    endpoint: builtins.str
+    def __init__(
+        self,
+        *,
+        endpoint: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["endpoint", b"endpoint"]) -> None: ...
+
+Global___GetSchemaRequest: typing_extensions.TypeAlias = GetSchemaRequest
+
+@typing.final
+class GetSchemaResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SCHEMA_FIELD_NUMBER: builtins.int
+    @property
+    def schema(self) -> novita_protocol.v1.schema_pb2.EndpointSchema: ...
+    def __init__(
+        self,
+        *,
+        schema: novita_protocol.v1.schema_pb2.EndpointSchema | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["schema", b"schema"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["schema", b"schema"]) -> None: ...
+
+Global___GetSchemaResponse: typing_extensions.TypeAlias = GetSchemaResponse
 
 @typing.final
 class PurgeQueueRequest(google.protobuf.message.Message):

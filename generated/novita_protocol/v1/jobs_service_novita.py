@@ -94,6 +94,18 @@ class JobsServiceMethods:
         idempotency="no_side_effects",
     )
 
+    GET_SCHEMA: Final = Method(
+        service="novita_protocol.v1.JobsService",
+        name="GetSchema",
+        request=jobs_messages_pb2.GetSchemaRequest,
+        response=jobs_messages_pb2.GetSchemaResponse,
+        verb="GET",
+        path="/{endpoint}/schema",
+        response_body="schema",
+        idempotency="no_side_effects",
+    )
+    """The types that the endpoint's worker told last; 404 where none has told any."""
+
     PURGE_QUEUE: Final = Method(
         service="novita_protocol.v1.JobsService",
         name="PurgeQueue",
@@ -124,6 +136,7 @@ class JobsServiceMethods:
         CANCEL,
         RETRY,
         GET_HEALTH,
+        GET_SCHEMA,
         PURGE_QUEUE,
         LIST_JOBS,
     )
@@ -176,6 +189,12 @@ class JobsServiceSync:
     ) -> jobs_messages_pb2.GetHealthResponse:
         """Calls GetHealth."""
         return self._caller.call(JobsServiceMethods.GET_HEALTH, request, timeout=timeout)
+
+    def get_schema(
+        self, request: jobs_messages_pb2.GetSchemaRequest, *, timeout: float | None = None
+    ) -> jobs_messages_pb2.GetSchemaResponse:
+        """The types that the endpoint's worker told last; 404 where none has told any."""
+        return self._caller.call(JobsServiceMethods.GET_SCHEMA, request, timeout=timeout)
 
     def purge_queue(
         self, request: jobs_messages_pb2.PurgeQueueRequest, *, timeout: float | None = None
@@ -238,6 +257,12 @@ class JobsServiceAsync:
         """Calls GetHealth."""
         return await self._caller.call(JobsServiceMethods.GET_HEALTH, request, timeout=timeout)
 
+    async def get_schema(
+        self, request: jobs_messages_pb2.GetSchemaRequest, *, timeout: float | None = None
+    ) -> jobs_messages_pb2.GetSchemaResponse:
+        """The types that the endpoint's worker told last; 404 where none has told any."""
+        return await self._caller.call(JobsServiceMethods.GET_SCHEMA, request, timeout=timeout)
+
     async def purge_queue(
         self, request: jobs_messages_pb2.PurgeQueueRequest, *, timeout: float | None = None
     ) -> jobs_messages_pb2.PurgeQueueResponse:
@@ -294,6 +319,12 @@ class JobsServiceHandler(Protocol[ContextT_contra]):
         self, request: jobs_messages_pb2.GetHealthRequest, context: ContextT_contra, /
     ) -> jobs_messages_pb2.GetHealthResponse:
         """Serves GetHealth."""
+        ...
+
+    async def get_schema(
+        self, request: jobs_messages_pb2.GetSchemaRequest, context: ContextT_contra, /
+    ) -> jobs_messages_pb2.GetSchemaResponse:
+        """The types that the endpoint's worker told last; 404 where none has told any."""
         ...
 
     async def purge_queue(

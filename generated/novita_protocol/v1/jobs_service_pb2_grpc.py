@@ -70,6 +70,11 @@ class JobsServiceStub(object):
                 request_serializer=novita__protocol_dot_v1_dot_jobs__messages__pb2.GetHealthRequest.SerializeToString,
                 response_deserializer=novita__protocol_dot_v1_dot_jobs__messages__pb2.GetHealthResponse.FromString,
                 _registered_method=True)
+        self.GetSchema = channel.unary_unary(
+                '/novita_protocol.v1.JobsService/GetSchema',
+                request_serializer=novita__protocol_dot_v1_dot_jobs__messages__pb2.GetSchemaRequest.SerializeToString,
+                response_deserializer=novita__protocol_dot_v1_dot_jobs__messages__pb2.GetSchemaResponse.FromString,
+                _registered_method=True)
         self.PurgeQueue = channel.unary_unary(
                 '/novita_protocol.v1.JobsService/PurgeQueue',
                 request_serializer=novita__protocol_dot_v1_dot_jobs__messages__pb2.PurgeQueueRequest.SerializeToString,
@@ -132,6 +137,13 @@ class JobsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSchema(self, request, context):
+        """The types that the endpoint's worker told last; 404 where none has told any.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PurgeQueue(self, request, context):
         """Removes the jobs that wait; the ones that run are left alone.
         """
@@ -183,6 +195,11 @@ def add_JobsServiceServicer_to_server(servicer, server):
                     servicer.GetHealth,
                     request_deserializer=novita__protocol_dot_v1_dot_jobs__messages__pb2.GetHealthRequest.FromString,
                     response_serializer=novita__protocol_dot_v1_dot_jobs__messages__pb2.GetHealthResponse.SerializeToString,
+            ),
+            'GetSchema': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSchema,
+                    request_deserializer=novita__protocol_dot_v1_dot_jobs__messages__pb2.GetSchemaRequest.FromString,
+                    response_serializer=novita__protocol_dot_v1_dot_jobs__messages__pb2.GetSchemaResponse.SerializeToString,
             ),
             'PurgeQueue': grpc.unary_unary_rpc_method_handler(
                     servicer.PurgeQueue,
@@ -385,6 +402,33 @@ class JobsService(object):
             '/novita_protocol.v1.JobsService/GetHealth',
             novita__protocol_dot_v1_dot_jobs__messages__pb2.GetHealthRequest.SerializeToString,
             novita__protocol_dot_v1_dot_jobs__messages__pb2.GetHealthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSchema(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/novita_protocol.v1.JobsService/GetSchema',
+            novita__protocol_dot_v1_dot_jobs__messages__pb2.GetSchemaRequest.SerializeToString,
+            novita__protocol_dot_v1_dot_jobs__messages__pb2.GetSchemaResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -137,6 +137,22 @@ _JobsServiceGetHealthType = typing_extensions.TypeVar(
     ],
 )
 
+_JobsServiceGetSchemaType = typing_extensions.TypeVar(
+    '_JobsServiceGetSchemaType',
+    grpc.UnaryUnaryMultiCallable[
+        novita_protocol.v1.jobs_messages_pb2.GetSchemaRequest,
+        novita_protocol.v1.jobs_messages_pb2.GetSchemaResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        novita_protocol.v1.jobs_messages_pb2.GetSchemaRequest,
+        novita_protocol.v1.jobs_messages_pb2.GetSchemaResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        novita_protocol.v1.jobs_messages_pb2.GetSchemaRequest,
+        novita_protocol.v1.jobs_messages_pb2.GetSchemaResponse,
+    ],
+)
+
 _JobsServicePurgeQueueType = typing_extensions.TypeVar(
     '_JobsServicePurgeQueueType',
     grpc.UnaryUnaryMultiCallable[
@@ -169,7 +185,7 @@ _JobsServiceListJobsType = typing_extensions.TypeVar(
     ],
 )
 
-class JobsServiceStub(typing.Generic[_JobsServiceRunType, _JobsServiceRunSyncType, _JobsServiceGetStatusType, _JobsServiceReadStreamType, _JobsServiceCancelType, _JobsServiceRetryType, _JobsServiceGetHealthType, _JobsServicePurgeQueueType, _JobsServiceListJobsType]):
+class JobsServiceStub(typing.Generic[_JobsServiceRunType, _JobsServiceRunSyncType, _JobsServiceGetStatusType, _JobsServiceReadStreamType, _JobsServiceCancelType, _JobsServiceRetryType, _JobsServiceGetHealthType, _JobsServiceGetSchemaType, _JobsServicePurgeQueueType, _JobsServiceListJobsType]):
     """Submit jobs, follow them, collect their outputs."""
 
     @typing.overload
@@ -201,6 +217,10 @@ class JobsServiceStub(typing.Generic[_JobsServiceRunType, _JobsServiceRunSyncTyp
         grpc.UnaryUnaryMultiCallable[
             novita_protocol.v1.jobs_messages_pb2.GetHealthRequest,
             novita_protocol.v1.jobs_messages_pb2.GetHealthResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            novita_protocol.v1.jobs_messages_pb2.GetSchemaRequest,
+            novita_protocol.v1.jobs_messages_pb2.GetSchemaResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             novita_protocol.v1.jobs_messages_pb2.PurgeQueueRequest,
@@ -243,6 +263,10 @@ class JobsServiceStub(typing.Generic[_JobsServiceRunType, _JobsServiceRunSyncTyp
             novita_protocol.v1.jobs_messages_pb2.GetHealthResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            novita_protocol.v1.jobs_messages_pb2.GetSchemaRequest,
+            novita_protocol.v1.jobs_messages_pb2.GetSchemaResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             novita_protocol.v1.jobs_messages_pb2.PurgeQueueRequest,
             novita_protocol.v1.jobs_messages_pb2.PurgeQueueResponse,
         ],
@@ -269,6 +293,9 @@ class JobsServiceStub(typing.Generic[_JobsServiceRunType, _JobsServiceRunSyncTyp
     """Queues a FAILED or TIMED_OUT job again under the same id."""
 
     GetHealth: _JobsServiceGetHealthType
+
+    GetSchema: _JobsServiceGetSchemaType
+    """The types that the endpoint's worker told last; 404 where none has told any."""
 
     PurgeQueue: _JobsServicePurgeQueueType
     """Removes the jobs that wait; the ones that run are left alone."""
@@ -304,6 +331,10 @@ JobsServiceAsyncStub: typing_extensions.TypeAlias = JobsServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         novita_protocol.v1.jobs_messages_pb2.GetHealthRequest,
         novita_protocol.v1.jobs_messages_pb2.GetHealthResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        novita_protocol.v1.jobs_messages_pb2.GetSchemaRequest,
+        novita_protocol.v1.jobs_messages_pb2.GetSchemaResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         novita_protocol.v1.jobs_messages_pb2.PurgeQueueRequest,
@@ -370,6 +401,14 @@ class JobsServiceServicer(metaclass=abc.ABCMeta):
         request: novita_protocol.v1.jobs_messages_pb2.GetHealthRequest,
         context: _ServicerContext,
     ) -> typing.Union[novita_protocol.v1.jobs_messages_pb2.GetHealthResponse, collections.abc.Awaitable[novita_protocol.v1.jobs_messages_pb2.GetHealthResponse]]: ...
+
+    @abc.abstractmethod
+    def GetSchema(
+        self,
+        request: novita_protocol.v1.jobs_messages_pb2.GetSchemaRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[novita_protocol.v1.jobs_messages_pb2.GetSchemaResponse, collections.abc.Awaitable[novita_protocol.v1.jobs_messages_pb2.GetSchemaResponse]]:
+        """The types that the endpoint's worker told last; 404 where none has told any."""
 
     @abc.abstractmethod
     def PurgeQueue(

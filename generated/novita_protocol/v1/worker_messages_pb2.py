@@ -24,37 +24,42 @@ _sym_db = _symbol_database.Default()
 
 from novita_protocol.v1 import job_pb2 as novita__protocol_dot_v1_dot_job__pb2
 from novita_protocol.v1 import progress_pb2 as novita__protocol_dot_v1_dot_progress__pb2
+from novita_protocol.v1 import schema_pb2 as novita__protocol_dot_v1_dot_schema__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(novita_protocol/v1/worker_messages.proto\x12\x12novita_protocol.v1\x1a\x1cnovita_protocol/v1/job.proto\x1a!novita_protocol/v1/progress.proto\"x\n\x0eTakeJobRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12-\n\x0fjob_in_progress\x18\x03 \x01(\x05H\x00R\x0fjob_in_progress\x88\x01\x01\x42\x12\n\x10_job_in_progress\"7\n\x0fTakeJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.novita_protocol.v1.Job\"\xad\x01\n\x0fTakeJobsRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12#\n\nbatch_size\x18\x03 \x01(\x05H\x00R\nbatch_size\x88\x01\x01\x12-\n\x0fjob_in_progress\x18\x04 \x01(\x05H\x01R\x0fjob_in_progress\x88\x01\x01\x42\r\n\x0b_batch_sizeB\x12\n\x10_job_in_progress\"9\n\x10TakeJobsResponse\x12%\n\x04jobs\x18\x01 \x03(\x0b\x32\x17.novita_protocol.v1.Job\"\x98\x01\n\x10\x46inishJobRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x16\n\tis_stream\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12-\n\x06result\x18\x05 \x01(\x0b\x32\x1d.novita_protocol.v1.JobResultB\x0c\n\n_is_stream\"\x13\n\x11\x46inishJobResponse\"\x99\x01\n\x10StreamJobRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x16\n\tis_stream\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12.\n\x05\x63hunk\x18\x05 \x01(\x0b\x32\x1f.novita_protocol.v1.StreamChunkB\x0c\n\n_is_stream\"\x13\n\x11StreamJobResponse\"8\n\x11WatchStopsRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\"*\n\x12WatchStopsResponse\x12\x14\n\x0cjobs_to_stop\x18\x01 \x03(\t\"\xf8\x01\n\x0bPingRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x1b\n\x06job_id\x18\x03 \x01(\tH\x00R\x06job_id\x88\x01\x01\x12+\n\x0erunpod_version\x18\x04 \x01(\tH\x01R\x0erunpod_version\x88\x01\x01\x12\x13\n\x06status\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x12\n\x05\x63heck\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x13\n\x06reason\x18\x07 \x01(\tH\x04\x88\x01\x01\x42\t\n\x07_job_idB\x11\n\x0f_runpod_versionB\t\n\x07_statusB\x08\n\x06_checkB\t\n\x07_reason\"\x0e\n\x0cPingResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(novita_protocol/v1/worker_messages.proto\x12\x12novita_protocol.v1\x1a\x1cnovita_protocol/v1/job.proto\x1a!novita_protocol/v1/progress.proto\x1a\x1fnovita_protocol/v1/schema.proto\"x\n\x0eTakeJobRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12-\n\x0fjob_in_progress\x18\x03 \x01(\x05H\x00R\x0fjob_in_progress\x88\x01\x01\x42\x12\n\x10_job_in_progress\"7\n\x0fTakeJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.novita_protocol.v1.Job\"\xad\x01\n\x0fTakeJobsRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12#\n\nbatch_size\x18\x03 \x01(\x05H\x00R\nbatch_size\x88\x01\x01\x12-\n\x0fjob_in_progress\x18\x04 \x01(\x05H\x01R\x0fjob_in_progress\x88\x01\x01\x42\r\n\x0b_batch_sizeB\x12\n\x10_job_in_progress\"9\n\x10TakeJobsResponse\x12%\n\x04jobs\x18\x01 \x03(\x0b\x32\x17.novita_protocol.v1.Job\"\x98\x01\n\x10\x46inishJobRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x16\n\tis_stream\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12-\n\x06result\x18\x05 \x01(\x0b\x32\x1d.novita_protocol.v1.JobResultB\x0c\n\n_is_stream\"\x13\n\x11\x46inishJobResponse\"\x99\x01\n\x10StreamJobRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x16\n\tis_stream\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12.\n\x05\x63hunk\x18\x05 \x01(\x0b\x32\x1f.novita_protocol.v1.StreamChunkB\x0c\n\n_is_stream\"\x13\n\x11StreamJobResponse\"8\n\x11WatchStopsRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\"*\n\x12WatchStopsResponse\x12\x14\n\x0cjobs_to_stop\x18\x01 \x03(\t\"o\n\x14PublishSchemaRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x32\n\x06schema\x18\x03 \x01(\x0b\x32\".novita_protocol.v1.EndpointSchema\"\x17\n\x15PublishSchemaResponse\"\xf8\x01\n\x0bPingRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x1b\n\x06job_id\x18\x03 \x01(\tH\x00R\x06job_id\x88\x01\x01\x12+\n\x0erunpod_version\x18\x04 \x01(\tH\x01R\x0erunpod_version\x88\x01\x01\x12\x13\n\x06status\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x12\n\x05\x63heck\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x13\n\x06reason\x18\x07 \x01(\tH\x04\x88\x01\x01\x42\t\n\x07_job_idB\x11\n\x0f_runpod_versionB\t\n\x07_statusB\x08\n\x06_checkB\t\n\x07_reason\"\x0e\n\x0cPingResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'novita_protocol.v1.worker_messages_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TAKEJOBREQUEST']._serialized_start=129
-  _globals['_TAKEJOBREQUEST']._serialized_end=249
-  _globals['_TAKEJOBRESPONSE']._serialized_start=251
-  _globals['_TAKEJOBRESPONSE']._serialized_end=306
-  _globals['_TAKEJOBSREQUEST']._serialized_start=309
-  _globals['_TAKEJOBSREQUEST']._serialized_end=482
-  _globals['_TAKEJOBSRESPONSE']._serialized_start=484
-  _globals['_TAKEJOBSRESPONSE']._serialized_end=541
-  _globals['_FINISHJOBREQUEST']._serialized_start=544
-  _globals['_FINISHJOBREQUEST']._serialized_end=696
-  _globals['_FINISHJOBRESPONSE']._serialized_start=698
-  _globals['_FINISHJOBRESPONSE']._serialized_end=717
-  _globals['_STREAMJOBREQUEST']._serialized_start=720
-  _globals['_STREAMJOBREQUEST']._serialized_end=873
-  _globals['_STREAMJOBRESPONSE']._serialized_start=875
-  _globals['_STREAMJOBRESPONSE']._serialized_end=894
-  _globals['_WATCHSTOPSREQUEST']._serialized_start=896
-  _globals['_WATCHSTOPSREQUEST']._serialized_end=952
-  _globals['_WATCHSTOPSRESPONSE']._serialized_start=954
-  _globals['_WATCHSTOPSRESPONSE']._serialized_end=996
-  _globals['_PINGREQUEST']._serialized_start=999
-  _globals['_PINGREQUEST']._serialized_end=1247
-  _globals['_PINGRESPONSE']._serialized_start=1249
-  _globals['_PINGRESPONSE']._serialized_end=1263
+  _globals['_TAKEJOBREQUEST']._serialized_start=162
+  _globals['_TAKEJOBREQUEST']._serialized_end=282
+  _globals['_TAKEJOBRESPONSE']._serialized_start=284
+  _globals['_TAKEJOBRESPONSE']._serialized_end=339
+  _globals['_TAKEJOBSREQUEST']._serialized_start=342
+  _globals['_TAKEJOBSREQUEST']._serialized_end=515
+  _globals['_TAKEJOBSRESPONSE']._serialized_start=517
+  _globals['_TAKEJOBSRESPONSE']._serialized_end=574
+  _globals['_FINISHJOBREQUEST']._serialized_start=577
+  _globals['_FINISHJOBREQUEST']._serialized_end=729
+  _globals['_FINISHJOBRESPONSE']._serialized_start=731
+  _globals['_FINISHJOBRESPONSE']._serialized_end=750
+  _globals['_STREAMJOBREQUEST']._serialized_start=753
+  _globals['_STREAMJOBREQUEST']._serialized_end=906
+  _globals['_STREAMJOBRESPONSE']._serialized_start=908
+  _globals['_STREAMJOBRESPONSE']._serialized_end=927
+  _globals['_WATCHSTOPSREQUEST']._serialized_start=929
+  _globals['_WATCHSTOPSREQUEST']._serialized_end=985
+  _globals['_WATCHSTOPSRESPONSE']._serialized_start=987
+  _globals['_WATCHSTOPSRESPONSE']._serialized_end=1029
+  _globals['_PUBLISHSCHEMAREQUEST']._serialized_start=1031
+  _globals['_PUBLISHSCHEMAREQUEST']._serialized_end=1142
+  _globals['_PUBLISHSCHEMARESPONSE']._serialized_start=1144
+  _globals['_PUBLISHSCHEMARESPONSE']._serialized_end=1167
+  _globals['_PINGREQUEST']._serialized_start=1170
+  _globals['_PINGREQUEST']._serialized_end=1418
+  _globals['_PINGRESPONSE']._serialized_start=1420
+  _globals['_PINGRESPONSE']._serialized_end=1434
 # @@protoc_insertion_point(module_scope)

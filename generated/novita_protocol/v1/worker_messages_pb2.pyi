@@ -12,6 +12,7 @@ import google.protobuf.internal.containers
 import google.protobuf.message
 import novita_protocol.v1.job_pb2
 import novita_protocol.v1.progress_pb2
+import novita_protocol.v1.schema_pb2
 import sys
 import typing
 
@@ -225,6 +226,39 @@ class WatchStopsResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["jobs_to_stop", b"jobs_to_stop"]) -> None: ...
 
 Global___WatchStopsResponse: typing_extensions.TypeAlias = WatchStopsResponse
+
+@typing.final
+class PublishSchemaRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ENDPOINT_FIELD_NUMBER: builtins.int
+    WORKER_ID_FIELD_NUMBER: builtins.int
+    SCHEMA_FIELD_NUMBER: builtins.int
+    endpoint: builtins.str
+    worker_id: builtins.str
+    @property
+    def schema(self) -> novita_protocol.v1.schema_pb2.EndpointSchema: ...
+    def __init__(
+        self,
+        *,
+        endpoint: builtins.str = ...,
+        worker_id: builtins.str = ...,
+        schema: novita_protocol.v1.schema_pb2.EndpointSchema | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["schema", b"schema"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["endpoint", b"endpoint", "schema", b"schema", "worker_id", b"worker_id"]) -> None: ...
+
+Global___PublishSchemaRequest: typing_extensions.TypeAlias = PublishSchemaRequest
+
+@typing.final
+class PublishSchemaResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___PublishSchemaResponse: typing_extensions.TypeAlias = PublishSchemaResponse
 
 @typing.final
 class PingRequest(google.protobuf.message.Message):

@@ -70,6 +70,18 @@ class WorkerServiceMethods:
     )
     """Parks until jobs of this worker are to be stopped."""
 
+    PUBLISH_SCHEMA: Final = Method(
+        service="novita_protocol.v1.WorkerService",
+        name="PublishSchema",
+        request=worker_messages_pb2.PublishSchemaRequest,
+        response=worker_messages_pb2.PublishSchemaResponse,
+        verb="POST",
+        path="/{endpoint}/job-schema/{worker_id}",
+        body="schema",
+        idempotency="idempotent",
+    )
+    """Tells the types of the endpoint's inputs and outputs, in place of what another worker told before."""
+
     PING: Final = Method(
         service="novita_protocol.v1.WorkerService",
         name="Ping",
@@ -87,6 +99,7 @@ class WorkerServiceMethods:
         FINISH_JOB,
         STREAM_JOB,
         WATCH_STOPS,
+        PUBLISH_SCHEMA,
         PING,
     )
 
@@ -126,6 +139,12 @@ class WorkerServiceSync:
     ) -> worker_messages_pb2.WatchStopsResponse:
         """Parks until jobs of this worker are to be stopped."""
         return self._caller.call(WorkerServiceMethods.WATCH_STOPS, request, timeout=timeout)
+
+    def publish_schema(
+        self, request: worker_messages_pb2.PublishSchemaRequest, *, timeout: float | None = None
+    ) -> worker_messages_pb2.PublishSchemaResponse:
+        """Tells the types of the endpoint's inputs and outputs, in place of what another worker told before."""
+        return self._caller.call(WorkerServiceMethods.PUBLISH_SCHEMA, request, timeout=timeout)
 
     def ping(
         self, request: worker_messages_pb2.PingRequest, *, timeout: float | None = None
@@ -170,6 +189,12 @@ class WorkerServiceAsync:
         """Parks until jobs of this worker are to be stopped."""
         return await self._caller.call(WorkerServiceMethods.WATCH_STOPS, request, timeout=timeout)
 
+    async def publish_schema(
+        self, request: worker_messages_pb2.PublishSchemaRequest, *, timeout: float | None = None
+    ) -> worker_messages_pb2.PublishSchemaResponse:
+        """Tells the types of the endpoint's inputs and outputs, in place of what another worker told before."""
+        return await self._caller.call(WorkerServiceMethods.PUBLISH_SCHEMA, request, timeout=timeout)
+
     async def ping(
         self, request: worker_messages_pb2.PingRequest, *, timeout: float | None = None
     ) -> worker_messages_pb2.PingResponse:
@@ -208,6 +233,12 @@ class WorkerServiceHandler(Protocol[ContextT_contra]):
         self, request: worker_messages_pb2.WatchStopsRequest, context: ContextT_contra, /
     ) -> worker_messages_pb2.WatchStopsResponse:
         """Parks until jobs of this worker are to be stopped."""
+        ...
+
+    async def publish_schema(
+        self, request: worker_messages_pb2.PublishSchemaRequest, context: ContextT_contra, /
+    ) -> worker_messages_pb2.PublishSchemaResponse:
+        """Tells the types of the endpoint's inputs and outputs, in place of what another worker told before."""
         ...
 
     async def ping(

@@ -60,6 +60,11 @@ class WorkerServiceStub(object):
                 request_serializer=novita__protocol_dot_v1_dot_worker__messages__pb2.WatchStopsRequest.SerializeToString,
                 response_deserializer=novita__protocol_dot_v1_dot_worker__messages__pb2.WatchStopsResponse.FromString,
                 _registered_method=True)
+        self.PublishSchema = channel.unary_unary(
+                '/novita_protocol.v1.WorkerService/PublishSchema',
+                request_serializer=novita__protocol_dot_v1_dot_worker__messages__pb2.PublishSchemaRequest.SerializeToString,
+                response_deserializer=novita__protocol_dot_v1_dot_worker__messages__pb2.PublishSchemaResponse.FromString,
+                _registered_method=True)
         self.Ping = channel.unary_unary(
                 '/novita_protocol.v1.WorkerService/Ping',
                 request_serializer=novita__protocol_dot_v1_dot_worker__messages__pb2.PingRequest.SerializeToString,
@@ -105,6 +110,13 @@ class WorkerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PublishSchema(self, request, context):
+        """Tells the types of the endpoint's inputs and outputs, in place of what another worker told before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Ping(self, request, context):
         """Keeps the leases of the named jobs.
         """
@@ -139,6 +151,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.WatchStops,
                     request_deserializer=novita__protocol_dot_v1_dot_worker__messages__pb2.WatchStopsRequest.FromString,
                     response_serializer=novita__protocol_dot_v1_dot_worker__messages__pb2.WatchStopsResponse.SerializeToString,
+            ),
+            'PublishSchema': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishSchema,
+                    request_deserializer=novita__protocol_dot_v1_dot_worker__messages__pb2.PublishSchemaRequest.FromString,
+                    response_serializer=novita__protocol_dot_v1_dot_worker__messages__pb2.PublishSchemaResponse.SerializeToString,
             ),
             'Ping': grpc.unary_unary_rpc_method_handler(
                     servicer.Ping,
@@ -282,6 +299,33 @@ class WorkerService(object):
             '/novita_protocol.v1.WorkerService/WatchStops',
             novita__protocol_dot_v1_dot_worker__messages__pb2.WatchStopsRequest.SerializeToString,
             novita__protocol_dot_v1_dot_worker__messages__pb2.WatchStopsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishSchema(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/novita_protocol.v1.WorkerService/PublishSchema',
+            novita__protocol_dot_v1_dot_worker__messages__pb2.PublishSchemaRequest.SerializeToString,
+            novita__protocol_dot_v1_dot_worker__messages__pb2.PublishSchemaResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -105,6 +105,22 @@ _WorkerServiceWatchStopsType = typing_extensions.TypeVar(
     ],
 )
 
+_WorkerServicePublishSchemaType = typing_extensions.TypeVar(
+    '_WorkerServicePublishSchemaType',
+    grpc.UnaryUnaryMultiCallable[
+        novita_protocol.v1.worker_messages_pb2.PublishSchemaRequest,
+        novita_protocol.v1.worker_messages_pb2.PublishSchemaResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        novita_protocol.v1.worker_messages_pb2.PublishSchemaRequest,
+        novita_protocol.v1.worker_messages_pb2.PublishSchemaResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        novita_protocol.v1.worker_messages_pb2.PublishSchemaRequest,
+        novita_protocol.v1.worker_messages_pb2.PublishSchemaResponse,
+    ],
+)
+
 _WorkerServicePingType = typing_extensions.TypeVar(
     '_WorkerServicePingType',
     grpc.UnaryUnaryMultiCallable[
@@ -121,7 +137,7 @@ _WorkerServicePingType = typing_extensions.TypeVar(
     ],
 )
 
-class WorkerServiceStub(typing.Generic[_WorkerServiceTakeJobType, _WorkerServiceTakeJobsType, _WorkerServiceFinishJobType, _WorkerServiceStreamJobType, _WorkerServiceWatchStopsType, _WorkerServicePingType]):
+class WorkerServiceStub(typing.Generic[_WorkerServiceTakeJobType, _WorkerServiceTakeJobsType, _WorkerServiceFinishJobType, _WorkerServiceStreamJobType, _WorkerServiceWatchStopsType, _WorkerServicePublishSchemaType, _WorkerServicePingType]):
     """Take jobs, report on them, and stay alive in the gateway's eyes."""
 
     @typing.overload
@@ -145,6 +161,10 @@ class WorkerServiceStub(typing.Generic[_WorkerServiceTakeJobType, _WorkerService
         grpc.UnaryUnaryMultiCallable[
             novita_protocol.v1.worker_messages_pb2.WatchStopsRequest,
             novita_protocol.v1.worker_messages_pb2.WatchStopsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            novita_protocol.v1.worker_messages_pb2.PublishSchemaRequest,
+            novita_protocol.v1.worker_messages_pb2.PublishSchemaResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             novita_protocol.v1.worker_messages_pb2.PingRequest,
@@ -175,6 +195,10 @@ class WorkerServiceStub(typing.Generic[_WorkerServiceTakeJobType, _WorkerService
             novita_protocol.v1.worker_messages_pb2.WatchStopsResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            novita_protocol.v1.worker_messages_pb2.PublishSchemaRequest,
+            novita_protocol.v1.worker_messages_pb2.PublishSchemaResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             novita_protocol.v1.worker_messages_pb2.PingRequest,
             novita_protocol.v1.worker_messages_pb2.PingResponse,
         ],
@@ -193,6 +217,9 @@ class WorkerServiceStub(typing.Generic[_WorkerServiceTakeJobType, _WorkerService
 
     WatchStops: _WorkerServiceWatchStopsType
     """Parks until jobs of this worker are to be stopped."""
+
+    PublishSchema: _WorkerServicePublishSchemaType
+    """Tells the types of the endpoint's inputs and outputs, in place of what another worker told before."""
 
     Ping: _WorkerServicePingType
     """Keeps the leases of the named jobs."""
@@ -217,6 +244,10 @@ WorkerServiceAsyncStub: typing_extensions.TypeAlias = WorkerServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         novita_protocol.v1.worker_messages_pb2.WatchStopsRequest,
         novita_protocol.v1.worker_messages_pb2.WatchStopsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        novita_protocol.v1.worker_messages_pb2.PublishSchemaRequest,
+        novita_protocol.v1.worker_messages_pb2.PublishSchemaResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         novita_protocol.v1.worker_messages_pb2.PingRequest,
@@ -265,6 +296,14 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[novita_protocol.v1.worker_messages_pb2.WatchStopsResponse, collections.abc.Awaitable[novita_protocol.v1.worker_messages_pb2.WatchStopsResponse]]:
         """Parks until jobs of this worker are to be stopped."""
+
+    @abc.abstractmethod
+    def PublishSchema(
+        self,
+        request: novita_protocol.v1.worker_messages_pb2.PublishSchemaRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[novita_protocol.v1.worker_messages_pb2.PublishSchemaResponse, collections.abc.Awaitable[novita_protocol.v1.worker_messages_pb2.PublishSchemaResponse]]:
+        """Tells the types of the endpoint's inputs and outputs, in place of what another worker told before."""
 
     @abc.abstractmethod
     def Ping(
