@@ -59,6 +59,17 @@ class Keys:
             raise ForbiddenError(f"that is a {other.value}'s key; this route takes the {_WANTED[role]}")
         raise UnauthorizedError(f"this gateway does not know that key; send its {_WANTED[role]}")
 
+    def check_any(self, authorization: str | None) -> None:
+        """Accepts a key of either role.
+
+        Raises:
+            UnauthorizedError: There is none, or it is unknown.
+        """
+        try:
+            self.check(authorization, Role.CLIENT)
+        except ForbiddenError:
+            return
+
     def _knows(self, role: Role, digest: bytes) -> bool:
         known = False
         for other in self._digests[role]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -16,6 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from novita_gateway._auth import Keys, Role, new_key
 from novita_gateway._faults import FaultInjector, Faults
+from novita_gateway._files import FileRoutes
 from novita_gateway._http import MAX_BODY, Door, Page
 from novita_gateway._memory_store import MemoryStore
 from novita_gateway._metrics import CONTENT_TYPE, Metrics
@@ -46,6 +48,7 @@ class Gateway:
         body_timeout: Seconds in which the body of a request must have arrived.
         webhook_secret: Signs webhooks, `whsec_…`; left out, one is made.
         allow_private_webhooks: Whether webhooks may reach private addresses.
+        files: Directory for files that travel beside jobs; left out, one that is removed in the end.
         faults: What is to go wrong on purpose.
 
     Attributes:
@@ -69,6 +72,7 @@ class Gateway:
         body_timeout: float = 30.0,
         webhook_secret: str | None = None,
         allow_private_webhooks: bool = False,
+        files: Path | None = None,
         faults: Faults | None = None,
     ) -> None:
         if not _is_loopback(host) and (api_key is None or worker_token is None):
@@ -81,6 +85,7 @@ class Gateway:
         self.webhook_secret: Final = new_secret() if webhook_secret is None else webhook_secret
         self._sender = WebhookSender(self.store, secret=self.webhook_secret, allow_private=allow_private_webhooks)
         self._sending: asyncio.Task[None] | None = None
+        self._files = FileRoutes(files, timeout=body_timeout)
         self._faults = faults
         self._host = host
         self._port = port
@@ -144,6 +149,7 @@ class Gateway:
             await asyncio.wait([self._sending])
         await self.store.close()
         await runner.cleanup()
+        self._files.close()
 
     def _door(self) -> Door:
         metrics = Metrics(self.store)
@@ -158,6 +164,7 @@ class Gateway:
                 "/openapi.json": Page(content_type="application/json", make=_description),
                 "/metrics": Page(content_type=CONTENT_TYPE, make=metrics.text, role=Role.CLIENT),
             },
+            files=self._files,
             faults=None if self._faults is None else FaultInjector(self._faults),
         )
 

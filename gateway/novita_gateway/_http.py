@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl
@@ -18,11 +18,13 @@ from novita_gateway._errors import (
     BadRequestError,
     GatewayError,
     MethodNotAllowedError,
+    RouteNotFoundError,
     SlowSenderError,
     TooLargeError,
     TooManyRequestsError,
 )
 from novita_gateway._faults import Fate, FaultInjector
+from novita_gateway._files import FileRoutes
 from novita_gateway._metrics import Metrics
 from novita_gateway._routes import Route, Routes
 from novita_gateway._service import RequestContext, Service
@@ -65,6 +67,7 @@ class Door:
         max_wait: The longest wait that is advertised, in milliseconds.
         body_timeout: Seconds in which a body must have arrived.
         pages: By path: `/healthz`, `/metrics`, …
+        files: Answers what no method does.
         faults: Goes wrong on purpose.
     """
 
@@ -77,6 +80,7 @@ class Door:
         max_wait: int,
         body_timeout: float,
         pages: Mapping[str, Page],
+        files: FileRoutes,
         faults: FaultInjector | None,
     ) -> None:
         self._service = service
@@ -84,6 +88,7 @@ class Door:
         self._metrics = metrics
         self._body_timeout = body_timeout
         self._pages = pages
+        self._files = files
         self._faults = faults
         self._routes = Routes(service)
         self._headers = {LONG_POLL_HEADER: str(max_wait)}
@@ -93,6 +98,7 @@ class Door:
         """Answers a request. Whatever goes wrong becomes an `ApiError`."""
         context = RequestContext()
         self._metrics.in_flight += 1
+        response: web.StreamResponse
         try:
             response = await self._answer(request, context)
         except GatewayError as error:
@@ -114,11 +120,14 @@ class Door:
             await self._hand_over(request, response, context)
         return response
 
-    async def _answer(self, request: web.BaseRequest, context: RequestContext) -> web.Response:
+    async def _answer(self, request: web.BaseRequest, context: RequestContext) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
         if (page := self._pages.get(path)) is not None:
             return await self._show(request, page)
-        route, params = self._routes.find(request.method, path)
+        try:
+            route, params = self._routes.find(request.method, path)
+        except RouteNotFoundError:
+            return await self._move_file(request, path, query)
         context.method = route.method.name
         self._keys.check(request.headers.get("Authorization"), route.role)
         if self._faults is not None:
@@ -151,6 +160,13 @@ class Door:
             self._keys.check(request.headers.get("Authorization"), page.role)
         return web.Response(body=await page.make(), headers={**self._headers, "Content-Type": page.content_type})
 
+    async def _move_file(self, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
+        if request.method == "POST":
+            self._keys.check_any(request.headers.get("Authorization"))
+        response = await self._files.answer(request, path, _query(query), partial(self._read, request))
+        response.headers.update(self._headers)
+        return response
+
     async def _read(self, request: web.BaseRequest) -> bytes:
         if (length := request.content_length) is not None and length > MAX_BODY:
             raise TooLargeError(f"the body has {length:,} bytes; the limit is {MAX_BODY:,} bytes")
@@ -175,14 +191,14 @@ class Door:
         if route.method is WorkerServiceMethods.FINISH_JOB:
             await self._service.refuse_result(params["endpoint"], params["worker_id"], params["id"], str(error))
 
-    async def _hand_over(self, request: web.BaseRequest, response: web.Response, context: RequestContext) -> None:
+    async def _hand_over(self, request: web.BaseRequest, response: web.StreamResponse, context: RequestContext) -> None:
         """Writes the answer here and now, because something hangs on whether that succeeds."""
         if context.fate is Fate.LOST:
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError("injected fault")
         try:
-            if context.fate is Fate.SLOW and isinstance(response.body, bytes):
+            if context.fate is Fate.SLOW and isinstance(response, web.Response) and isinstance(response.body, bytes):
                 await _dribble(request, response, response.body)
             else:
                 await response.prepare(request)

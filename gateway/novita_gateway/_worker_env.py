@@ -61,4 +61,7 @@ def worker_env(
     if flavour == "runpod":
         # Checks of the hosted machines' hardware, which end the worker on a laptop.
         variables |= {"SKIP_AUTO_SYSTEM_CHECKS": "true", "SKIP_GPU_CHECK": "true"}
+    else:
+        # Read by this project's worker alone: where files go that travel beside a result.
+        variables |= {"FILES_URL": f"{base}/files"}
     return {f"{prefix}_{name}": value for name, value in variables.items()}

@@ -1,0 +1,145 @@
+"""The file store's HTTP routes: links that carry their own permission, as a bucket's presigned URLs do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from novita_gateway._errors import (
+    BadRequestError,
+    ForbiddenError,
+    GatewayError,
+    MethodNotAllowedError,
+    RouteNotFoundError,
+    SlowSenderError,
+    TooLargeError,
+)
+from novita_sdk.files import ContentFolder, FileError, LinkedStore
+from novita_sdk.wire.payload import PayloadError, load
+
+__all__ = ["FileRoutes"]
+
+MAX_BYTES: Final = 50 * 1024**3
+"""What all files together may take, in bytes; those that were not used for longest go first."""
+_PIECE: Final = 1024 * 1024
+_BLOBS: Final = "blobs"
+_FILES: Final = "files"
+
+
+class _FileNotFoundError(GatewayError):
+    status = 404
+    code = "FILE_NOT_FOUND"
+
+
+_ERRORS: Final[dict[str, type[GatewayError]]] = {
+    "INVALID": BadRequestError,
+    "CORRUPT": BadRequestError,
+    "EXPIRED": ForbiddenError,
+    "REFUSED": ForbiddenError,
+    "NOT_FOUND": _FileNotFoundError,
+    "TOO_LARGE": TooLargeError,
+}
+
+
+class FileRoutes:
+    """Serves `POST /{version}/{endpoint}/files` and the links to `/{version}/blobs/{sha256}` that it gives out.
+
+    Args:
+        directory: Keeps the files, and the secret of their links; None for one that goes with the gateway.
+        timeout: Seconds in which the next piece of a file must arrive.
+    """
+
+    def __init__(self, directory: Path | None, *, timeout: float) -> None:
+        self._timeout = timeout
+        self._is_temporary = directory is None
+        self._directory = directory
+        self._opened: LinkedStore | None = None
+
+    def close(self) -> None:
+        """Removes a directory that was made for this gateway alone."""
+        if self._is_temporary and self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    async def answer(
+        self,
+        request: web.BaseRequest,
+        path: str,
+        query: Mapping[str, str],
+        read: Callable[[], Awaitable[bytes]],
+    ) -> web.StreamResponse:
+        """Answers a request whose path no method has. The caller has checked the key of a POST.
+
+        Args:
+            request: The request.
+            path: Its path, as it came.
+            query: Its query, parsed.
+            read: Reads a small body.
+
+        Raises:
+            RouteNotFoundError: The path is not one of the store's.
+            GatewayError: The store refused; see `LinkedStore`.
+        """
+        parts = path.split("/")
+        if len(parts) != 4 or not (parts[2] == _BLOBS or parts[3] == _FILES):
+            raise RouteNotFoundError(f"no route {path[:200]!r}")
+        try:
+            if parts[3] == _FILES and request.method == "POST":
+                return await self._announce(request, parts[1], read)
+            if parts[2] == _BLOBS and request.method == "PUT":
+                return await self._receive(request, path, query)
+            if parts[2] == _BLOBS and request.method in {"GET", "HEAD"}:
+                found = self._store.find(path, query)
+                return web.FileResponse(found.path, headers=found.headers)
+        except FileError as error:
+            raise _ERRORS[error.code](str(error)) from None
+        raise MethodNotAllowedError(f"{path[:200]!r} does not take {request.method}")
+
+    async def _announce(
+        self, request: web.BaseRequest, version: str, read: Callable[[], Awaitable[bytes]]
+    ) -> web.StreamResponse:
+        try:
+            wanted = load(await read())
+        except PayloadError as error:
+            raise BadRequestError(str(error)) from None
+        reply = self._store.announce(wanted, base_url=f"{request.scheme}://{request.host}/{version}")
+        return web.Response(body=json.dumps(reply).encode(), content_type="application/json")
+
+    async def _receive(self, request: web.BaseRequest, path: str, query: Mapping[str, str]) -> web.StreamResponse:
+        with self._store.receive(path, query) as upload:
+            while piece := await self._next_piece(request):
+                await asyncio.to_thread(upload.write, piece)
+            await asyncio.to_thread(upload.finish)
+        return web.Response()
+
+    async def _next_piece(self, request: web.BaseRequest) -> bytes:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await request.content.read(_PIECE)
+        except TimeoutError:
+            raise SlowSenderError(f"nothing of the file arrived for {self._timeout:g} seconds") from None
+
+    @property
+    def _store(self) -> LinkedStore:
+        if self._opened is None:
+            if self._directory is None:
+                self._directory = Path(tempfile.mkdtemp(prefix="novita-gateway-files-"))
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder = ContentFolder(self._directory, max_bytes=MAX_BYTES)
+            self._opened = LinkedStore(folder, secret=_secret(self._directory / "link-secret"))
+        return self._opened
+
+
+def _secret(path: Path) -> bytes:
+    """The secret that the links are made with: kept, so that they outlive the process."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()

@@ -1,0 +1,118 @@
+"""The gateway's file store: announce, upload by a link, download by a link."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from novita_gateway import Gateway, serve_in_thread
+from novita_sdk.files import GatewayStore, LocalFile
+
+CONTENT = os.urandom(300_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+ANNOUNCEMENT = b'{"name": "a.bin", "mediaType": "image/png", "size": %d, "sha256": "%s"}' % (
+    len(CONTENT),
+    SHA256.encode(),
+)
+
+
+def path_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}"
+
+
+async def upload(api: Any) -> str:
+    """Puts the content into the store; returns the path of its link."""
+    reply = await api.worker("POST", "/v1/ep/files", ANNOUNCEMENT)
+    assert reply.status == 200, reply.body
+    assert (await api.call("PUT", path_of(reply.json["upload"]), CONTENT)).status == 200
+    return path_of(reply.json["file"]["url"])
+
+
+async def test_a_file_goes_up_by_one_link_and_comes_down_by_another(api: Any) -> None:
+    link = await upload(api)
+    whole = await api.call("GET", link)
+    assert (whole.status, whole.body) == (200, CONTENT)
+    assert whole.headers["Content-Type"] == "image/png"
+    assert whole.headers["Content-Disposition"].startswith("attachment")
+    part = await api.call("GET", link, Range="bytes=100-199")
+    assert (part.status, part.body) == (206, CONTENT[100:200])
+
+
+async def test_a_content_that_is_there_is_not_asked_for_again(api: Any) -> None:
+    await upload(api)
+    reply = await api.client("POST", "/v2/other/files", ANNOUNCEMENT)
+    assert "upload" not in reply.json
+    assert (await api.call("GET", path_of(reply.json["file"]["url"]))).body == CONTENT
+
+
+async def test_what_is_refused(api: Any) -> None:
+    link = await upload(api)
+    assert (await api.call("POST", "/v1/ep/files", ANNOUNCEMENT)).status == 401
+    assert (await api.client("POST", "/v1/ep/files", b"[]")).status == 400
+    assert (await api.client("POST", "/v1/ep/files", b"[" * 100_000)).status == 400
+    assert (await api.client("DELETE", link)).status == 405
+    assert (await api.call("GET", link + "0")).status == 403
+    assert (await api.call("PUT", link, CONTENT)).status == 403
+    assert (await api.call("GET", f"/v1/blobs/{SHA256}")).status == 403
+    reply = await api.client("POST", "/v1/ep/files", ANNOUNCEMENT.replace(SHA256.encode(), b"0" * 64))
+    assert (await api.call("PUT", path_of(reply.json["upload"]), CONTENT)).status == 400
+    assert (await api.call("PUT", path_of(reply.json["upload"]), CONTENT[:5])).status == 400
+
+
+async def test_files_and_their_links_outlive_the_gateway_where_a_directory_is_named(
+    connect: Any, tmp_path: Path
+) -> None:
+    first = await connect(Gateway(files=tmp_path / "files"))
+    link = await upload(first)
+    await first.gateway.close()
+    second = await connect(Gateway(files=tmp_path / "files"))
+    assert (await second.call("GET", link)).body == CONTENT
+    assert (tmp_path / "files").stat().st_mode & 0o077 == 0
+
+
+async def test_a_directory_of_its_own_goes_with_the_gateway(connect: Any) -> None:
+    api = await connect(Gateway())
+    await upload(api)
+    directory = api.gateway._files._directory
+    assert directory.exists()
+    await api.gateway.close()
+    assert not directory.exists()
+
+
+async def test_a_sender_that_stops_is_cut_off() -> None:
+    async with Gateway(body_timeout=0.1) as gateway:
+        reply = await asyncio.to_thread(
+            requests.post,
+            f"{gateway.url}/ep/files",
+            data=ANNOUNCEMENT,
+            headers={"Authorization": gateway.api_key},
+            timeout=5,
+        )
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        target = path_of(reply.json()["upload"])
+        writer.write(f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\nabc".encode())
+        assert b" 408 " in await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        await writer.wait_closed()
+
+
+def test_the_projects_own_store_client_uses_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(CONTENT)
+    with serve_in_thread() as gateway:
+        store = GatewayStore(gateway.worker_env("ep")["NOVITA_FILES_URL"], f"Bearer {gateway.worker_token}")
+        file = store.put(LocalFile(path=path))
+        assert requests.get(file["url"], timeout=5).content == CONTENT
+
+
+@pytest.mark.parametrize("path", ["/v1/ep/files", "/v1/blobs/x"])
+async def test_the_replies_advertise_long_polling_too(api: Any, path: str) -> None:
+    assert "Novita-Long-Poll" in (await api.client("GET", path)).headers
