@@ -13,7 +13,7 @@ from yarl import URL
 from novita_sdk import errors
 from novita_sdk._config import Settings
 from novita_sdk._flows import make_flows
-from novita_sdk._steps import Broken, Done, Emit, Feed, Flow, Outcome, Reply, Send, Sleep, Step, Work
+from novita_sdk._steps import Broken, Done, Emit, Feed, Flow, Outcome, Reply, Send, Sleep, Step, Turn, Work
 from novita_sdk._transport import CONNECT_TIMEOUT, Observer, root_of
 from novita_sdk.wire.retry import FailureKind
 
@@ -39,7 +39,7 @@ class AsyncDriver:
         self._observer = Observer(settings.on_request, settings.on_response)
         self._owns_session = session is None
         self._session = _make_session(settings.max_connections) if session is None else session
-        self._parked = asyncio.Semaphore(self.flows.waiting.max_parked)
+        self._places = asyncio.BoundedSemaphore(self.flows.waiting.max_parked)
 
     async def run(self, flow: Flow[T]) -> T:
         """Runs a flow to its result."""
@@ -87,10 +87,20 @@ class AsyncDriver:
             return None
         if isinstance(step, Work):
             return Done(await asyncio.to_thread(step.function))
-        if not step.is_parked:
+        if isinstance(step, Turn):
+            return Done(await self._take_place(step.seconds))
+        try:
             return await self._send(step)
-        async with self._parked:
-            return await self._send(step)
+        finally:
+            if step.is_parked:
+                self._places.release()
+
+    async def _take_place(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._places.acquire()
+        except TimeoutError:
+            return False
 
     async def _send(self, step: Send) -> Reply | Broken:
         event = self._observer.before(step)

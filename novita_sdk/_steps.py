@@ -14,7 +14,21 @@ from novita_sdk.wire.http import HttpRequest
 from novita_sdk.wire.payload import JSONValue
 from novita_sdk.wire.retry import FailureKind
 
-__all__ = ["Broken", "Done", "Emit", "Feed", "Flow", "Outcome", "Reply", "Send", "Sleep", "Step", "Work", "work"]
+__all__ = [
+    "Broken",
+    "Done",
+    "Emit",
+    "Feed",
+    "Flow",
+    "Outcome",
+    "Reply",
+    "Send",
+    "Sleep",
+    "Step",
+    "Turn",
+    "Work",
+    "work",
+]
 
 T = TypeVar("T")
 
@@ -27,7 +41,7 @@ class Send:
     timeout: float
     """Seconds without a byte before the request counts as lost."""
     is_parked: bool = False
-    """The gateway holds the answer until something happens; few of these may run at once."""
+    """The gateway holds the answer until something happens. Comes after a `Turn`, whose place it gives back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,14 @@ class Sleep:
     """Waits; its outcome is None."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Waits for a place among the requests that the gateway may hold; its outcome is `Done(True)` with a place."""
+
+    seconds: float
+    """Longest wait; `Done(False)` after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +68,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What the function of a `Work` returned."""
+    """What came of a `Turn`, or what the function of a `Work` returned."""
 
     value: JSONValue
 
@@ -81,7 +103,7 @@ class Broken:
 
 Outcome: TypeAlias = Reply | Broken | Done | None
 
-Step: TypeAlias = Send | Sleep | Work
+Step: TypeAlias = Send | Sleep | Turn | Work
 
 Flow: TypeAlias = Generator[Step, Outcome, T]
 """Ends with a result."""

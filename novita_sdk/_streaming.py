@@ -63,7 +63,7 @@ def _read(caller: Caller, waiting: Waiting, watch: Watch) -> Flow[_Page]:
     """The chunks that came since the last call, perhaps none."""
     while True:
         yield from waiting.pause(watch)
-        park = min(caller.long_poll or 0.0, watch.remaining(caller.clock()))
+        park = yield from waiting.park(watch)
         request = ReadStreamRequest(
             endpoint=watch.job.endpoint_id, id=watch.job.job_id, wait=round(park * 1000) or None
         )

@@ -20,7 +20,7 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 from novita_sdk import errors
 from novita_sdk._config import Settings
 from novita_sdk._flows import make_flows
-from novita_sdk._steps import Broken, Done, Emit, Feed, Flow, Outcome, Reply, Send, Sleep, Step, Work
+from novita_sdk._steps import Broken, Done, Emit, Feed, Flow, Outcome, Reply, Send, Sleep, Step, Turn, Work
 from novita_sdk._transport import CONNECT_TIMEOUT, Observer, root_of
 from novita_sdk.wire.retry import FailureKind
 
@@ -48,7 +48,7 @@ class SyncDriver:
         self._observer = Observer(settings.on_request, settings.on_response)
         self._owns_session = session is None
         self._session = _make_session(settings.max_connections) if session is None else session
-        self._parked = threading.BoundedSemaphore(self.flows.waiting.max_parked)
+        self._places = threading.BoundedSemaphore(self.flows.waiting.max_parked)
         self._parents: list[object] = []
         _watch_forks()
         _drivers.add(self)
@@ -144,10 +144,13 @@ class SyncDriver:
             return None
         if isinstance(step, Work):
             return Done(step.function())
-        if not step.is_parked:
+        if isinstance(step, Turn):
+            return Done(self._places.acquire(timeout=step.seconds))
+        try:
             return self.send(step)
-        with self._parked:
-            return self.send(step)
+        finally:
+            if step.is_parked:
+                self._places.release()
 
 
 class _Bearer(AuthBase):

@@ -6,17 +6,16 @@ import heapq
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from novita_sdk._batch import Batch
 from novita_sdk._handle import Handle
 from novita_sdk._progress_bar import progress_bar
-from novita_sdk._steps import Done, Flow, Send, Sleep, Step, Work
+from novita_sdk._steps import Done, Flow, Outcome, Send, Sleep, Step, Turn, Work
 from novita_sdk._sync import SyncDriver
 from novita_sdk._window import Failed, Result, Value, Window
 from novita_sdk.wire.payload import JSONValue
@@ -88,13 +87,16 @@ def wait_for_all(driver: SyncDriver, jobs: Sequence[HandleT], timeout: float | N
             yield result.unwrap()
 
 
-@dataclass(slots=True, order=True)
+@dataclass(slots=True, eq=False)
 class _Task(Generic[T]):
-    due: float
     number: int
-    flow: Flow[T] = field(compare=False)
-    step: Step | None = field(compare=False, default=None)
-    """A parked request that waits for its turn."""
+    flow: Flow[T]
+    due: float
+    outcome: Outcome = None
+    """What the step that it waits for came to."""
+
+    def __lt__(self, other: _Task[T]) -> bool:
+        return (self.due, self.number) < (other.due, other.number)
 
 
 class _Pool(Generic[T]):
@@ -106,7 +108,8 @@ class _Pool(Generic[T]):
         self._threads: list[threading.Thread] = []
         self._size = threads
         self._due: list[_Task[T]] = []
-        self._turns: deque[_Task[T]] = deque()
+        self._turns: dict[_Task[T], None] = {}
+        """Those that wait for a place, in the order in which they came; they are in `_due` as well."""
         self._free_places = driver.flows.waiting.max_parked
         self._is_closing = False
         self._changed = threading.Condition()
@@ -114,7 +117,7 @@ class _Pool(Generic[T]):
     def start(self, number: int, flow: Flow[T]) -> None:
         """Begins a flow; its result comes out of `ended` under its number."""
         with self._changed:
-            heapq.heappush(self._due, _Task(time.monotonic(), number, flow))
+            heapq.heappush(self._due, _Task(number, flow, time.monotonic()))
             self._changed.notify()
         if len(self._threads) < self._size:
             # A daemon, because a request that the gateway holds would hold up the end of the process.
@@ -141,53 +144,64 @@ class _Pool(Generic[T]):
                 elif (pause := self._due[0].due - time.monotonic()) > 0:
                     self._changed.wait(pause)
                 else:
-                    return heapq.heappop(self._due)
+                    task = heapq.heappop(self._due)
+                    self._turns.pop(task, None)
+                    return task
         return None
 
     def _advance(self, task: _Task[T]) -> None:
         try:
-            step: Step = task.step or next(task.flow)
+            step = task.flow.send(task.outcome)
             while not isinstance(step, Sleep):
-                is_parked = isinstance(step, Send) and step.is_parked
-                if is_parked and task.step is None and not self._has_place(task, step):
+                if isinstance(step, Turn) and not self._has_place(task, step):
                     return
-                step = self._carry_out(task, step, is_parked=is_parked)
+                step = self._carry_out(task, step)
         except StopIteration as stop:
             self.ended.put((task.number, Value(stop.value)))
         except Exception as error:  # noqa: BLE001 - it is the flow's result
             self.ended.put((task.number, Failed(error)))
         else:
-            task.due = time.monotonic() + step.seconds
+            task.outcome = None
             with self._changed:
-                heapq.heappush(self._due, task)
-                self._changed.notify()
+                self._wait(task, step.seconds)
 
-    def _carry_out(self, task: _Task[T], step: Send | Work, *, is_parked: bool) -> Step:
+    def _carry_out(self, task: _Task[T], step: Send | Turn | Work) -> Step:
+        outcome: Outcome
         try:
-            outcome = self._driver.send(step) if isinstance(step, Send) else Done(step.function())
+            if isinstance(step, Turn):
+                outcome = Done(value=True)
+            else:
+                outcome = self._driver.send(step) if isinstance(step, Send) else Done(step.function())
         except Exception as error:  # noqa: BLE001 - the flow may have something to say about any of them
             return task.flow.throw(error)
         finally:
-            task.step = None
-            if is_parked:
+            if isinstance(step, Send) and step.is_parked:
                 self._give_place_back()
         return task.flow.send(outcome)
 
-    def _has_place(self, task: _Task[T], step: Step) -> bool:
+    def _has_place(self, task: _Task[T], turn: Turn) -> bool:
         with self._changed:
             if self._free_places:
                 self._free_places -= 1
                 return True
-            task.step = step
-            self._turns.append(task)
+            task.outcome = Done(value=False)
+            self._turns[task] = None
+            self._wait(task, turn.seconds)
             return False
 
     def _give_place_back(self) -> None:
         with self._changed:
-            if self._turns:
-                task = self._turns.popleft()
-                task.due = 0.0
-                heapq.heappush(self._due, task)
-                self._changed.notify()
-            else:
+            if not self._turns:
                 self._free_places += 1
+                return
+            task = next(iter(self._turns))
+            del self._turns[task]
+            self._due.remove(task)
+            heapq.heapify(self._due)
+            task.outcome = Done(value=True)
+            self._wait(task, 0.0)
+
+    def _wait(self, task: _Task[T], seconds: float) -> None:
+        task.due = time.monotonic() + seconds
+        heapq.heappush(self._due, task)
+        self._changed.notify()

@@ -15,7 +15,7 @@ from novita_sdk._diagnosis import Subject, wait_over
 from novita_sdk._handle import Handle
 from novita_sdk._pacing import park_seconds, poll_delay
 from novita_sdk._records import JobInfo
-from novita_sdk._steps import Emit, Feed, Flow, Sleep
+from novita_sdk._steps import Done, Emit, Feed, Flow, Sleep, Turn
 from novita_sdk.models import GetStatusRequest
 from novita_sdk.rpc import JobsServiceMethods
 from novita_sdk.tracing import span
@@ -130,8 +130,8 @@ class Waiting:
         """Asks until there is news; raises a refusal, and when the timeout is over."""
         while True:
             yield from self.pause(watch)
+            park = yield from self.park(watch)
             asked = self._caller.clock()
-            park = self._park(watch, asked)
             since = watch.last.revision if watch.every_change and watch.last is not None and park else None
             request = GetStatusRequest(
                 endpoint=watch.job.endpoint_id, id=watch.job.job_id, wait=round(park * 1000) or None, since=since
@@ -144,9 +144,11 @@ class Waiting:
             is_news, watch.last = info != watch.last, info
             watch.job.remember(info)
             now = self._caller.clock()
-            # A parked question spaces itself, unless the gateway did not park it.
-            was_parked = now - asked > park / 2 > 0 or (since is not None and info.revision != since)
-            watch.delay = 0.0 if was_parked else self.poll_delay(now - watch.begin)
+            # Where the gateway parks, questions are spaced by that or by the turn before it, unless it came back early
+            # with nothing new.
+            was_parked = now - asked > park / 2 or (since is not None and info.revision != since)
+            is_spaced = self._caller.long_poll and (was_parked or not park)
+            watch.delay = 0.0 if is_spaced else self.poll_delay(now - watch.begin)
             if is_news:
                 return info
             self.check_deadline(watch)
@@ -195,8 +197,9 @@ class Waiting:
         if not watch.remaining(self._caller.clock()):
             raise wait_over(watch.last, self._subject(watch.job), watch.timeout or 0.0) from cause
 
-    def _park(self, watch: Watch, now: float) -> float:
-        """Seconds the gateway is asked to hold the next question."""
+    def park(self, watch: Watch) -> Flow[float]:
+        """Seconds the gateway is asked to hold the next question; 0 where it can't, or all places are taken."""
+        now = self._caller.clock()
         if not self._caller.long_poll or watch.failures:
             return 0.0
         longest = min(self._caller.long_poll, watch.remaining(now))
@@ -205,7 +208,13 @@ class Waiting:
                 return 0.0
             if watch.last.revision is None:
                 longest = min(longest, _GLANCE, self.poll_delay(now - watch.begin))
-        return park_seconds(longest, waiting=self._count, max_parked=self.max_parked)
+        if round(longest * 1000) == 0:
+            return 0.0
+        turn = yield Turn(min(longest, self.poll_delay(now - watch.begin)))
+        if turn != Done(value=True):
+            return 0.0
+        left = min(longest, max(0.001, watch.remaining(self._caller.clock())))
+        return park_seconds(left, waiting=self._count, max_parked=self.max_parked)
 
     def poll_delay(self, waited: float) -> float:
         """Seconds until the next question where the gateway does not park."""

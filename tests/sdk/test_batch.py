@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -115,6 +116,27 @@ def test_many_waits_share_few_connections(
     meanwhile(lambda: echo(worker, 200))
     ended = {job.job_id: job.output() for job in client.as_completed(jobs, timeout=60)}
     assert ended == {job.job_id: {"echo": number} for number, job in enumerate(jobs)}
+
+
+def test_a_short_job_is_noticed_while_long_ones_hold_every_place(
+    gateway: Any, endpoint_name: str, make_client: Any, worker: Any, meanwhile: Meanwhile
+) -> None:
+    client = make_client(api_key=gateway.api_key, base_url=gateway.url, max_connections=4)
+    endpoint = client.endpoint(endpoint_name)
+    jobs = [endpoint.run(number) for number in range(3)]
+    taken = [worker.take() for _ in jobs]
+
+    def work() -> None:
+        time.sleep(0.3)
+        worker.finish(taken[2]["id"], output="short")
+
+    meanwhile(work)
+    begin = time.monotonic()
+    first = next(iter(client.as_completed(jobs, timeout=60)))
+    assert first.output() == "short"
+    assert time.monotonic() - begin < 5
+    for job in taken[:2]:
+        worker.finish(job["id"], output=1)
 
 
 def test_waiting_for_many_ends_with_its_timeout(gateway: Any, endpoint: Any, make_client: Any) -> None:

@@ -94,6 +94,32 @@ def test_ctrl_c_leaves_the_job_usable_and_says_how_to_go_on(
     assert job.output(timeout=5) == 1
 
 
+def test_ctrl_c_in_a_batch_says_how_to_go_on(client: Any, endpoint_name: str, tmp_path: Path) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    endpoint = client.endpoint(endpoint_name)
+    for manifest, said in ((None, "With manifest="), (tmp_path / "run.jsonl", "the same manifest")):
+        timer = threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt) as raised:
+            list(endpoint.map([1, 2, 3], manifest=manifest))
+        timer.join()
+        assert said in raised.value.__notes__[0]
+
+
+def test_a_wait_keeps_its_deadline_while_others_hold_every_place(gateway: Any, endpoint_name: str) -> None:
+    with novita_sdk.Client(api_key=gateway.api_key, base_url=gateway.url, max_connections=2) as client:
+        jobs = [client.endpoint(endpoint_name).run(number) for number in range(3)]
+        with ThreadPoolExecutor(3) as pool:
+            long = [pool.submit(job.wait, 3) for job in jobs[:2]]
+            begin = time.monotonic()
+            with pytest.raises(errors.WaitTimeoutError):
+                jobs[2].wait(timeout=0.5)
+            assert time.monotonic() - begin < 2
+            for wait in long:
+                assert isinstance(wait.exception(), errors.WaitTimeoutError)
+
+
 async def test_a_cancelled_task_leaves_the_job_usable(gateway: Any, endpoint_name: str, worker: Any) -> None:
     async with novita_sdk.AsyncClient(api_key=gateway.api_key, base_url=gateway.url) as client:
         job = await client.endpoint(endpoint_name).run({})

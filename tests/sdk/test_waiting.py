@@ -17,7 +17,7 @@ from novita_sdk._config import resolve
 from novita_sdk._flows import Flows
 from novita_sdk._handle import Handle
 from novita_sdk._pacing import CROWD_RATE, park_seconds, poll_delay
-from novita_sdk._steps import Broken, Emit, Reply, Send
+from novita_sdk._steps import Broken, Done, Emit, Reply, Send, Turn
 from novita_sdk.wire.retry import FailureKind, RetryPolicy
 
 ROUND_TRIP = 0.002
@@ -36,12 +36,18 @@ class World:
     """A gateway and a driver that share a clock which only moves when somebody waits."""
 
     def __init__(
-        self, *, job_ends: float, long_poll: int | None = None, faults: Callable[[float], object] | None = None
+        self,
+        *,
+        job_ends: float,
+        long_poll: int | None = None,
+        faults: Callable[[float], object] | None = None,
+        has_places: bool = True,
     ) -> None:
         self.now = 0.0
         self.asked: list[float] = []
         self._job_ends = job_ends
         self._long_poll = long_poll
+        self._has_places = has_places
         self._faults = faults or (lambda now: None)
         caller = Caller(
             base_url="http://gateway/v1",
@@ -64,12 +70,20 @@ class World:
                     step = next(flow)
                 elif isinstance(step, Send):
                     step = flow.send(self._answer(step))
+                elif isinstance(step, Turn):
+                    step = flow.send(self._turn(step))
                 else:
                     assert 0 <= step.seconds < float("inf")
                     self.now += step.seconds
                     step = flow.send(None)
         except StopIteration as stop:
             return emitted or stop.value
+
+    def _turn(self, step: Turn) -> Done:
+        assert step.seconds > 0
+        if not self._has_places:
+            self.now += step.seconds
+        return Done(value=self._has_places)
 
     def _answer(self, step: Send) -> Reply | Broken:
         self.asked.append(self.now)
@@ -124,6 +138,14 @@ def test_a_parked_question_notices_the_end_itself(length: float) -> None:
     assert len(world.asked) <= 2 + length / 60
 
 
+@settings(deadline=None)
+@given(st.floats(0.0, 600))
+def test_a_wait_that_finds_no_place_to_park_asks_as_elsewhere(length: float) -> None:
+    world = World(job_ends=length, long_poll=60_000, has_places=False)
+    world.run(world.flows.output(new_job(), None))
+    assert world.now - length <= min(5.0, 0.05 + 0.1 * length) + 2 * ROUND_TRIP
+
+
 FAULTS = st.sampled_from(
     [
         None,
@@ -141,13 +163,14 @@ FAULTS = st.sampled_from(
     length=st.floats(0.0, 200),
     timeout=st.floats(0.01, 100),
     long_poll=st.sampled_from([None, 1000, 60_000]),
+    has_places=st.booleans(),
     faults=st.lists(FAULTS, max_size=40),
 )
 def test_a_wait_ends_with_the_job_or_the_deadline_whatever_fails(
-    length: float, timeout: float, long_poll: int | None, faults: list[object]
+    length: float, timeout: float, long_poll: int | None, has_places: bool, faults: list[object]
 ) -> None:
     upcoming = iter(faults)
-    world = World(job_ends=length, long_poll=long_poll, faults=lambda now: next(upcoming, None))
+    world = World(job_ends=length, long_poll=long_poll, faults=lambda now: next(upcoming, None), has_places=has_places)
     try:
         world.run(world.flows.output(new_job(), timeout))
     except errors.WaitTimeoutError:
