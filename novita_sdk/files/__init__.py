@@ -9,6 +9,7 @@ In JSON a file is the object ``{"url", "name", "mediaType", "size", "sha256"}`` 
 
 from __future__ import annotations
 
+from novita_sdk.files._bar import progress_bar
 from novita_sdk.files._cache import ContentFolder
 from novita_sdk.files._errors import FileError
 from novita_sdk.files._file import File, LocalFile, revive
@@ -48,6 +49,7 @@ __all__ = [
     "has_local_files",
     "offload",
     "offloaded",
+    "progress_bar",
     "revive",
     "send_files",
     "worker_store",

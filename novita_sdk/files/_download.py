@@ -56,13 +56,13 @@ class Download:
             raise self._too_large(self.size)
         self._pick_up()
         deadline = time.monotonic() + self.policy.max_seconds
-        attempt, before = 0, self.done
+        attempt, furthest = 0, self.done
         while True:
             failure, cause = self._attempt(session, deadline)
             if failure is None:
                 return self.digest.hexdigest()
-            attempt = 1 if self.done > before else attempt + 1
-            before = self.done
+            attempt = 1 if self.done > furthest else attempt + 1
+            furthest = max(furthest, self.done)
             delay = next_delay(_FRUITLESS, failure, attempt=attempt, elapsed=0.0, random=random.random())
             if delay is None or time.monotonic() + delay > deadline:
                 raise FileError(
@@ -114,7 +114,9 @@ class Download:
             return Failure(kind=FailureKind.LOST), type(error).__name__
 
     def _receive(self, answer: requests.Response, deadline: float) -> tuple[Failure | None, object]:
-        if answer.status_code != 206 and self.done:
+        # Some S3-compatible servers send a range with status 200; the header tells it from the whole file.
+        is_rest = answer.headers.get("Content-Range", "").startswith(f"bytes {self.done}-")
+        if self.done and not is_rest:
             # The server does not do ranges, or has another file by now.
             self._start_over()
         # Of a compressed answer the length says nothing about the file.

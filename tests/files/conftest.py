@@ -62,8 +62,11 @@ class Site:
             return await self.answers.pop(0)(request)
         start = request.http_range.start or 0
         if start and self.ranges:
-            return web.Response(body=self.content[start:], status=206)
+            return web.Response(body=self.content[start:], status=206, headers=self.content_range(start))
         return web.Response(body=self.content)
+
+    def content_range(self, start: int) -> dict[str, str]:
+        return {"Content-Range": f"bytes {start}-{len(self.content) - 1}/{len(self.content)}"}
 
     def cut_after(self, count: int) -> Handler:
         """Announces the whole file, sends `count` bytes more and breaks the connection."""
@@ -71,7 +74,8 @@ class Site:
         async def handler(request: web.Request) -> web.StreamResponse:
             start = request.http_range.start or 0
             length = {"Content-Length": str(len(self.content) - start)}
-            answer = web.StreamResponse(status=206 if start else 200, headers=length)
+            headers = self.content_range(start) if start else {}
+            answer = web.StreamResponse(status=206 if start else 200, headers=length | headers)
             await answer.prepare(request)
             await answer.write(self.content[start : start + count])
             await asyncio.sleep(0.05)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from pathlib import Path
 
 import pytest
 
-from novita_sdk.files import FetchPolicy, File, FileError
+from novita_sdk.files import FetchPolicy, File, FileError, progress_bar
 from novita_sdk.files._download import download_file
 
 MIB = 1 << 20
@@ -48,6 +49,15 @@ def test_a_broken_connection_is_resumed(site, tmp_path: Path, ranges: bool) -> N
     site.answers = [site.cut_after(2 * MIB), site.status(503), site.cut_after(MIB)]
     assert site.file().download(tmp_path).read_bytes() == site.content
     assert "Range" in site.requests[1].headers
+
+
+def test_a_server_that_breaks_off_for_ever_is_given_up(site, tmp_path: Path) -> None:
+    site.content = b"x" * 100_000
+    site.answers = [site.cut_after(50_000), *([site.status(200)] * 20)]
+    site.ranges = False
+    with pytest.raises(FileError) as caught:
+        site.file().download(tmp_path)
+    assert caught.value.code == "UNREACHABLE"
 
 
 def test_a_download_goes_on_in_another_process_where_it_stopped(site, tmp_path: Path) -> None:
@@ -136,3 +146,12 @@ def test_redirects_are_followed_so_far_and_no_further(site, tmp_path: Path) -> N
     other = File(url=f"{site.url}/file", name="y", size=1, sha256="1" * 64)
     with pytest.raises(FileError, match="redirects more than"):
         fetch(other, tmp_path)
+
+
+def test_a_bar_shows_a_download(site, tmp_path: Path) -> None:
+    site.content = b"x" * 2_000_000
+    shown = io.StringIO()
+    with progress_bar("clip.mp4", stream=shown) as on_progress:
+        site.file().download(tmp_path, on_progress=on_progress)
+    assert "clip.mp4" in shown.getvalue()
+    assert "2.0/2.0 MB" in shown.getvalue()

@@ -119,8 +119,9 @@ def server(request: pytest.FixtureRequest) -> S3Server:
 class Proxy:
     """Forwards TCP connections, and spoils the first ones that start with a request it was told to spoil."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, upstream: tuple[str, int]) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self.upstream = upstream
         self.spoiled = 0
         self._faults: list[tuple[bytes, Callable[[socket.socket, bytes], bool]]] = []
 
@@ -135,9 +136,12 @@ class Proxy:
         return False
 
     def answer_503(self, times: int = 1, verb: bytes = b"PUT") -> None:
+        self.answer(503, b"SlowDown", times, verb)
+
+    def answer(self, status: int, code: bytes, times: int = 1, verb: bytes = b"PUT") -> None:
         def act(client: socket.socket, head: bytes) -> bool:
-            body = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate</Message></Error>"
-            client.sendall(b"HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body))
+            body = b"<Error><Code>%s</Code><Message>not now</Message></Error>" % code
+            client.sendall(b"HTTP/1.1 %d No\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (status, len(body)))
             client.sendall(body)
             client.shutdown(socket.SHUT_WR)
             drain(client, 1 << 40)
@@ -151,6 +155,22 @@ class Proxy:
         def act(client: socket.socket, head: bytes) -> bool:
             client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             drain(client, count)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return True
+
+        self._faults.append((verb, act))
+
+    def cut_answer(self, count: int, verb: bytes = b"GET") -> None:
+        """Lets `count` bytes of the answer through and resets the connection."""
+
+        def act(client: socket.socket, head: bytes) -> bool:
+            with socket.create_connection(self.upstream) as server:
+                server.sendall(head)
+                left = count
+                while left > 0 and (chunk := server.recv(min(left, 65536))):
+                    client.sendall(chunk)
+                    left -= len(chunk)
+            time.sleep(0.1)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return True
 
@@ -176,7 +196,7 @@ def drain(client: socket.socket, count: int) -> None:
 def run_proxy(target: str) -> Iterator[Proxy]:
     upstream = ("127.0.0.1", int(target.rpartition(":")[2]))
     listener = socket.create_server(("127.0.0.1", 0))
-    proxy = Proxy(listener.getsockname()[1])
+    proxy = Proxy(listener.getsockname()[1], upstream)
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
         try:

@@ -51,9 +51,11 @@ def test_a_download_from_a_bucket_survives_resets(store, proxy, server, tmp_path
     content = os.urandom(3_000_000)
     through_proxy = BucketStore(configured_bucket("outputs", server.creds | {"endpointUrl": proxy.url}))
     file = through_proxy.put(File.from_bytes(content))
-    proxy.answer_503(times=2, verb=b"GET")
+    proxy.answer_503(verb=b"GET")
+    proxy.cut_answer(1_000_000)
+    proxy.hold(1.0, verb=b"GET")
     assert file.download(tmp_path).read_bytes() == content
-    assert proxy.spoiled == 2
+    assert proxy.spoiled == 3
 
 
 def test_an_expired_link_says_so(rclone_server) -> None:

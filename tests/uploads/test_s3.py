@@ -145,6 +145,12 @@ def test_a_connection_reset_in_the_middle_of_a_part_is_retried(server, proxy, tm
     assert proxy.spoiled == 2
 
 
+def test_a_store_that_is_full_says_so(server, proxy) -> None:
+    proxy.answer(507, b"InsufficientStorage")
+    with pytest.raises(UploadError, match="the store's disk is full"):
+        upload_bytes("x", b"x", "outputs", bucket_creds=server.creds | {"endpointUrl": proxy.url})
+
+
 def test_a_slow_store_is_waited_for(server, proxy) -> None:
     proxy.hold(1.5)
     upload_bytes("after-wait", b"x", "outputs", bucket_creds=server.creds | {"endpointUrl": proxy.url})
