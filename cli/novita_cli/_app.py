@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import os
-import signal
 from typing import cast
 
 import click
 
-from novita_cli._exit import ExitCode
 from novita_cli._failures import report
 from novita_cli._session import AS_JSON
 from novita_sdk._version import __version__
@@ -66,9 +63,6 @@ class _Group(click.Group):
         except click.exceptions.Exit:
             raise
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - `report` raises again what is a defect
-            if isinstance(error, (KeyboardInterrupt, click.Abort)):
-                # What is left to do is short; who presses again does not want to wait for it.
-                signal.signal(signal.SIGINT, lambda *_: os._exit(ExitCode.INTERRUPTED))
             ctx.exit(report(error, as_json=bool(ctx.meta.get(AS_JSON))))
 
 

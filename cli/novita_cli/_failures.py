@@ -50,23 +50,23 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
     Raises:
         BaseException: The error itself, if it is a defect rather than something to report.
     """
-    from novita_sdk.errors import JobFailedError, NovitaError
-
     job_id: str | None = None
-    message = str(error)
-    if isinstance(error, NovitaError):
-        code, reason, job_id, message = exit_code_of(type(error)), error.code, error.job_id, _describe(error)
-        if isinstance(error, JobFailedError) and error.remote_traceback:
-            click.echo(error.remote_traceback.rstrip(), err=True)
-    elif isinstance(error, (KeyboardInterrupt, click.Abort)):
-        code, reason, job_id = ExitCode.INTERRUPTED, "INTERRUPTED", getattr(error, "job_id", None)
-        message = message or "interrupted"
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        code, reason, message = ExitCode.INTERRUPTED, "INTERRUPTED", str(error) or "interrupted"
+        job_id = getattr(error, "job_id", None)
     elif isinstance(error, Failure):
-        code, reason = error.code, error.reason
+        code, reason, message = error.code, error.reason, error.message
     elif isinstance(error, click.ClickException):
         code, reason, message = ExitCode(error.exit_code), "USAGE", error.format_message()
     else:
-        raise error
+        # Loaded here alone, because after a Ctrl-C a module may be half loaded.
+        from novita_sdk.errors import JobFailedError, NovitaError
+
+        if not isinstance(error, NovitaError):
+            raise error
+        code, reason, message, job_id = exit_code_of(type(error)), error.code, _describe(error), error.job_id
+        if isinstance(error, JobFailedError) and error.remote_traceback:
+            click.echo(error.remote_traceback.rstrip(), err=True)
     if isinstance(error, click.UsageError):
         error.show()
     else:

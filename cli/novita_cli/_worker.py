@@ -38,6 +38,8 @@ def worker_command(target: Target, arguments: tuple[str, ...], tied: bool) -> No
         _tie_to_stdin()
     from novita_worker import ConfigError, start
 
+    # As a script has it, of which `asyncio.run` makes a difference.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = [str(target.file), *arguments]
     sys.path.insert(0, str(target.file.resolve().parent))
     try:
