@@ -66,7 +66,7 @@ def example(comfyui_command: tuple[str, str], monkeypatch: pytest.MonkeyPatch, t
     url, command = comfyui_command
     monkeypatch.setenv("COMFYUI_URL", url)
     monkeypatch.setenv("COMFYUI_COMMAND", command)
-    for name in ("BUCKET_ENDPOINT_URL", "NOVITA_WEBHOOK_GET_JOB", "RUNPOD_WEBHOOK_GET_JOB"):
+    for name in ("BUCKET_ENDPOINT_URL", "NOVITA_FILES_URL", "NOVITA_WEBHOOK_GET_JOB", "RUNPOD_WEBHOOK_GET_JOB"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(EXAMPLE))

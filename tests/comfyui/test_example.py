@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,14 @@ def test_the_client_sees_step_progress_and_the_output(endpoint, saving) -> None:
     progress = [update.progress for update in job.updates(timeout=180) if update.progress]
     assert any("node 1 (TestWait): step" in report["message"] for report in progress)
     assert job.output()["images"][0]["filename"] == "saved_00001_.png"
+
+
+def test_a_large_output_goes_through_the_gateways_own_store(endpoint) -> None:
+    clip = {"1": {"class_type": "TestVideo", "inputs": {"filename_prefix": "clip", "size": 6_000_000}}}
+    (video,) = endpoint.run({"workflow": clip}).output(timeout=180)["videos"]
+    with urllib.request.urlopen(video["url"]) as answer:
+        assert answer.headers["Content-Type"] == "video/mp4"
+        assert len(answer.read()) == 6_000_000
 
 
 def test_the_client_sees_what_failed(endpoint, saving) -> None:

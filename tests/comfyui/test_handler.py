@@ -92,7 +92,7 @@ async def test_input_images_of_two_jobs_do_not_meet(run) -> None:
     assert await asyncio.gather(one(0x112233, ""), one(0x0000FF, "data:image/png;base64,")) == ["eeddcc", "ffff00"]
 
 
-async def test_large_files_are_uploaded(run, saving) -> None:
+async def test_large_files_are_uploaded(run) -> None:
     clip = {"1": {"class_type": "TestVideo", "inputs": {"filename_prefix": "clip", "size": 3_000_000}}}
     (video,) = (await run(clip))["videos"]
     assert Path(video["url"]).stat().st_size == 3_000_000  # noqa: ASYNC240

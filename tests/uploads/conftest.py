@@ -253,6 +253,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "BUCKET_SECRET_ACCESS_KEY",
         "BUCKET_NAME",
         "BUCKET_REGION",
+        "NOVITA_FILES_URL",
         "NOVITA_WEBHOOK_GET_JOB",
         "RUNPOD_WEBHOOK_GET_JOB",
     ):
