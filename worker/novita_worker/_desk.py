@@ -193,16 +193,15 @@ class Desk:
         actions: list[Action] = []
         for job_id in job_ids:
             entry = self._jobs.get(job_id)
-            if entry is None or entry.muted:
+            if entry is None:
                 continue
             entry.outbox.clear()
             if entry.phase is Phase.HELD:
                 self._forget(entry)
-            else:
-                self._mute(entry)
-                if entry.phase is Phase.RUNNING:
-                    actions.append(Cancel(job_id, CancelReason.STOPPED))
-            self._ids_changed = True
+                continue
+            if entry.phase is Phase.RUNNING and not entry.muted:
+                actions.append(Cancel(job_id, CancelReason.STOPPED))
+            self._mute(entry)
             self._drop_if_over(entry)
         return self._settle(now, actions)
 

@@ -39,6 +39,7 @@ from novita_worker._limits import Limits
 from novita_worker._memory import resident_mb
 from novita_worker._outbox import Failure, Post, PostKind
 from novita_worker._outcome import Outcome, Recycle, Writer
+from novita_worker._publication import publish
 from novita_worker._replays import Replays, open_spool
 from novita_worker._run import JobRun
 from novita_worker._scale import Modifier
@@ -137,6 +138,8 @@ class Engine:
         self._heartbeat.start()
         self._stops = StopWatch(self._gateway, self._on_stops)
         self._spawn(self._stops.run())
+        if self._writer.spec.describe is not None:
+            self._spawn(publish(self._gateway, self._writer.spec.describe))
         await self._replays.begin(self._spawn)
         try:
             ready()

@@ -60,6 +60,9 @@ class Gateway(Protocol):
     async def stops(self) -> list[str] | PostFailure:
         """Asks which jobs are to be stopped and waits as long as the gateway parks the request."""
 
+    async def publish(self, schema: bytes) -> PostFailure | None:
+        """Tells the types of the handler, as the body of the request; None is success, or that there is no way to."""
+
     async def post(
         self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool = False, worker_id: str | None = None
     ) -> PostFailure | None:

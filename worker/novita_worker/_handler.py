@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
-from novita_sdk.typed import HandlerTypeError, read_handler
+from novita_sdk.typed import HandlerTypeError, describe, read_handler
+from novita_sdk.wire.codec import encode
 from novita_sdk.wire.payload import JSONValue, dump
 from novita_worker._context import JobContext
 from novita_worker._errors import ConfigError
@@ -55,12 +56,14 @@ class HandlerSpec:
         kind: What a call gives.
         call: Calls it with the job and its context.
         dump: Writes an output, or one chunk of it, as JSON; the second argument is what errors call the value.
+        describe: Writes the types of input and output, for the gateway to publish; None where it has none.
     """
 
     name: str
     kind: HandlerKind
     call: Callable[[dict[str, JSONValue], JobContext], Any]
     dump: Callable[[JSONValue, str], bytes] = dump
+    describe: Callable[[], bytes] | None = None
 
 
 def inspect_handler(handler: object, *, lenient: bool = False) -> HandlerSpec:
@@ -78,7 +81,13 @@ def inspect_handler(handler: object, *, lenient: bool = False) -> HandlerSpec:
     except (HandlerTypeError, ModuleNotFoundError) as error:
         raise ConfigError(str(error)) from None
     if typed is not None:
-        return HandlerSpec(name=typed.name, kind=_kind(typed.function), call=typed.call, dump=typed.dump)
+        return HandlerSpec(
+            name=typed.name,
+            kind=_kind(typed.function),
+            call=typed.call,
+            dump=typed.dump,
+            describe=lambda: encode(describe(typed, lenient=lenient)),
+        )
     if not callable(handler):
         raise ConfigError(f"the handler must be a function that takes a job, not {type(handler).__name__}")
     name = getattr(handler, "__qualname__", None) or type(handler).__qualname__

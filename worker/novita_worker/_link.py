@@ -62,6 +62,8 @@ class Link:
         urls = environment.urls
         stop_url = urls.stop()
         self._stop_url = URL(stop_url, encoded=True) if stop_url else None
+        schema_url = urls.schema()
+        self._schema_url = URL(schema_url, encoded=True) if schema_url else None
         self._take_url = cache(lambda count, busy: URL(urls.take(count=count, busy=busy), encoded=True))
         self._post_urls = cache(lambda worker_id: _PostUrls(environment.urls_of(worker_id)))
         self._take_is_answered = False
@@ -124,6 +126,19 @@ class Link:
                 if response.status == 204 or (response.status == 200 and not body.strip()):
                     return []
                 return _parse_stops(body) if response.status == 200 else _refusal(response, body)
+        except Exception as error:  # noqa: BLE001  whatever it is, it must not strand a job
+            return _failure(error)
+
+    async def publish(self, schema: bytes) -> PostFailure | None:
+        """Tells the types of the handler; see `Gateway.publish`."""
+        if self._schema_url is None:
+            return None
+        try:
+            async with self._open_session.post(
+                self._schema_url, data=schema, timeout=self._post_timeout, allow_redirects=False
+            ) as response:
+                text = await response.read()
+                return None if response.status < 300 else _refusal(response, text)
         except Exception as error:  # noqa: BLE001  whatever it is, it must not strand a job
             return _failure(error)
 

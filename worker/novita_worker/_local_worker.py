@@ -223,6 +223,10 @@ class _Queues:
             ids, self._stops[:] = self._stops[:], []
         return ids
 
+    async def publish(self, schema: bytes) -> PostFailure | None:
+        del schema
+        return None
+
     async def post(
         self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool = False, worker_id: str | None = None
     ) -> PostFailure | None:
