@@ -56,6 +56,7 @@ class Endpoint:
         policy: Mapping[str, JSONValue] | None = None,
         s3_config: Mapping[str, JSONValue] | None = None,
         idempotency_key: str | None = None,
+        check: bool = False,
         timeout: float | None = None,
     ) -> Job | TypedJob[OutputT]:
         """Queues a job and returns at once.
@@ -70,6 +71,8 @@ class Endpoint:
             s3_config: Bucket for this job's outputs: `endpointUrl`, `accessId`, `accessSecret`, `bucketName`.
             idempotency_key: A second submit with the same key returns the first one's job, where the gateway recognises
                 keys. Left out, every call has a key of its own, under which it is tried again if its answer is lost.
+            check: Ask the gateway for the types that the endpoint's worker published, and refuse an input that breaks
+                them. Where there are none, nothing is refused.
             timeout: Seconds without a byte before one request counts as lost; None for the client's.
 
         Raises:
@@ -92,6 +95,7 @@ class Endpoint:
                 request_input,
                 options=SubmitOptions(webhook=webhook, policy=policy, s3_config=s3_config),
                 key=idempotency_key,
+                check=check,
                 timeout=timeout,
             )
         )
@@ -210,6 +214,23 @@ class Endpoint:
         """
         driver = self._client._open()
         return driver.run(driver.flows.health(self.endpoint_id, timeout))
+
+    def schema(self, timeout: float = 3) -> dict[str, JSONValue] | None:
+        """The types of inputs and outputs that the endpoint's worker published when it started.
+
+        Args:
+            timeout: Seconds without a byte before the request counts as lost.
+
+        Returns:
+            `methods`, each with JSON Schemas as `input` and `output`, and for protobuf messages `descriptors`; see
+            `docs/contracts.md`. None where the worker has no types, or the gateway doesn't keep them.
+
+        Raises:
+            NovitaError: See `docs/errors.md`.
+        """
+        driver = self._client._open()
+        schema: dict[str, JSONValue] | None = driver.run(driver.flows.schemas.read(self.endpoint_id, timeout))
+        return schema
 
     def purge_queue(self, timeout: float = 3) -> dict[str, JSONValue]:
         """Removes the jobs that wait, leaves those that run, and returns the gateway's answer.

@@ -21,6 +21,7 @@ from novita_sdk._handle import Handle, Queued
 from novita_sdk._options import SubmitOptions
 from novita_sdk._pacing import max_parked
 from novita_sdk._records import JobInfo
+from novita_sdk._schemas import Schemas
 from novita_sdk._steps import Emit, Feed, Flow, work
 from novita_sdk._streaming import stream
 from novita_sdk._submission import Submission, prepare
@@ -50,6 +51,7 @@ class Flows:
     def __init__(self, caller: Caller, attachments: Attachments, *, max_parked: int) -> None:
         self.caller = caller
         self._attachments = attachments
+        self.schemas = Schemas(caller)
         self.waiting = Waiting(caller, max_parked=max_parked)
 
     def call(self, method: Method[RequestT, ResponseT], request: RequestT, timeout: float | None) -> Flow[ResponseT]:
@@ -70,10 +72,13 @@ class Flows:
         *,
         options: SubmitOptions,
         key: str | None = None,
+        check: bool = False,
         timeout: float | None = None,
     ) -> Flow[Queued]:
         """Queues a job."""
         submission = yield from self.prepare(endpoint, value, options)
+        if check:
+            yield from self.schemas.check(endpoint, submission.request.input)
         # A key that the caller chose is the caller's word that repeating does no harm.
         return (
             yield from self.queue(

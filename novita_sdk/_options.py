@@ -30,8 +30,10 @@ class RunOptions(SubmitOptions, total=False):
 
     Attributes:
         idempotency_key: See `Endpoint.run`.
+        check: See `Endpoint.run`.
         timeout: See `Endpoint.run`.
     """
 
     idempotency_key: str | None
+    check: bool
     timeout: float | None

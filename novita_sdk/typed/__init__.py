@@ -7,6 +7,7 @@ from novita_sdk.typed._annotations import HandlerTypeError
 from novita_sdk.typed._checked import TypedHandler
 from novita_sdk.typed._handlers import read_handler
 from novita_sdk.typed._jobs import AsyncJobStream, AsyncTypedJob, JobStream, TypedJob
+from novita_sdk.typed._published import InputCheck, describe, input_check
 from novita_sdk.typed._service import Call, ServiceWorker, call
 from novita_sdk.typed._violations import ContractError, InputError, OutputError, Violation
 
@@ -17,6 +18,7 @@ __all__ = [
     "Call",
     "ContractError",
     "HandlerTypeError",
+    "InputCheck",
     "InputError",
     "JobStream",
     "OutputError",
@@ -25,6 +27,8 @@ __all__ = [
     "TypedJob",
     "Violation",
     "call",
+    "describe",
     "find_adapter",
+    "input_check",
     "read_handler",
 ]

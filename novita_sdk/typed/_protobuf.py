@@ -7,6 +7,7 @@ from typing import Generic, TypeVar, cast
 import msgspec
 from google.protobuf.message import Message
 
+from novita_sdk.typed._fields import descriptor
 from novita_sdk.typed._reading import message_reader
 from novita_sdk.typed._rules import find_check
 from novita_sdk.typed._scalars import Mismatch
@@ -25,6 +26,7 @@ class MessageAdapter(Generic[MessageT]):
 
     def __init__(self, kind: type[MessageT]) -> None:
         self.name = kind.DESCRIPTOR.name
+        self.descriptor = descriptor(kind)
         self._kind = kind
         self._check = find_check(kind)
         self._write = message_writer(kind)

@@ -17,7 +17,7 @@ from novita_sdk.typed._checked import TypedHandler, dump_output, parse_input
 from novita_sdk.typed._violations import InputError, OutputError, Violation, cut
 from novita_sdk.wire.payload import JSONValue
 
-__all__ = ["METHOD_KEY", "Call", "ServiceWorker", "call", "read_service"]
+__all__ = ["METHOD_KEY", "Call", "ServiceWorker", "call", "choose", "read_service"]
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -74,7 +74,7 @@ def read_service(worker: ServiceWorker, *, lenient: bool) -> TypedHandler:
     _check_kinds(name, worker.METHODS, functions)
 
     def call(job: dict[str, JSONValue], context: object) -> Any:
-        method, value = _choose(job.get("input"), list(functions))
+        method, value = choose(job.get("input"), list(functions))
         return functions[method](parse_input(readers[method], value, lenient=lenient), context)
 
     def dump(value: JSONValue, what: str) -> bytes:
@@ -110,7 +110,7 @@ def _kind(function: Callable[..., Any]) -> str:
     return "a coroutine function" if inspect.iscoroutinefunction(function) else "a plain function"
 
 
-def _choose(value: JSONValue, names: list[str]) -> tuple[str, JSONValue]:
+def choose(value: JSONValue, names: list[str]) -> tuple[str, JSONValue]:
     """Which method an input is for, and the input without that word; where there is one method, it need not say."""
     name = names[0] if len(names) == 1 else None
     if isinstance(value, dict) and METHOD_KEY in value:

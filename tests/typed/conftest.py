@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from novita_codegen import generate
+from novita_gateway import Gateway
+from novita_sdk import Client, Endpoint
 
 KINDS = """\
 syntax = "proto3";
@@ -138,3 +145,25 @@ def shop(generated: Path) -> ModuleType:
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def serve(
+    gateway: Gateway, plain_environment: dict[str, str], generated: Path, tmp_path: Path
+) -> Iterator[Callable[..., Endpoint]]:
+    """Starts a worker of `typed_worker.py` and returns its endpoint."""
+    path = os.pathsep.join([str(generated), os.environ.get("PYTHONPATH", "")])
+    workers: list[subprocess.Popen[bytes]] = []
+    with Client(api_key=gateway.api_key, base_url=gateway.url) as client:
+
+        def start(kind: str, **config: Any) -> Endpoint:
+            name = f"{kind}-{len(workers)}-{tmp_path.name}".replace("_", "-").lower()
+            command = [sys.executable, str(Path(__file__).parent / "typed_worker.py"), kind, json.dumps(config)]
+            environment = {**plain_environment, **gateway.worker_env(name), "PYTHONPATH": path}
+            workers.append(subprocess.Popen(command, env=environment, cwd=tmp_path))
+            return client.endpoint(name)
+
+        yield start
+    for worker in workers:
+        worker.terminate()
+    assert [worker.wait(10) for worker in workers] == [0] * len(workers)

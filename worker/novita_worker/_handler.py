@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
-from novita_sdk.typed import HandlerTypeError, describe, read_handler
-from novita_sdk.wire.codec import encode
 from novita_sdk.wire.payload import JSONValue, dump
 from novita_worker._context import JobContext
 from novita_worker._errors import ConfigError
@@ -76,6 +74,10 @@ def inspect_handler(handler: object, *, lenient: bool = False) -> HandlerSpec:
     Raises:
         ConfigError: It is not callable, can't be called with a job, or has annotations that can't work.
     """
+    # Here, because they load protobuf, which importing the worker must not.
+    from novita_sdk.typed import HandlerTypeError, describe, read_handler
+    from novita_sdk.wire.codec import encode
+
     try:
         typed = read_handler(handler, context_type=JobContext, lenient=lenient)
     except (HandlerTypeError, ModuleNotFoundError) as error:
