@@ -16,6 +16,7 @@ __all__ = ["app"]
 _MODULES = {
     "cancel": "_jobs",
     "completion": "_completion",
+    "contract": "_contract",
     "dev": "_dev",
     "doctor": "_doctor",
     "gateway": "_gateway",
@@ -28,6 +29,7 @@ _MODULES = {
     "purge": "_endpoints",
     "retry": "_jobs",
     "run": "_submit",
+    "schema": "_endpoints",
     "status": "_jobs",
     "stream": "_jobs",
     "worker": "_worker",
@@ -35,15 +37,15 @@ _MODULES = {
 }
 
 _EPILOG = """\
-Data goes to stdout and everything else to stderr. Outputs are JSON; ids and states are plain words; with --json
-stdout has one line of JSON, whatever happens.
+Data goes to stdout and everything else to stderr. Outputs are JSON, ids and states plain words; with --json all of
+stdout is JSON, one line for each document, and what went wrong is there too.
 
 \b
 Exit codes: 0 ok · 1 job failed, or any other failure · 2 wrong arguments or
 refused input · 3 no connection, or API key refused · 4 job cancelled ·
 124 the wait ran out (the job goes on) · 130 Ctrl-C
 
-dev, worker, gateway, generate, init and completion need no API key.
+dev, worker, gateway, generate, contract, init and completion need no API key.
 """
 
 

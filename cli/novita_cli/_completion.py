@@ -11,7 +11,7 @@ __all__ = ["completion_command"]
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
-    """Print the script that completes commands and options in SHELL.
+    """Print what completes commands in SHELL.
 
     \b
     bash:  echo 'eval "$(novita-gpus completion bash)"' >> ~/.bashrc

@@ -51,10 +51,11 @@ def dev_command(
     progress: str,
     quiet: bool,
 ) -> None:
-    """Run a worker against the embedded gateway, with one job or until Ctrl-C. Needs no API key.
+    """Run gateway, worker and one job on this machine.
 
-    FILE is a script that calls novita_gpus.start(…); FILE:HANDLER serves the named function. With an input, one job is
-    submitted: its states go to stderr and its output to stdout, as JSON. Without one, gateway and worker keep running.
+    Needs no API key. FILE is a script that calls novita_gpus.start(…); FILE:HANDLER serves the named function. With an
+    input, one job is submitted: its states go to stderr and its output to stdout, as JSON. Without one, gateway and
+    worker keep running.
     """
     payload = read_input(text, fields)
     _check_syntax(target.file)

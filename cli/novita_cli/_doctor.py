@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import platform
-from importlib.metadata import version
 from typing import Final
 
 import click
@@ -24,7 +21,14 @@ _NOBODY: Final = "novita-gpus-doctor"
 @click.command("doctor")
 @session_options
 def doctor_command(session: Session) -> None:
-    """Print versions, and whether the gateway answers and takes the API key. Exits with 3 if it does not."""
+    """Print versions, and whether the gateway answers.
+
+    The exit code is 3 if it does not, or does not take the API key.
+    """
+    import importlib.util
+    import platform
+    from importlib.metadata import version
+
     code, gateway = _ask(session)
     session.emit(
         {

@@ -1,4 +1,4 @@
-"""Commands about an endpoint: `health`, `purge`, `list`."""
+"""Commands about an endpoint: `health`, `schema`, `purge`, `list`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,31 @@ from novita_cli._failures import Failure
 from novita_cli._options import endpoint_argument
 from novita_cli._session import Session, session_options
 
-__all__ = ["health_command", "list_command", "purge_command"]
+__all__ = ["health_command", "list_command", "purge_command", "schema_command"]
 
 
 @click.command("health")
 @endpoint_argument
 @session_options
 def health_command(session: Session, endpoint: str) -> None:
-    """Print how many jobs and workers ENDPOINT has, by state."""
+    """Print how many jobs and workers ENDPOINT has."""
     with session.client() as client:
         session.emit(client.endpoint(endpoint).health())
+
+
+@click.command("schema")
+@endpoint_argument
+@session_options
+def schema_command(session: Session, endpoint: str) -> None:
+    """Print the types of inputs and outputs of ENDPOINT.
+
+    They are JSON Schemas. Only a typed worker tells them; without one the exit code is 1.
+    """
+    with session.client() as client:
+        schema = client.endpoint(endpoint).schema()
+    if schema is None:
+        raise Failure(f"the worker of {endpoint} told no types, or the gateway does not keep them", reason="NO_SCHEMA")
+    session.emit(schema)
 
 
 @click.command("purge")
@@ -29,7 +44,10 @@ def health_command(session: Session, endpoint: str) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 @session_options
 def purge_command(session: Session, endpoint: str, yes: bool) -> None:
-    """Remove the jobs of ENDPOINT that wait; those that run are left alone."""
+    """Remove the jobs of ENDPOINT that wait.
+
+    Those that run are left alone.
+    """
     with session.client() as client:
         target = client.endpoint(endpoint)
         if not yes:
@@ -46,9 +64,10 @@ def purge_command(session: Session, endpoint: str, yes: bool) -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many.")
 @session_options
 def list_command(session: Session, endpoint: str, status: str | None, limit: int) -> None:
-    """Print the recent jobs of ENDPOINT, newest first: id, state, seconds waited, seconds run.
+    """Print the recent jobs of ENDPOINT.
 
-    With --json an array of objects as `status --json` prints them.
+    Newest first: id, state, seconds waited, seconds run. With --json an array of objects as `status --json` prints
+    them.
     """
     with session.client() as client:
         jobs = list(itertools.islice(client.endpoint(endpoint).jobs(status=status), limit))

@@ -103,10 +103,10 @@ def gateway_command(
     log_level: str,
     as_json: bool,
 ) -> None:
-    """Run the embedded gateway until Ctrl-C. Needs no API key.
+    """Run the embedded gateway until Ctrl-C.
 
-    It speaks the platform's protocol to every published client and worker. Keys that were not given are made anew at
-    each start; an address other than loopback needs both. Ctrl-C or SIGTERM ends it with exit code 0.
+    Needs no API key. It speaks the platform's protocol to every published client and worker. Keys that were not given
+    are made anew at each start; an address other than loopback needs both. Ctrl-C or SIGTERM ends it with exit code 0.
     """
     click.get_current_context().meta[AS_JSON] = as_json
     if memory and file is not None:

@@ -14,7 +14,7 @@ __all__ = ["generate_command"]
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the code goes.")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if something in --out is stale.")
 def generate_command(proto_dir: Path, out: Path, check: bool) -> None:
-    """Generate typed models, clients and workers from the protos in PROTO_DIR."""
+    """Write typed clients and workers from PROTO_DIR."""
     try:
         import novita_codegen
     except ModuleNotFoundError as error:

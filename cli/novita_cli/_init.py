@@ -20,10 +20,11 @@ _TEMPLATES: Final = ("sleep", "comfyui", "typed")
 @click.argument("name", type=click.Path(path_type=Path))
 @click.option("--template", type=click.Choice(_TEMPLATES), default="sleep", show_default=True, help="What to copy.")
 def init_command(name: Path, template: str) -> None:
-    """Write a worker into the new folder NAME: handler, Dockerfile, requirements, and a script that submits a job.
+    """Write a worker to start from into the folder NAME.
 
-    sleep is the smallest worker that shows everything; comfyui runs ComfyUI workflows; typed has a contract of its own,
-    checked on both sides. Needs no API key.
+    It has a handler, a Dockerfile, requirements, and a script that submits a job. sleep is the smallest worker that
+    shows everything; comfyui runs ComfyUI workflows; typed has a contract of its own, checked on both sides. Needs no
+    API key.
     """
     source = _folder() / f"{template}-worker"
     if not source.is_dir():

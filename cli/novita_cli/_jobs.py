@@ -27,9 +27,10 @@ __all__ = ["cancel_command", "output_command", "retry_command", "status_command"
 @job_argument
 @session_options
 def status_command(session: Session, endpoint: str, job: str) -> None:
-    """Print the state of JOB: IN_QUEUE, IN_PROGRESS, COMPLETED, FAILED, CANCELLED or TIMED_OUT.
+    """Print the state of JOB.
 
-    With --json everything that the gateway tells. The exit code is 0 whatever the state is.
+    It is PENDING, IN_QUEUE, IN_PROGRESS, COMPLETED, FAILED, CANCELLED or TIMED_OUT; with --json everything that the
+    gateway tells. The exit code is 0 whatever the state is.
     """
     with _job(session, endpoint, job) as handle:
         info = handle.info()
@@ -57,9 +58,9 @@ def output_command(
 @wait_options("Print what there is now.")
 @session_options
 def stream_command(session: Session, endpoint: str, job: str, wait: float | None, no_wait: bool) -> None:
-    """Print the chunks of JOB as they come, one line of JSON each, until it ends.
+    """Print the chunks of JOB as they come.
 
-    A chunk is handed out once: two streams of one job share its chunks.
+    Each is one line of JSON; it ends with the job. A chunk is handed out once: two streams of one job share its chunks.
     """
     with _job(session, endpoint, job) as handle, reattachable(handle):
         for chunk in handle.stream(0 if no_wait else wait):
@@ -71,7 +72,10 @@ def stream_command(session: Session, endpoint: str, job: str, wait: float | None
 @job_argument
 @session_options
 def cancel_command(session: Session, endpoint: str, job: str) -> None:
-    """Cancel JOB, whether it waits or runs; one that has ended stays as it is. Prints the state."""
+    """Cancel JOB and print its state.
+
+    It may wait or run; one that has ended stays as it is.
+    """
     with _job(session, endpoint, job) as handle:
         _emit_answer(session, handle.cancel())
 
@@ -81,7 +85,10 @@ def cancel_command(session: Session, endpoint: str, job: str) -> None:
 @job_argument
 @session_options
 def retry_command(session: Session, endpoint: str, job: str) -> None:
-    """Queue JOB again under the same id, if it failed or timed out. Prints the state."""
+    """Queue JOB again and print its state.
+
+    It keeps its id, and must have failed or timed out.
+    """
     with _job(session, endpoint, job) as handle:
         _emit_answer(session, handle.retry())
 

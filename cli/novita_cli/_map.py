@@ -45,10 +45,11 @@ def map_command(
     fail_fast: bool,
     file: Path | None,
 ) -> None:
-    """Run a job on ENDPOINT for each line of FILE.jsonl (- for standard input), and print a line for each.
+    """Run a job on ENDPOINT for each line of a file.
 
-    The lines come in the order of the inputs: {"line": 1, "output": …}, or {"line": 2, "error": {…}} for a job without
-    an output; the exit code is 1 if there is one. What concerns all jobs, such as a refused key, ends the batch.
+    FILE.jsonl has a JSON object a line; - is standard input. One line is printed for each job. The lines come in the
+    order of the inputs: {"line": 1, "output": …}, or {"line": 2, "error": {…}} for a job without an output; the exit
+    code is 1 if there is one. What concerns all jobs, such as a refused key, ends the batch.
     """
     with session.client() as client, open_lines(inputs) as lines, _sink(file) as write:
         tally = _Tally(total=len(lines), show=_reporter(session.mode))

@@ -30,9 +30,10 @@ _ORPHAN_SECONDS = 2.0
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--tied", is_flag=True, hidden=True, help="End when standard input does.")
 def worker_command(target: Target, arguments: tuple[str, ...], tied: bool) -> None:
-    """Run a worker in this process, with the variables of the environment.
+    """Run a worker, as the platform does.
 
-    FILE is run as a script; with FILE:HANDLER the named function is served. ARGUMENTS go to the script.
+    It finds its gateway in the variables of the environment. FILE is run as a script; with FILE:HANDLER the named
+    function is served. ARGUMENTS go to the script.
     """
     if tied:
         _tie_to_stdin()

@@ -21,7 +21,7 @@ _FLAVOURS = click.Choice(["novita", "runpod"])
 @click.option("--flavour", type=_FLAVOURS, default="novita", help="Whose variable names.", show_default=True)
 @click.option("--worker-id", help="Must differ between workers; left out, one is made up.")
 def worker_env_command(url: str, token: str, endpoint: str, flavour: str, worker_id: str | None) -> None:
-    """Print the environment variables that connect any worker of ENDPOINT to a gateway.
+    """Print the variables that connect a worker of ENDPOINT.
 
     For a shell: eval "$(novita-gpus worker-env ENDPOINT --gateway URL)"
     """

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
+from novita_gateway import Gateway
 from novita_sdk import Client
 
-from .conftest import Cli
+from .conftest import TIMEOUT, Cli, Start
 
 
 def test_health_counts_jobs_and_workers(inline: Cli, client: Client) -> None:
@@ -13,6 +17,27 @@ def test_health_counts_jobs_and_workers(inline: Cli, client: Client) -> None:
     assert done.code == 0
     assert done.json["jobs"]["inQueue"] == 1
     assert inline("health", "cli-health", "--json").out.count("\n") == 1
+
+
+class TestSchema:
+    def test_of_a_typed_worker_is_printed(self, inline: Cli, start: Start, gateway: Gateway, tmp_path: Path) -> None:
+        (tmp_path / "typed.py").write_text(
+            "from dataclasses import dataclass\n"
+            "@dataclass\nclass Draw:\n    prompt: str\n"
+            "def handler(request: Draw) -> str:\n    return request.prompt\n"
+        )
+        start("worker", "typed.py:handler", env=gateway.worker_env("cli-typed"))
+        deadline = time.monotonic() + TIMEOUT
+        while (done := inline("schema", "cli-typed")).code != 0:
+            assert time.monotonic() < deadline, done.err
+            time.sleep(0.05)
+        assert "prompt" in done.out
+        assert done.json["methods"]
+
+    def test_of_an_untyped_worker_exits_with_1(self, inline: Cli) -> None:
+        done = inline("schema", "cli-health", "--json")
+        assert done.code == 1
+        assert done.json["error"]["code"] == "NO_SCHEMA"
 
 
 class TestPurge:

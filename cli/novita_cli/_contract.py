@@ -1,0 +1,48 @@
+"""`novita-gpus contract`: what is different between two versions of a contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from novita_cli._failures import Failure
+from novita_cli._json import compact, write_stdout
+from novita_cli._session import AS_JSON
+
+__all__ = ["contract_command"]
+
+_VERSION = click.Path(exists=True, path_type=Path)
+
+
+@click.group("contract")
+def contract_command() -> None:
+    """Compare versions of a typed contract."""
+
+
+@contract_command.command("diff")
+@click.argument("old", type=_VERSION)
+@click.argument("new", type=_VERSION)
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON: a list of place, rule, change and effect.")
+def diff_command(old: Path, new: Path, as_json: bool) -> None:
+    """Print the changes from OLD to NEW that break callers, and exit with 1 if there are any.
+
+    Each is a folder of protos, or a file with their descriptors.
+    """
+    click.get_current_context().meta[AS_JSON] = as_json
+    try:
+        import novita_codegen
+
+        changes = novita_codegen.breaking_changes(old, new)
+    except ModuleNotFoundError as error:
+        raise Failure(f"contract diff needs {error.name}: pip install 'novita-gpus[codegen]'") from None
+    except (novita_codegen.GenerateError, FileNotFoundError) as error:
+        raise Failure(str(error), reason="CONTRACT") from None
+    if as_json:
+        parts = ("place", "rule", "change", "effect")
+        write_stdout(compact([{part: getattr(change, part) for part in parts} for change in changes]))
+    else:
+        for change in changes:
+            click.echo(str(change))
+    if changes:
+        click.get_current_context().exit(1)
