@@ -24,6 +24,6 @@ def generate_command(proto_dir: Path, out: Path, check: bool) -> None:
     except novita_codegen.GenerateError as error:
         raise click.ClickException(str(error)) from None
     for change in changes:
-        click.echo(f"{change.kind}: {change.path}", err=True)
+        click.echo(f"{change.kind if check else change.done}: {change.path}", err=True)
     if check and changes:
         raise click.ClickException(f"{out} is not up to date with {proto_dir}; run it again without --check")

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from novita_codegen import GenerateError, descriptors, generate
 
-_DONE = {"missing": "written", "changed": "written", "extra": "removed"}
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and returns its exit status: 0, or 1 where something is stale or a proto is wrong."""
@@ -28,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _generate(proto_dir: Path, out: Path, *, check: bool) -> int:
     changes = generate(proto_dir, out, check=check)
     for change in changes:
-        print(f"{change.kind if check else _DONE[change.kind]}: {change.path}", file=sys.stderr)  # noqa: T201
+        print(f"{change.kind if check else change.done}: {change.path}", file=sys.stderr)  # noqa: T201
     if check and changes:
         print(f"{out} is not up to date with {proto_dir}", file=sys.stderr)  # noqa: T201
         return 1

@@ -23,6 +23,11 @@ class Change:
     path: Path
     kind: Literal["missing", "changed", "extra"]
 
+    @property
+    def done(self) -> str:
+        """What making the change does to the file."""
+        return "removed" if self.kind == "extra" else "written"
+
 
 def compare(wanted: Mapping[str, bytes], out: Path) -> list[Change]:
     """Lists what differs between `out` and the wanted files, sorted by path.
