@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
 
@@ -15,6 +16,9 @@ from novita_gateway._timers import Timers
 from novita_sdk.wire import states
 
 __all__ = ["Board", "Counters", "Limits"]
+
+BATCH: Final = 1000
+"""Rows that one `Tick` looks at; `next_wake` is in the past while there are more."""
 
 SCAN: Final = 10_000
 """Rows that one page of a filtered listing looks at, so that a listing can't hold up the rest."""
@@ -65,6 +69,8 @@ class Board:
         self._endpoints: dict[str, EndpointRows] = {}
         self._timers = Timers()
         self._seq = 0
+        self._front = 0
+        self._back = 0
         self._handlers: dict[type[Command], Callable[[Any, int], list[Event]]] = {
             commands.Submit: self._submit,
             commands.Take: self._take,
@@ -98,12 +104,15 @@ class Board:
 
         Running jobs get a fresh lease, for their workers could not ping while the gateway was away.
         """
+        queued: list[Row] = []
         for row in sorted(rows, key=attrgetter("seq")):
             self._seq = max(self._seq, row.seq)
+            self._front = min(self._front, row.rank)
+            self._back = max(self._back, row.rank)
             endpoint = self._add(row)
             endpoint.retried += row.retries
             if row.is_queued:
-                endpoint.queue_of(row)[row.id] = row
+                queued.append(row)
             elif row.is_running and row.worker_id is not None:
                 row.lease_until = now + self.limits.lease
                 self._worker(endpoint, row.worker_id, now).running[row.id] = row
@@ -111,6 +120,8 @@ class Board:
             else:
                 self._count_final(endpoint, row, 1)
             self._schedule(row)
+        for row in sorted(queued, key=attrgetter("rank")):
+            self._endpoints[row.endpoint].queue_of(row)[row.id] = row
 
     def find(self, endpoint: str, id: str) -> Row | None:
         """The job of that endpoint and id, if it is known."""
@@ -191,9 +202,8 @@ class Board:
             idempotency_key=command.idempotency_key,
             notify=command.notify,
         )
-        endpoint = self._add(row)
-        endpoint.queue_of(row)[row.id] = row
-        self._schedule(row)
+        self._add(row)
+        self._enqueue(row, at_front=False)
         return [Event(EventKind.QUEUED, row)]
 
     def _cancel(self, command: commands.Cancel, now: int) -> list[Event]:
@@ -322,7 +332,7 @@ class Board:
 
     def _tick(self, command: commands.Tick, now: int) -> list[Event]:  # noqa: ARG002
         events: list[Event] = []
-        for item in self._timers.pop_due(now):
+        for item in islice(self._timers.pop_due(now), BATCH):
             if isinstance(item, WorkerRow):
                 self._look_at_worker(item, now)
             else:
@@ -352,7 +362,8 @@ class Board:
         endpoint = self._release(row)
         worker = endpoint.workers.get(worker_id)
         stop = self._order_stop(row, worker) if worker is not None else []
-        return stop + self._requeue(row, at_front=True)
+        reason = f"worker {worker_id!r} stopped pinging; the job is offered again"
+        return stop + self._requeue(row, at_front=True, reason=reason)
 
     def _look_at_worker(self, worker: WorkerRow, now: int) -> None:
         if worker.running:
@@ -386,17 +397,25 @@ class Board:
         self._schedule(row)
         return [Event(EventKind.FINISHED, row, reason=reason)]
 
-    def _requeue(self, row: Row, *, at_front: bool) -> list[Event]:
+    def _requeue(self, row: Row, *, at_front: bool, reason: str = "") -> list[Event]:
         row.status = states.PENDING
         row.revision += 1
         row.has_output = row.has_error = row.has_progress = False
         row.chunks = row.read = 0
+        self._enqueue(row, at_front=at_front)
+        return [Event(EventKind.RESTARTED, row, reason=reason), Event(EventKind.QUEUED, row)]
+
+    def _enqueue(self, row: Row, *, at_front: bool) -> None:
         queue = self._endpoints[row.endpoint].queue_of(row)
         queue[row.id] = row
         if at_front:
             queue.move_to_end(row.id, last=False)
+            self._front -= 1
+            row.rank = self._front
+        else:
+            self._back += 1
+            row.rank = self._back
         self._schedule(row)
-        return [Event(EventKind.RESTARTED, row), Event(EventKind.QUEUED, row)]
 
     def _order_stop(self, row: Row, worker: WorkerRow) -> list[Event]:
         worker.stops[row.id] = row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -43,6 +44,8 @@ from novita_sdk.wire import states
 from novita_sdk.wire.payload import dump
 
 __all__ = ["BoardStore"]
+
+_log = logging.getLogger("novita_gateway")
 
 PAGE: Final = 100
 MAX_PAGE: Final = 1000
@@ -341,6 +344,9 @@ class BoardStore:
 
     def _handle(self, event: Event, request: bytes | None) -> None:
         kind, row = event.kind, event.row
+        if event.reason:
+            extra = {"endpoint": row.endpoint, "job_id": row.id, "worker_id": row.worker_id}
+            _log.info("job %s is %s: %s", row.id, row.status, event.reason, extra=extra)
         if kind is EventKind.FORGOTTEN:
             self._journal.drop(row)
         elif kind is EventKind.STOP_ORDERED:

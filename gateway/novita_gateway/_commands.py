@@ -208,7 +208,7 @@ class EventKind(enum.Enum):
     """Its newest piece has the number `row.chunks - 1`."""
     READ = "read"
     FINISHED = "finished"
-    """It is final now; `reason` says why where the board itself decided so."""
+    """It is final now; `reason` says why where no result made it so."""
     NOTIFIED = "notified"
     STOP_ORDERED = "stop_ordered"
     """`worker_id` is to be told to stop it."""

@@ -102,17 +102,17 @@ class Door:
         try:
             response = await self._answer(request, context)
         except GatewayError as error:
-            response = self._error(error)
+            response = self._error(error, context)
             context.is_last = isinstance(error, SlowSenderError)
         except PayloadTooLargeError as error:
-            response = self._error(TooLargeError(str(error)))
+            response = self._error(TooLargeError(str(error)), context)
         except (WireError, InvalidNameError) as error:
-            response = self._error(BadRequestError(str(error)))
+            response = self._error(BadRequestError(str(error)), context)
         except ConnectionError:
             raise
         except Exception:  # noqa: BLE001 - a defect must be answered, and logged
             _log.exception("%s failed", context.method or request.method)
-            response = self._error(GatewayError("the gateway failed; its log says more"))
+            response = self._error(GatewayError("the gateway failed; its log says more"), context)
         finally:
             self._metrics.in_flight -= 1
         self._metrics.count(context.method, response.status)
@@ -129,6 +129,7 @@ class Door:
         except RouteNotFoundError:
             return await self._move_file(request, path, query)
         context.method = route.method.name
+        context.job_id = params.get("id")
         self._keys.check(request.headers.get("Authorization"), route.role)
         if self._faults is not None:
             if (refusal := self._faults.refusal(context.method)) is not None:
@@ -216,8 +217,9 @@ class Door:
         if self._faults is not None and self._faults.is_first(job_ids):
             undo()
 
-    def _error(self, error: GatewayError) -> web.Response:
-        body = codec.encode(ApiError(code=error.code, message=str(error), job_id=error.job_id))
+    def _error(self, error: GatewayError, context: RequestContext) -> web.Response:
+        job_id = error.job_id or context.job_id
+        body = codec.encode(ApiError(code=error.code, message=str(error), job_id=job_id))
         response = web.Response(status=error.status, body=body, headers=self._json_headers)
         if isinstance(error, TooManyRequestsError):
             response.headers["Retry-After"] = "0"

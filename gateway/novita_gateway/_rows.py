@@ -34,6 +34,8 @@ class Row:
     notify: bool = False
     """A webhook waits for the final state."""
 
+    rank: int = 0
+    """Place in the queue: lower ones are taken first."""
     status: str = states.PENDING
     revision: int = 1
     """Counts the changes of state and progress."""

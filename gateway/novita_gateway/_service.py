@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -53,6 +54,8 @@ from novita_sdk.wire.payload import PayloadTooLargeError, check_size, dump
 
 __all__ = ["RequestContext", "Service", "Waits"]
 
+_log = logging.getLogger("novita_gateway")
+
 MAX_BATCH: Final = 1000
 
 
@@ -61,6 +64,8 @@ class RequestContext:
     """What is known of one request beside its message."""
 
     method: str = ""
+    job_id: str | None = None
+    """The job that the path names, if it names one."""
     fate: Fate = Fate.GOOD
 
     undo: Callable[[], None] | None = None
@@ -231,6 +236,9 @@ class Service:
 
     async def ping(self, request: PingRequest, context: RequestContext, /) -> PingResponse:  # noqa: ARG002
         """Keeps leases."""
+        if request.status == "unhealthy":
+            extra = {"endpoint": request.endpoint, "worker_id": request.worker_id, "check": request.check[:64]}
+            _log.warning("worker %s is unhealthy: %s", request.worker_id, request.reason[:256], extra=extra)
         job_ids = [check_job_id(job_id) for job_id in request.job_id.split(",") if job_id]
         await self._store.ping(request.endpoint, request.worker_id, job_ids)
         return PingResponse()

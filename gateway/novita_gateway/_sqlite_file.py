@@ -31,6 +31,7 @@ _TYPES: Final = {
     "low_priority": "INTEGER NOT NULL",
     "idempotency_key": "TEXT",
     "notify": "INTEGER NOT NULL",
+    "rank": "INTEGER NOT NULL",
     "status": "TEXT NOT NULL",
     "revision": "INTEGER NOT NULL",
     "worker_id": "TEXT",
