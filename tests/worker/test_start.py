@@ -297,3 +297,19 @@ def test_a_context_names_its_job() -> None:
 
     context = JobContext({"id": "j1", "input": {"secret": 1}}, reports=Nobody())
     assert repr(context) == "JobContext(id='j1', attempt=1)"
+
+
+def test_a_jobs_span_is_the_child_of_its_submit(gateway: Any, spawn: Any) -> None:
+    spawn(
+        """
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        trace.set_tracer_provider(TracerProvider())
+        def handler(job):
+            return format(trace.get_current_span().get_span_context().trace_id, "032x")
+        """
+        + START
+    )
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    job_id = gateway.submit(traceparent=f"00-{trace_id}-b7ad6b7169203331-01")
+    assert gateway.result(job_id) == {"output": trace_id}

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import AsyncGenerator, Generator
 from typing import Any, Protocol
 
+from novita_sdk.tracing import job_span
 from novita_sdk.wire.payload import JSONValue
 from novita_worker._context import JobContext, current_context
 from novita_worker._errors import JobCancelled
@@ -82,16 +83,19 @@ class JobRun:
         """Runs the handler in this thread."""
         current_context.set(self.context)
         try:
-            result = self._writer.spec.call(self.context.job, self.context)
-            if inspect.isgenerator(result):
-                outcome = self._stream(result)
-            elif inspect.isawaitable(result) or inspect.isasyncgen(result):
-                outcome = asyncio.run(self._finish(result))
-            else:
-                outcome = self._writer.returned(result)
+            with job_span(self.context.job):
+                outcome = self._call()
         except BaseException as error:  # noqa: BLE001  a handler's error never ends the worker
             outcome = self._raised(error)
         self._sink.finished(self.context.id, outcome)
+
+    def _call(self) -> Outcome:
+        result = self._writer.spec.call(self.context.job, self.context)
+        if inspect.isgenerator(result):
+            return self._stream(result)
+        if inspect.isawaitable(result) or inspect.isasyncgen(result):
+            return asyncio.run(self._finish(result))
+        return self._writer.returned(result)
 
     def start(self) -> None:
         """Runs the handler as a task of the running loop."""
@@ -103,7 +107,8 @@ class JobRun:
         """Runs the handler in this task."""
         current_context.set(self.context)
         try:
-            outcome = await self._finish(self._writer.spec.call(self.context.job, self.context))
+            with job_span(self.context.job):
+                outcome = await self._finish(self._writer.spec.call(self.context.job, self.context))
         except BaseException as error:  # noqa: BLE001  a handler's error never ends the worker
             outcome = self._raised(error)
         self._sink.finished(self.context.id, outcome)
