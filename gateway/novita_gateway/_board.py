@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -11,17 +10,15 @@ from typing import Any, Final
 
 from novita_gateway import _commands as commands
 from novita_gateway._commands import Command, Event, EventKind
+from novita_gateway._ledger import Ledger
 from novita_gateway._rows import EndpointRows, Row, WorkerRow
 from novita_gateway._timers import Timers
 from novita_sdk.wire import states
 
-__all__ = ["Board", "Counters", "Limits"]
+__all__ = ["Board", "Limits"]
 
 BATCH: Final = 1000
 """Rows that one `Tick` looks at; `next_wake` is in the past while there are more."""
-
-SCAN: Final = 10_000
-"""Rows that one page of a filtered listing looks at, so that a listing can't hold up the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,31 +39,16 @@ class Limits:
     """How long an idle worker that does not call is still counted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counters:
-    """The health of an endpoint: its jobs that are still known, and its workers that were heard of lately."""
-
-    queued: int
-    running: int
-    completed: int
-    failed: int
-    retried: int
-    idle_workers: int
-    running_workers: int
-
-
 class Board:
     """Every job of a gateway.
 
-    `apply` is the only way to change something. A command about an unknown job, or from a worker that does not hold the
-    job, has no events.
+    `apply` is the only way to change something; `ledger` is for reading. A command about an unknown job, or from a
+    worker that does not hold the job, has no events.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits: Final = limits
-        self._rows: dict[str, Row] = {}
-        self._keys: dict[tuple[str, str], Row] = {}
-        self._endpoints: dict[str, EndpointRows] = {}
+        self.ledger: Final = Ledger()
         self._timers = Timers()
         self._seq = 0
         self._front = 0
@@ -109,7 +91,7 @@ class Board:
             self._seq = max(self._seq, row.seq)
             self._front = min(self._front, row.rank)
             self._back = max(self._back, row.rank)
-            endpoint = self._add(row)
+            endpoint = self.ledger.add(row)
             endpoint.retried += row.retries
             if row.is_queued:
                 queued.append(row)
@@ -118,73 +100,24 @@ class Board:
                 self._worker(endpoint, row.worker_id, now).running[row.id] = row
                 endpoint.running += 1
             else:
-                self._count_final(endpoint, row, 1)
+                self.ledger.count_final(endpoint, row, 1)
             self._schedule(row)
         for row in sorted(queued, key=attrgetter("rank")):
-            self._endpoints[row.endpoint].queue_of(row)[row.id] = row
+            self.ledger.endpoint(row.endpoint).queue_of(row)[row.id] = row
 
     def find(self, endpoint: str, id: str) -> Row | None:
         """The job of that endpoint and id, if it is known."""
-        row = self._rows.get(id)
-        return row if row is not None and row.endpoint == endpoint else None
-
-    def __len__(self) -> int:
-        """Jobs that are known."""
-        return len(self._rows)
-
-    def endpoints(self) -> Iterable[str]:
-        """Names of the endpoints that were seen."""
-        return self._endpoints
+        return self.ledger.find(endpoint, id)
 
     def next_wake(self) -> int | None:
         """When the next `Tick` is due, or None."""
         return self._timers.next_wake()
 
-    def counters(self, name: str) -> Counters:
-        """Counts an endpoint's jobs and workers; one that was never seen has none."""
-        endpoint = self._endpoints.get(name) or EndpointRows(name=name)
-        busy = sum(1 for worker in endpoint.workers.values() if worker.running)
-        return Counters(
-            queued=endpoint.queued,
-            running=endpoint.running,
-            completed=endpoint.completed,
-            failed=endpoint.failed,
-            retried=endpoint.retried,
-            idle_workers=len(endpoint.workers) - busy,
-            running_workers=busy,
-        )
-
-    def page(self, name: str, *, status: str | None, limit: int, before: int | None) -> tuple[list[Row], int | None]:
-        """Lists an endpoint's jobs, newest first.
-
-        Args:
-            name: The endpoint.
-            status: Only jobs in this state.
-            limit: At most this many.
-            before: Only jobs submitted before this `seq`: what the page before gave as its cursor.
-
-        Returns:
-            The rows and the cursor of the next page, None on the last one. A page of a filtered listing may be short.
-        """
-        endpoint = self._endpoints.get(name)
-        if endpoint is None:
-            return [], None
-        recent = endpoint.recent
-        end = len(recent) if before is None else bisect.bisect_left(recent, before, key=attrgetter("seq"))
-        rows: list[Row] = []
-        for index in range(end - 1, max(-1, end - 1 - SCAN), -1):
-            row = recent[index]
-            if len(rows) == limit:
-                return rows, recent[index + 1].seq
-            if row.id in self._rows and (status is None or row.status == status):
-                rows.append(row)
-        return rows, recent[end - SCAN].seq if end > SCAN else None
-
     # Clients
 
     def _submit(self, command: commands.Submit, now: int) -> list[Event]:
         if command.idempotency_key is not None:
-            known = self._keys.get((command.endpoint, command.idempotency_key))
+            known = self.ledger.find_key(command.endpoint, command.idempotency_key)
             if known is not None:
                 return [Event(EventKind.DUPLICATE, known)]
         ttl = self.limits.ttl if command.ttl is None else command.ttl
@@ -202,7 +135,7 @@ class Board:
             idempotency_key=command.idempotency_key,
             notify=command.notify,
         )
-        self._add(row)
+        self.ledger.add(row)
         self._enqueue(row, at_front=False)
         return [Event(EventKind.QUEUED, row)]
 
@@ -214,14 +147,14 @@ class Board:
         row = self.find(command.endpoint, command.id)
         if row is None or row.status not in {states.FAILED, states.TIMED_OUT}:
             return []
-        self._count_final(self._endpoints[row.endpoint], row, -1)
+        self.ledger.count_final(self.ledger.endpoint(row.endpoint), row, -1)
         row.finished = None
         row.attempt = 0
         row.expires = now + row.ttl
         return self._requeue(row, at_front=False)
 
     def _purge(self, command: commands.Purge, now: int) -> list[Event]:
-        endpoint = self._endpoints.get(command.endpoint)
+        endpoint = self.ledger.known_endpoint(command.endpoint)
         if endpoint is None:
             return []
         waiting = [*endpoint.queue.values(), *endpoint.low_queue.values()]
@@ -245,7 +178,7 @@ class Board:
     # Workers
 
     def _take(self, command: commands.Take, now: int) -> list[Event]:
-        endpoint = self._endpoint(command.endpoint)
+        endpoint = self.ledger.endpoint(command.endpoint)
         worker = self._worker(endpoint, command.worker_id, now)
         events: list[Event] = []
         while len(events) < command.count and (queue := endpoint.queue or endpoint.low_queue):
@@ -277,7 +210,7 @@ class Board:
         return events
 
     def _ping(self, command: commands.Ping, now: int) -> list[Event]:
-        self._worker(self._endpoint(command.endpoint), command.worker_id, now)
+        self._worker(self.ledger.endpoint(command.endpoint), command.worker_id, now)
         for job_id in command.ids:
             self._held(command.endpoint, command.worker_id, job_id, now)
         return []
@@ -298,7 +231,7 @@ class Board:
         return [Event(EventKind.APPENDED, row)]
 
     def _finish_job(self, command: commands.Finish, now: int) -> list[Event]:
-        self._worker(self._endpoint(command.endpoint), command.worker_id, now).stops.pop(command.id, None)
+        self._worker(self.ledger.endpoint(command.endpoint), command.worker_id, now).stops.pop(command.id, None)
         row = self._held(command.endpoint, command.worker_id, command.id, now)
         if row is None:
             return []
@@ -308,12 +241,12 @@ class Board:
         return self._finalise(row, states.FAILED if command.has_error else states.COMPLETED, now)
 
     def _collect_stops(self, command: commands.CollectStops, now: int) -> list[Event]:
-        worker = self._worker(self._endpoint(command.endpoint), command.worker_id, now)
+        worker = self._worker(self.ledger.endpoint(command.endpoint), command.worker_id, now)
         rows, worker.stops = worker.stops, {}
         return [Event(EventKind.STOP_COLLECTED, row, worker.id) for row in rows.values()]
 
     def _restore_stops(self, command: commands.RestoreStops, now: int) -> list[Event]:
-        worker = self._worker(self._endpoint(command.endpoint), command.worker_id, now)
+        worker = self._worker(self.ledger.endpoint(command.endpoint), command.worker_id, now)
         events: list[Event] = []
         for job_id in command.ids:
             row = self.find(command.endpoint, job_id)
@@ -344,7 +277,7 @@ class Board:
             self._schedule(row)
             return []
         if row.is_final:
-            self._forget(row)
+            self.ledger.forget(row)
             return [Event(EventKind.FORGOTTEN, row)]
         if row.expires <= now:
             return self._end(row, states.TIMED_OUT, now, reason=f"not final within its ttl of {row.ttl} ms")
@@ -369,9 +302,9 @@ class Board:
         if worker.running:
             self._timers.schedule(worker, now + self.limits.worker_memory)
         elif worker.seen + self.limits.worker_memory <= now:
-            endpoint = self._endpoints[worker.endpoint]
+            endpoint = self.ledger.endpoint(worker.endpoint)
             del endpoint.workers[worker.id]
-            self._forget_empty(endpoint)
+            self.ledger.forget_empty(endpoint)
         else:
             self._timers.schedule(worker, worker.seen + self.limits.worker_memory)
 
@@ -381,11 +314,11 @@ class Board:
             return []
         events: list[Event] = []
         if row.is_running:
-            worker = self._endpoints[row.endpoint].workers[row.worker_id or ""]
+            worker = self.ledger.endpoint(row.endpoint).workers[row.worker_id or ""]
             self._release(row)
             events = self._order_stop(row, worker)
         else:
-            del self._endpoints[row.endpoint].queue_of(row)[row.id]
+            del self.ledger.endpoint(row.endpoint).queue_of(row)[row.id]
         return self._finalise(row, status, now, reason=reason) + events
 
     def _finalise(self, row: Row, status: str, now: int, *, reason: str = "") -> list[Event]:
@@ -393,7 +326,7 @@ class Board:
         row.revision += 1
         row.finished = now
         row.has_error = row.has_error or bool(reason and status != states.CANCELLED)
-        self._count_final(self._endpoints[row.endpoint], row, 1)
+        self.ledger.count_final(self.ledger.endpoint(row.endpoint), row, 1)
         self._schedule(row)
         return [Event(EventKind.FINISHED, row, reason=reason)]
 
@@ -406,7 +339,7 @@ class Board:
         return [Event(EventKind.RESTARTED, row, reason=reason), Event(EventKind.QUEUED, row)]
 
     def _enqueue(self, row: Row, *, at_front: bool) -> None:
-        queue = self._endpoints[row.endpoint].queue_of(row)
+        queue = self.ledger.endpoint(row.endpoint).queue_of(row)
         queue[row.id] = row
         if at_front:
             queue.move_to_end(row.id, last=False)
@@ -427,54 +360,17 @@ class Board:
         if row is None or not row.is_running or row.worker_id != worker_id:
             return None
         row.lease_until = now + self.limits.lease
-        self._endpoints[endpoint].workers[worker_id].seen = now
+        self.ledger.endpoint(endpoint).workers[worker_id].seen = now
         return row
 
     def _release(self, row: Row) -> EndpointRows:
-        endpoint = self._endpoints[row.endpoint]
+        endpoint = self.ledger.endpoint(row.endpoint)
         del endpoint.workers[row.worker_id or ""].running[row.id]
         endpoint.running -= 1
         return endpoint
 
-    def _add(self, row: Row) -> EndpointRows:
-        self._rows[row.id] = row
-        if row.idempotency_key is not None:
-            self._keys[row.endpoint, row.idempotency_key] = row
-        endpoint = self._endpoint(row.endpoint)
-        endpoint.recent.append(row)
-        return endpoint
-
-    def _forget(self, row: Row) -> None:
-        endpoint = self._endpoints[row.endpoint]
-        del self._rows[row.id]
-        if row.idempotency_key is not None:
-            del self._keys[row.endpoint, row.idempotency_key]
-        self._count_final(endpoint, row, -1)
-        endpoint.retried -= row.retries
-        endpoint.forgotten += 1
-        if endpoint.forgotten > len(endpoint.recent) // 2:
-            endpoint.recent = [other for other in endpoint.recent if other.id in self._rows]
-            endpoint.forgotten = 0
-            self._forget_empty(endpoint)
-
-    def _forget_empty(self, endpoint: EndpointRows) -> None:
-        if not endpoint.recent and not endpoint.workers:
-            del self._endpoints[endpoint.name]
-
-    def _count_final(self, endpoint: EndpointRows, row: Row, change: int) -> None:
-        if row.status == states.COMPLETED:
-            endpoint.completed += change
-        elif row.status in {states.FAILED, states.TIMED_OUT}:
-            endpoint.failed += change
-
     def _schedule(self, row: Row) -> None:
         self._timers.schedule(row, row.due(self.limits.retention))
-
-    def _endpoint(self, name: str) -> EndpointRows:
-        endpoint = self._endpoints.get(name)
-        if endpoint is None:
-            endpoint = self._endpoints[name] = EndpointRows(name=name)
-        return endpoint
 
     def _worker(self, endpoint: EndpointRows, id: str, now: int) -> WorkerRow:
         worker = endpoint.workers.get(id)

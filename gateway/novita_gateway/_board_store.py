@@ -22,14 +22,14 @@ from novita_gateway._errors import (
     UnavailableError,
 )
 from novita_gateway._journal import FIRST_CHUNK, Journal, Part
-from novita_gateway._parking import Lot
+from novita_gateway._messages import bare_status, endpoint_health, job_status, taken_job
+from novita_gateway._parking import Lot, Taker
 from novita_gateway._rows import Row
 from novita_gateway._store import Handover, Notice
 from novita_sdk.models import (
     EndpointHealth,
     EndpointSchema,
     Job,
-    JobCounts,
     JobRequest,
     JobResult,
     JobStatus,
@@ -38,7 +38,6 @@ from novita_sdk.models import (
     ReadStreamResponse,
     RunRequest,
     StreamChunk,
-    WorkerCounts,
 )
 from novita_sdk.wire import states
 from novita_sdk.wire.payload import dump
@@ -53,17 +52,6 @@ MAX_PAGE: Final = 1000
 
 def _new_id() -> str:
     return secrets.token_hex(12)
-
-
-class _Taker:
-    """A parked take."""
-
-    __slots__ = ("count", "rows", "worker_id")
-
-    def __init__(self, worker_id: str, count: int) -> None:
-        self.worker_id = worker_id
-        self.count = count
-        self.rows: list[Row] = []
 
 
 class BoardStore:
@@ -91,7 +79,7 @@ class BoardStore:
         self._journal = journal
         self._board = Board(limits or Limits())
         self._new_id = new_id
-        self._takers: Lot[str, _Taker] = Lot(self.clock)
+        self._takers: Lot[str, Taker] = Lot(self.clock)
         self._watchers: Lot[str, object] = Lot(self.clock)
         self._followers: Lot[str, object] = Lot(self.clock)
         self._readers: Lot[str, object] = Lot(self.clock)
@@ -138,7 +126,7 @@ class BoardStore:
         )
         is_new = event.kind is EventKind.QUEUED
         # A parked worker may have it already; the answer to a submit is the state that the submit made.
-        status = JobStatus(id=event.row.id, status=states.PENDING) if is_new else self._status(event.row)
+        status = JobStatus(id=event.row.id, status=states.PENDING) if is_new else job_status(event.row, self._journal)
         await self._settle(event.row)
         return status
 
@@ -149,7 +137,7 @@ class BoardStore:
             lot = self._watchers if since is None else self._followers
             await lot.park(job_id, object(), wait)
             row = self._find(endpoint, job_id)
-        status = self._status(row)
+        status = job_status(row, self._journal)
         await self._settle(row)
         return status
 
@@ -180,7 +168,7 @@ class BoardStore:
         """Cancels a job."""
         row = self._find(endpoint, job_id)
         self._apply(commands.Cancel(endpoint=endpoint, id=job_id))
-        status = self._status(row)
+        status = job_status(row, self._journal)
         await self._settle(row)
         return status
 
@@ -191,7 +179,7 @@ class BoardStore:
             raise NotRetryableError(
                 f"job {job_id!r} is {row.status}; only FAILED and TIMED_OUT jobs can be retried", job_id=job_id
             )
-        status = self._status(row)
+        status = job_status(row, self._journal)
         await self._settle(row)
         return status
 
@@ -209,30 +197,20 @@ class BoardStore:
             if not (request.cursor.isascii() and request.cursor.isdecimal() and len(request.cursor) < 19):
                 raise BadRequestError(f"cursor {request.cursor[:40]!r} is not one that this gateway gave out")
             before = int(request.cursor)
-        rows, cursor = self._board.page(
+        rows, cursor = self._board.ledger.page(
             request.endpoint,
             status=request.status if request.HasField("status") else None,
             limit=min(max(1, request.limit), MAX_PAGE) if request.HasField("limit") else PAGE,
             before=before,
         )
-        jobs = [self._bare_status(row) for row in rows]
+        jobs = [bare_status(row) for row in rows]
         if not all(map(self._journal.is_settled, rows)):
             await self._journal.commit()
         return ListJobsResponse(jobs=jobs, next_cursor=None if cursor is None else str(cursor))
 
     async def health(self, endpoint: str) -> EndpointHealth:
         """Counts of jobs and workers."""
-        counters = self._board.counters(endpoint)
-        return EndpointHealth(
-            jobs=JobCounts(
-                completed=counters.completed,
-                failed=counters.failed,
-                in_progress=counters.running,
-                in_queue=counters.queued,
-                retried=counters.retried,
-            ),
-            workers=WorkerCounts(idle=counters.idle_workers, running=counters.running_workers),
-        )
+        return endpoint_health(self._board.ledger.counters(endpoint))
 
     async def schema(self, endpoint: str) -> EndpointSchema:
         """The schema that was published last."""
@@ -243,7 +221,7 @@ class BoardStore:
 
     async def endpoints(self) -> Sequence[str]:
         """Names of the endpoints that have jobs or workers."""
-        return sorted(self._board.endpoints())
+        return sorted(self._board.ledger.endpoints())
 
     # Workers
 
@@ -252,7 +230,7 @@ class BoardStore:
         events = self._apply(commands.Take(endpoint=endpoint, worker_id=worker_id, count=count))
         rows = [event.row for event in events]
         if not rows and wait > 0 and self._is_open:
-            taker = _Taker(worker_id, count)
+            taker = Taker(worker_id, count)
             try:
                 await self._takers.park(endpoint, taker, wait)
             except asyncio.CancelledError:
@@ -260,7 +238,7 @@ class BoardStore:
                 raise
             rows = taker.rows
         try:
-            jobs = [self._job(row) for row in rows]
+            jobs = [taken_job(row, self._journal) for row in rows]
             await self._settle(*rows)
         except (asyncio.CancelledError, UnavailableError):
             self._give_back(endpoint, worker_id, rows)
@@ -327,7 +305,7 @@ class BoardStore:
             self._notices.popleft()
             if row.notify and row.is_final and self._board.find(row.endpoint, row.id) is row:
                 request = JobRequest.FromString(self._journal.get(row, Part.REQUEST))
-                return Notice(endpoint=row.endpoint, url=request.webhook, status=self._status(row))
+                return Notice(endpoint=row.endpoint, url=request.webhook, status=job_status(row, self._journal))
 
     async def mark_notified(self, endpoint: str, job_id: str) -> None:
         """The webhook was delivered or given up."""
@@ -412,38 +390,6 @@ class BoardStore:
         if row is None:
             raise JobNotFoundError(endpoint, job_id)
         return row
-
-    def _status(self, row: Row) -> JobStatus:
-        status = self._bare_status(row)
-        if row.has_output:
-            status.output = self._journal.get(row, Part.OUTPUT)
-        elif row.has_progress and not row.is_final:
-            status.output = self._journal.get(row, Part.PROGRESS)
-        if row.has_error:
-            status.error = self._journal.get(row, Part.ERROR)
-        return status
-
-    def _bare_status(self, row: Row) -> JobStatus:
-        status = JobStatus(id=row.id, status=row.status, retries=row.retries, revision=row.revision)
-        if row.taken is not None:
-            status.delay_time = row.taken - row.created
-            if row.finished is not None:
-                status.execution_time = row.finished - row.taken
-        if row.worker_id is not None:
-            status.worker_id = row.worker_id
-        return status
-
-    def _job(self, row: Row) -> Job:
-        request = JobRequest.FromString(self._journal.get(row, Part.REQUEST))
-        return Job(
-            id=row.id,
-            input=request.input,
-            webhook=request.webhook if request.HasField("webhook") else None,
-            policy=request.policy if request.HasField("policy") else None,
-            s3_config=request.s3_config if request.HasField("s3_config") else None,
-            attempt=row.attempt,
-            extra=request.extra,
-        )
 
 
 _PASSING: Final = frozenset({EventKind.DUPLICATE, EventKind.STOP_COLLECTED})

@@ -8,11 +8,23 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from novita_gateway._clock import Clock
+from novita_gateway._rows import Row
 
-__all__ = ["Lot"]
+__all__ = ["Lot", "Taker"]
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 TicketT = TypeVar("TicketT", bound=Hashable)
+
+
+class Taker:
+    """A parked take; `rows` are what it got."""
+
+    __slots__ = ("count", "rows", "worker_id")
+
+    def __init__(self, worker_id: str, count: int) -> None:
+        self.worker_id = worker_id
+        self.count = count
+        self.rows: list[Row] = []
 
 
 class Lot(Generic[KeyT, TicketT]):

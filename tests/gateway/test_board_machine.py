@@ -279,7 +279,7 @@ class BoardMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_job_is_as_the_model_has_it(self) -> None:
-        assert len(self.board) == len(self.model.jobs)
+        assert len(self.board.ledger) == len(self.model.jobs)
         for job in self.model.jobs.values():
             row = self.board.find(job.endpoint, job.id)
             assert row is not None
@@ -311,7 +311,7 @@ class BoardMachine(RuleBasedStateMachine):
     @invariant()
     def counters_are_sums(self) -> None:
         for endpoint in ("a", "b"):
-            counters = self.board.counters(endpoint)
+            counters = self.board.ledger.counters(endpoint)
             jobs = [job for job in self.model.jobs.values() if job.endpoint == endpoint]
             assert counters.queued == sum(job.status == "PENDING" for job in jobs)
             assert counters.running == sum(job.status == "IN_PROGRESS" for job in jobs)
@@ -327,7 +327,7 @@ class BoardMachine(RuleBasedStateMachine):
             ids: list[str] = []
             cursor = None
             while True:
-                rows, cursor = self.board.page(endpoint, status=None, limit=2, before=cursor)
+                rows, cursor = self.board.ledger.page(endpoint, status=None, limit=2, before=cursor)
                 ids += [row.id for row in rows]
                 if cursor is None:
                     break
