@@ -11,8 +11,14 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import settings
 
 from novita_gateway import Gateway, serve_in_thread
+
+# The same examples in every run; HYPOTHESIS_PROFILE=explore looks for new ones.
+settings.register_profile("suite", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 OWN_VARIABLES = ("NOVITA_", "RUNPOD_", "BUCKET_", "AWS_")
 
