@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -167,3 +168,19 @@ def serve(
     for worker in workers:
         worker.terminate()
     assert [worker.wait(10) for worker in workers] == [0] * len(workers)
+
+
+@pytest.fixture
+def run_process(plain_environment: dict[str, str], tmp_path: Path) -> Callable[..., AbstractContextManager[None]]:
+    """Runs a script with variables while a block lasts, and sees that it ends cleanly."""
+
+    @contextmanager
+    def run(script: Path, variables: dict[str, str]) -> Iterator[None]:
+        process = subprocess.Popen([sys.executable, str(script)], env={**plain_environment, **variables}, cwd=tmp_path)
+        try:
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+
+    return run
