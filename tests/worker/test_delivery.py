@@ -55,6 +55,12 @@ def test_a_refused_connection_is_tried_again(gateway: Any, spawn: Any) -> None:
     worker.send_signal(signal.SIGKILL)
 
 
+def test_progress_that_hangs_holds_a_result_up_only_for_seconds(gateway: Any, spawn: Any, fault: Any) -> None:
+    gateway.faults["progress"].append(fault(kind="hang"))
+    spawn('def handler(job):\n    progress_update(job, 1)\n    return 2\nstart({"handler": handler})\n')
+    assert gateway.result(gateway.submit(), timeout=10) == {"output": 2}
+
+
 def test_the_next_job_runs_while_a_result_is_held_up(gateway: Any, spawn: Any, fault: Any) -> None:
     gateway.faults["done"].append(fault(kind="hang"))
     spawn(ECHO)

@@ -227,7 +227,9 @@ def test_the_log_level_of_the_environment_counts(gateway: Any, spawn: Any) -> No
 
 
 def test_a_programs_own_logging_is_left_alone(gateway: Any, spawn: Any) -> None:
-    worker = spawn("logging.basicConfig(format='mine %(message)s', level='INFO')\n" + HANDLER + START)
+    worker = spawn(
+        "logging.basicConfig(format='mine %(message)s', level='INFO')\ndef handler(job):\n    time.sleep(0.2)\n" + START
+    )
     gateway.result(gateway.submit())
     worker.wait_for_log("mine job j1 done")
 

@@ -54,6 +54,9 @@ END_TAKE_GRACE: Final = 0.2
 ABANDON_GRACE: Final = 1.0
 """How long the main thread gets to end by itself after a handler did not, in seconds."""
 
+LONG_JOB: Final = 0.1
+"""Seconds from which on a job that is done is worth a line at INFO."""
+
 _log: Final = logging.getLogger("novita_worker")
 
 
@@ -106,6 +109,7 @@ class Engine:
         self._runs: dict[str, JobRun] = {}
         self._streams: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._post_tasks: dict[str, asyncio.Task[None]] = {}
         self._take_task: asyncio.Task[None] | None = None
         self._has_batch_route = True
         self._alarm: asyncio.TimerHandle | None = None
@@ -147,9 +151,10 @@ class Engine:
         finally:
             if self._alarm is not None:
                 self._alarm.cancel()
-            for task in self._tasks:
+            tasks = [*self._tasks, *self._post_tasks.values(), *([self._take_task] if self._take_task else [])]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._heartbeat.stop()
             if self._modifier is not None:
                 self._modifier.stop()
@@ -212,7 +217,9 @@ class Engine:
         if outcome.error is not None:
             _log.error("job %s failed: %.500s", job_id, outcome.error)
         else:
-            _log.info("job %s done in %.3f s", job_id, self._now - run.started_at)
+            seconds = self._now - run.started_at
+            # A line for each of a thousand jobs a second would cost more than the jobs.
+            _log.log(logging.INFO if seconds >= LONG_JOB else logging.DEBUG, "job %s done in %.3f s", job_id, seconds)
         actions: list[Action] = []
         limit = self._config.max_rss_mb
         if limit is not None and (used := resident_mb()) > limit:
@@ -255,14 +262,13 @@ class Engine:
 
     # Actions.
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
 
     def _take(self, action: Take) -> None:
-        self._take_task = self._spawn(self._run_take(action))
+        self._take_task = self._loop.create_task(self._run_take(action))
 
     async def _run_take(self, action: Take) -> None:
         started = self._now
@@ -338,7 +344,8 @@ class Engine:
         _log.warning("job %s was taken but not started; its lease runs out and it is offered again", action.job_id)
 
     def _post(self, post: Post) -> None:
-        self._spawn(self._deliver(post))
+        # Not `_spawn`: its callback costs a turn of the loop, and there is one post of a job at a time.
+        self._post_tasks[post.job_id] = self._loop.create_task(self._deliver(post))
 
     async def _deliver(self, post: Post) -> None:
         job_id = post.job_id
@@ -346,6 +353,7 @@ class Engine:
         is_stream = job_id in self._streams or (run is not None and run.is_stream)
         body = post.body if isinstance(post.body, bytes) else self._writer.failed(post.body)
         verdict, problem = await self._delivery.deliver(job_id, post.kind, body, is_stream=is_stream)
+        del self._post_tasks[job_id]
         if post.kind is PostKind.CHUNK and run is not None:
             run.delivered(len(body))
         reason = problem.reason if problem is not None else ""

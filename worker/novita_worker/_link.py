@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from novita_worker._environment import Environment
 from novita_worker._gateway import EMPTY, PostFailure, TakeReply
 from novita_worker._outbox import PostKind
 from novita_worker._outcome import chunk_body, progress_body
+from novita_worker._patience import Patience
 
 __all__ = ["USER_AGENT", "Link"]
 
@@ -30,6 +32,8 @@ USER_AGENT: Final = f"novita-gpus/{__version__}"
 TAKE_TIMEOUT: Final = 120.0
 """Longest silence of a parked take, in seconds. The published workers hang up after 90."""
 POST_TIMEOUT: Final = 60.0
+SLOWEST: Final = 16 * 1024
+"""Bytes a second that a post may be slow, beside its timeout."""
 PROGRESS_TIMEOUT: Final = 5.0
 """A result waits no longer than this for the progress before it."""
 CONNECT_TIMEOUT: Final = 10.0
@@ -40,8 +44,8 @@ _EXCERPT: Final = 200
 _POST_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded", "charset": "utf-8"}
 """The body is JSON all the same, as observed."""
 _MARK: Final = "JOB-ID"
-_NO_JOBS: Final = frozenset({204, 400})
-"""400 means no job too: the platform answers it where others answer 204."""
+NO_JOBS: Final = 400
+"""The platform answers this where others answer 204."""
 
 
 class _PostUrls:
@@ -58,7 +62,8 @@ class Link:
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._session: aiohttp.ClientSession | None = None
+        self._session: aiohttp.ClientSession
+        self._patience: Patience
         urls = environment.urls
         stop_url = urls.stop()
         self._stop_url = URL(stop_url, encoded=True) if stop_url else None
@@ -73,11 +78,18 @@ class Link:
         """Whether the reply of the take in flight has begun to arrive, so that hanging up could lose a job."""
         return self._take_is_answered
 
+    @property
+    def has_stop_route(self) -> bool:
+        """Whether the take URL has a sibling to ask for stop orders."""
+        return self._stop_url is not None
+
     async def open(self) -> None:
         """Makes the session."""
+        self._patience = Patience()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75),
             cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT),
             headers={
                 "Authorization": self._environment.authorization,
                 "Content-Type": "application/json",
@@ -85,93 +97,85 @@ class Link:
                 "Accept-Encoding": "gzip, deflate",
             },
         )
-        self._take_timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=TAKE_TIMEOUT)
-        self._progress_timeout = aiohttp.ClientTimeout(total=PROGRESS_TIMEOUT)
-        self._post_timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=POST_TIMEOUT)
 
     async def close(self) -> None:
         """Closes all connections."""
-        if self._session is not None:
-            await self._session.close()
+        self._patience.close()
+        await self._session.close()
 
     async def take(self, *, count: int, busy: bool) -> TakeReply | PostFailure:
         """Asks for jobs and waits as long as the gateway parks the request."""
-        self._take_is_answered = False
         try:
-            async with self._open_session.get(self._take_url(count, busy), timeout=self._take_timeout) as response:
-                self._take_is_answered = True
-                if response.status in _NO_JOBS:
-                    return EMPTY
-                body = await response.read()
-                if response.status == 200:
-                    return EMPTY if not body.strip() else _parse_jobs(body, response.content_type)
-                return _refusal(response, body)
-        except Exception as error:  # noqa: BLE001  whatever it is, it must not strand a job
-            return _failure(error)
+            reply = await self._send("GET", self._take_url(count, busy), TAKE_TIMEOUT, is_take=True)
         finally:
             self._take_is_answered = False
-
-    @property
-    def has_stop_route(self) -> bool:
-        """Whether the take URL has a sibling to ask for stop orders."""
-        return self._stop_url is not None
+        if isinstance(reply, PostFailure):
+            return EMPTY if reply.failure.status == NO_JOBS else reply
+        return _parse_jobs(reply) if reply.strip() else EMPTY
 
     async def stops(self) -> list[str] | PostFailure:
         """Asks which jobs are to be stopped and waits as long as the gateway parks the request."""
         if self._stop_url is None:
             return []
-        try:
-            async with self._open_session.get(self._stop_url, timeout=self._take_timeout) as response:
-                body = await response.read()
-                if response.status == 204 or (response.status == 200 and not body.strip()):
-                    return []
-                return _parse_stops(body) if response.status == 200 else _refusal(response, body)
-        except Exception as error:  # noqa: BLE001  whatever it is, it must not strand a job
-            return _failure(error)
+        reply = await self._send("GET", self._stop_url, TAKE_TIMEOUT)
+        if isinstance(reply, PostFailure):
+            return reply
+        return _parse_stops(reply) if reply.strip() else []
 
     async def publish(self, schema: bytes) -> PostFailure | None:
         """Tells the types of the handler; see `Gateway.publish`."""
         if self._schema_url is None:
             return None
-        try:
-            async with self._open_session.post(
-                self._schema_url, data=schema, timeout=self._post_timeout, allow_redirects=False
-            ) as response:
-                text = await response.read()
-                return None if response.status < 300 else _refusal(response, text)
-        except Exception as error:  # noqa: BLE001  whatever it is, it must not strand a job
-            return _failure(error)
+        reply = await self._send("POST", self._schema_url, POST_TIMEOUT, schema)
+        return reply if isinstance(reply, PostFailure) else None
 
     async def post(
         self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool = False, worker_id: str | None = None
     ) -> PostFailure | None:
         """Posts what a job has to say; see `Gateway.post`."""
         urls = self._post_urls(worker_id or self._environment.worker_id)
+        timeout = POST_TIMEOUT + len(body) / SLOWEST
         match kind:
             case PostKind.RESULT:
                 url = urls.stream_result(job_id) if is_stream else urls.result(job_id)
             case PostKind.PROGRESS:
-                url, body = urls.result(job_id), progress_body(body)
+                url, body, timeout = urls.result(job_id), progress_body(body), PROGRESS_TIMEOUT
             case PostKind.CHUNK:
                 url, body = urls.chunk(job_id), chunk_body(body)
+        reply = await self._send("POST", url, timeout, body, {**_POST_HEADERS, "X-Request-ID": job_id})
+        return reply if isinstance(reply, PostFailure) else None
+
+    async def _send(
+        self,
+        verb: str,
+        url: URL,
+        timeout: float,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        *,
+        is_take: bool = False,
+    ) -> bytes | PostFailure:
+        """Makes one call; gives the body of a good answer."""
+        self._patience.begin(timeout)
         try:
-            async with self._open_session.post(
+            async with self._session.request(
+                verb,
                 url,
-                data=body if len(body) < LARGE_BODY else io.BytesIO(body),
-                headers={**_POST_HEADERS, "X-Request-ID": job_id},
-                timeout=self._progress_timeout if kind is PostKind.PROGRESS else self._post_timeout,
-                allow_redirects=False,
+                data=body if body is None or len(body) < LARGE_BODY else io.BytesIO(body),
+                headers=headers,
+                allow_redirects=verb == "GET",
             ) as response:
+                self._take_is_answered |= is_take
                 text = await response.read()
-                return None if response.status < 300 else _refusal(response, text)
+                return text if response.status < 300 else _refusal(response, text)
+        except asyncio.CancelledError:
+            if not self._patience.is_over():
+                raise
+            return PostFailure(failure=Failure(kind=FailureKind.LOST), reason=f"no answer in {timeout:.0f} s")
         except Exception as error:  # noqa: BLE001  whatever it is, it must not strand a job
             return _failure(error)
-
-    @property
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("the link is not open")
-        return self._session
+        finally:
+            self._patience.end()
 
 
 def _template(make: Callable[[str], str]) -> Callable[[str], URL]:
@@ -179,14 +183,14 @@ def _template(make: Callable[[str], str]) -> Callable[[str], URL]:
     return lambda job_id: URL(template.replace(_MARK, quote(job_id, safe="")), encoded=True)
 
 
-def _parse_jobs(body: bytes, content_type: str) -> TakeReply | PostFailure:
+def _parse_jobs(body: bytes) -> TakeReply | PostFailure:
     """Reads one job or a list of them; either shape may come from either route."""
     try:
         value = load(body)
     except PayloadError as error:
         return PostFailure(
             failure=Failure(kind=FailureKind.GARBLED),
-            reason=f"the reply to a take ({content_type}) is not JSON: {error}",
+            reason=f"the reply to a take is not JSON: {error}",
         )
     jobs: list[TakenJob] = []
     broken: list[tuple[str | None, str]] = []
