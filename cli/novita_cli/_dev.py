@@ -17,7 +17,7 @@ from novita_cli._failures import Failure, Interrupted
 from novita_cli._follow import follow
 from novita_cli._input import input_options, read_input
 from novita_cli._json import pretty, write_stdout
-from novita_cli._options import parse_duration, progress_options
+from novita_cli._options import parse_duration, plain_progress_options
 from novita_cli._target import Target, target_argument
 from novita_cli._worker_process import WorkerProcess
 from novita_sdk.wire.payload import JSONValue
@@ -41,7 +41,7 @@ __all__ = ["dev_command"]
     metavar="DURATION",
     help="How long to wait for the output.",
 )
-@progress_options
+@plain_progress_options
 def dev_command(
     target: Target,
     text: str | None,

@@ -93,5 +93,5 @@ def _describe(error: Exception) -> str:
         text = f"{error.remote_type}: {error.remote_message}" if error.remote_type else error.remote_message
         return f"job {error.job_id} failed: {text}" if error.job_id else str(error)
     if isinstance(error, errors.AuthenticationError) and error.status is None:
-        return f"{error} Here: --api-key KEY or NOVITA_API_KEY. `novita-gpus dev` and `gateway` need no key."
+        return f"{error} Here it is --api-key KEY; `novita-gpus dev` and `novita-gpus gateway` need none."
     return str(error)

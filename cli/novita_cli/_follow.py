@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from novita_cli._failures import Interrupted
+from novita_cli._documents import document
+from novita_cli._failures import Failure, Interrupted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from novita_cli._display import Display
+    from novita_cli._session import Session
     from novita_sdk import Job, JobInfo
 
-__all__ = ["follow", "reattachable"]
+__all__ = ["follow", "hand_over", "reattachable"]
 
 
 def follow(job: Job, display: Display, wait: float | None) -> JobInfo:
@@ -58,3 +62,17 @@ def reattachable(job: Job) -> Iterator[None]:
         raise WaitTimeoutError(f"the wait ran out; {advice}", job_id=job.job_id) from None
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {advice}", job.job_id) from None
+
+
+def hand_over(session: Session, info: JobInfo, job: Job, file: Path | None) -> None:
+    """Writes the output of a completed job, or with --json all that is known of it.
+
+    Raises:
+        Failure: The file can't be written; the message says how to get the output all the same.
+    """
+    try:
+        session.emit(document(info) if session.as_json else info.output, file=file)
+    except Failure as failure:
+        command = shlex.join(["novita-gpus", "output", job.endpoint_id, job.job_id])
+        message = f"{failure.message}; the job is done, and its output can be fetched again: {command}"
+        raise Failure(message, failure.code, reason=failure.reason) from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from novita_cli._documents import document
-from novita_cli._follow import follow, reattachable
+from novita_cli._follow import follow, hand_over, reattachable
 from novita_cli._json import compact, write_stdout
 from novita_cli._options import endpoint_argument, file_option, job_argument, wait_options
 from novita_cli._session import Session, session_options
@@ -49,7 +49,7 @@ def output_command(
     """Wait for JOB and print its output, as `run` does."""
     with _job(session, endpoint, job) as handle, session.display() as display, reattachable(handle):
         info = follow(handle, display, 0 if no_wait else wait)
-    session.emit(document(info) if session.as_json else info.output, file=file)
+    hand_over(session, info, handle, file)
 
 
 @click.command("stream")

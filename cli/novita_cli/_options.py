@@ -16,6 +16,7 @@ __all__ = [
     "file_option",
     "job_argument",
     "parse_duration",
+    "plain_progress_options",
     "progress_options",
     "stacked",
     "wait_options",
@@ -41,17 +42,28 @@ def stacked(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-progress_options: Final = stacked(
-    click.option(
-        "--progress",
-        type=click.Choice(["auto", "tty", "plain", "quiet"]),
-        default="auto",
-        show_default=True,
-        help="What stderr shows: a spinner, lines, or nothing; auto takes the spinner on a terminal.",
-    ),
-    click.option("-q", "--quiet", is_flag=True, help="The same as --progress quiet."),
+def _make_progress_options(default: str, help: str) -> Decorator:
+    return stacked(
+        click.option(
+            "--progress",
+            type=click.Choice(["auto", "tty", "plain", "quiet"]),
+            default=default,
+            show_default=True,
+            help=help,
+        ),
+        click.option("-q", "--quiet", is_flag=True, help="The same as --progress quiet."),
+    )
+
+
+progress_options: Final = _make_progress_options(
+    "auto", "What stderr shows: a spinner, lines, or nothing; auto takes the spinner on a terminal."
 )
 """Adds --progress and -q, which the command gets as `progress` and `quiet`."""
+
+plain_progress_options: Final = _make_progress_options(
+    "plain", "What stderr shows: lines, a spinner, or nothing. What the worker prints would run into a spinner."
+)
+"""The same, for a command that shares the terminal with a worker."""
 
 
 def parse_duration(text: str) -> float:

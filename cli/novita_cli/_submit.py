@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from novita_cli._documents import document
 from novita_cli._failures import Interrupted
-from novita_cli._follow import follow, reattachable
+from novita_cli._follow import follow, hand_over, reattachable
 from novita_cli._input import input_options, read_input
 from novita_cli._options import endpoint_argument, file_option, wait_options
 from novita_cli._session import Session, session_options
@@ -55,7 +54,7 @@ def run_command(
         display.say(f"job {job.job_id} submitted to {job.endpoint_id}")
         with reattachable(job):
             info = follow(job, display, wait)
-    session.emit(document(info) if session.as_json else info.output, file=file)
+    hand_over(session, info, job, file)
 
 
 def _submit(client: Client, endpoint: str, payload: JSONValue, key: str | None) -> Job:

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -50,6 +51,11 @@ def worker_command(target: Target, arguments: tuple[str, ...], tied: bool) -> No
             start({"handler": _load(target.file, target.handler)})
     except ConfigError as error:
         raise Failure(str(error), ExitCode.USAGE, reason="CONFIG") from None
+    except click.ClickException:
+        raise
+    except Exception as error:  # noqa: BLE001 - the user's own, which is shown as Python shows it
+        _show(error, target.file)
+        sys.exit(ExitCode.FAILED)
 
 
 def _load(file: Path, name: str) -> Callable[..., object]:
@@ -65,6 +71,16 @@ def _load(file: Path, name: str) -> Callable[..., object]:
         known = ", ".join(sorted(key for key in own if callable(getattr(module, key)) and not key.startswith("_")))
         raise Failure(f"{file} has no function {name!r}; it has: {known or 'none'}", ExitCode.USAGE, reason="CONFIG")
     return cast("Callable[..., object]", handler)
+
+
+def _show(error: Exception, file: Path) -> None:
+    """Prints a traceback that begins in the user's file."""
+    trace = error.__traceback__
+    while trace is not None and Path(trace.tb_frame.f_code.co_filename).resolve() != file.resolve():
+        trace = trace.tb_next
+    if trace is None and not isinstance(error, SyntaxError):
+        trace = error.__traceback__
+    traceback.print_exception(type(error), error, trace)
 
 
 def _tie_to_stdin() -> None:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from novita_gateway import Gateway
 from novita_sdk import Client
@@ -51,6 +58,35 @@ class TestPurge:
         assert done.code == 2
         assert "-y says yes" in done.err
         assert job.status() == "PENDING"
+
+    @pytest.mark.parametrize(
+        ("answer", "code", "left"), [("y\n", 0, "CANCELLED"), ("n\n", 1, "PENDING"), (None, 130, "PENDING")]
+    )
+    def test_asks_on_a_terminal(
+        self, environment: dict[str, str], client: Client, answer: str | None, code: int, left: str
+    ) -> None:
+        endpoint = f"cli-asked-{code}"
+        job = client.endpoint(endpoint).run({})
+        terminal, other_side = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-m", "novita_cli", "purge", endpoint],
+            env=environment,
+            stdin=other_side,
+            stdout=subprocess.PIPE,
+            stderr=other_side,
+        ) as command:
+            os.close(other_side)
+            shown = b""
+            while b"[y/N]" not in shown:
+                shown += os.read(terminal, 65536)
+            if answer is None:
+                command.send_signal(signal.SIGINT)
+            else:
+                os.write(terminal, answer.encode())
+            command.communicate(timeout=TIMEOUT)
+        os.close(terminal)
+        assert command.returncode == code
+        assert job.status() == left
 
 
 class TestList:

@@ -40,6 +40,11 @@ class TestOutput:
         assert (done.code, done.out, done.err) == (0, "", "")
         assert json.loads((tmp_path / "out.json").read_text()) == {"a": 1}
 
+    def test_that_can_not_be_written_says_how_to_get_it(self, inline: Cli, served: str) -> None:
+        done = inline("run", served, "-i", "a=1", "-o", "/dev/full", "--json")
+        assert (done.code, done.json["error"]["code"]) == (1, "FILE")
+        assert f"novita-gpus output {served} " in done.err
+
     def test_that_is_big_arrives_whole(self, cli: Cli, served: str, tmp_path: Path) -> None:
         text = "ü" * 1_500_000
         (tmp_path / "in.json").write_text(json.dumps({"text": text}, ensure_ascii=False))

@@ -32,6 +32,14 @@ def test_a_file_that_cannot_serve_is_named(
     assert said in done.err
 
 
+def test_a_traceback_begins_in_the_users_file(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import json\njson.loads('x')\n")
+    done = cli("worker", "broken.py")
+    assert done.code == 1
+    assert done.err.splitlines()[1] == '  File "broken.py", line 2, in <module>'
+    assert done.err.splitlines()[-1].startswith("json.decoder.JSONDecodeError")
+
+
 def test_arguments_reach_the_script(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text("import sys, pathlib; print(sys.argv, sys.path[0], __name__)\n")
     done = cli("worker", "script.py", "--log_level", "debug", "more")
