@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
@@ -37,6 +37,12 @@ class Limits:
     """For one attempt, where the job's policy does not say."""
     worker_memory: int = 120_000
     """How long an idle worker that does not call is still counted."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and value < 1:
+                raise ValueError(f"{field.name} must be at least 1, not {value}")
 
 
 class Board:

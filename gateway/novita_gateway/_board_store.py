@@ -90,6 +90,11 @@ class BoardStore:
         self._timer_at: int | None = None
         self._is_open = False
 
+    @property
+    def lease(self) -> int:
+        """Milliseconds of silence after which a worker loses its jobs."""
+        return self._board.limits.lease
+
     async def open(self) -> None:
         """Reads the journal and takes up its jobs."""
         rows = await self._journal.open()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import logging
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -28,6 +29,8 @@ from novita_gateway._webhooks import WebhookSender, new_secret
 from novita_gateway._worker_env import Flavour, worker_env
 
 __all__ = ["Gateway"]
+
+_log = logging.getLogger("novita_gateway")
 
 KEEPALIVE: Final = 75.0
 """Seconds that a connection may be idle, or take for the head of a request."""
@@ -109,7 +112,16 @@ class Gateway:
 
     def worker_env(self, endpoint: str, flavour: Flavour = "novita", worker_id: str | None = None) -> dict[str, str]:
         """The environment variables that connect a worker; see `novita_gateway.worker_env`."""
-        return worker_env(endpoint, url=self.url, token=self.worker_token, flavour=flavour, worker_id=worker_id)
+        # Two heartbeats may be lost before a lease is.
+        interval = min(10.0, max(1.0, self.store.lease / 3000))
+        return worker_env(
+            endpoint,
+            url=self.url,
+            token=self.worker_token,
+            flavour=flavour,
+            worker_id=worker_id,
+            ping_interval=interval,
+        )
 
     async def start(self) -> None:
         """Opens the store and listens.
@@ -136,6 +148,7 @@ class Gateway:
         self._port = runner.addresses[0][1]
         self._runner = runner
         self._sending = asyncio.create_task(self._sender.run(), name="novita-gateway-webhooks")
+        self._sending.add_done_callback(_report)
 
     async def close(self) -> None:
         """Stops listening, answers what is parked, and closes the store."""
@@ -187,6 +200,11 @@ def _make_request(
 ) -> web.BaseRequest:
     loop = asyncio.get_running_loop()
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY + 1)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("webhooks are called no more", exc_info=error)
 
 
 async def _description() -> bytes:

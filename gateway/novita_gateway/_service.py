@@ -21,7 +21,6 @@ from novita_sdk.models import (
     GetSchemaResponse,
     GetStatusRequest,
     GetStatusResponse,
-    JobRequest,
     JobResult,
     ListJobsRequest,
     ListJobsResponse,
@@ -57,6 +56,7 @@ __all__ = ["RequestContext", "Service", "Waits"]
 _log = logging.getLogger("novita_gateway")
 
 MAX_BATCH: Final = 1000
+MAX_KEY: Final = 255
 
 
 @dataclass(slots=True)
@@ -109,12 +109,12 @@ class Service:
 
     async def run(self, request: RunRequest, context: RequestContext, /) -> RunResponse:  # noqa: ARG002
         """Queues a job."""
-        self._check(request.request)
+        self._check(request)
         return RunResponse(job=await self._store.submit(request))
 
     async def run_sync(self, request: RunSyncRequest, context: RequestContext, /) -> RunSyncResponse:  # noqa: ARG002
         """Queues a job and waits for its final state."""
-        self._check(request.request)
+        self._check(request)
         wait = request.wait if request.HasField("wait") else self._waits.run_sync
         submit = RunRequest(endpoint=request.endpoint, request=request.request)
         if request.HasField("idempotency_key"):
@@ -243,7 +243,10 @@ class Service:
         await self._store.ping(request.endpoint, request.worker_id, job_ids)
         return PingResponse()
 
-    def _check(self, request: JobRequest) -> None:
+    def _check(self, submit: RunRequest | RunSyncRequest) -> None:
+        if submit.HasField("idempotency_key") and not 1 <= len(submit.idempotency_key) <= MAX_KEY:
+            raise BadRequestError(f"an Idempotency-Key has from 1 to {MAX_KEY} characters")
+        request = submit.request
         check_size(request.input, "input")
         if request.HasField("webhook"):
             self._check_webhook(request.webhook)

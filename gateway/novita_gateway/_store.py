@@ -57,6 +57,11 @@ class Store(Protocol):
         StoreError: By every method, when the store could not write.
     """
 
+    @property
+    def lease(self) -> int:
+        """Milliseconds of silence after which a worker loses its jobs."""
+        ...
+
     async def open(self) -> None:
         """Gets ready, and takes up what an earlier process left."""
         ...

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from novita_gateway import Gateway
+from novita_gateway import Gateway, Limits, MemoryStore
 from novita_gateway._auth import Keys, Role
 from novita_sdk.wire.payload import MAX_PAYLOAD
 
@@ -105,6 +106,17 @@ def test_keys_are_kept_hashed_and_shown_nowhere() -> None:
     assert "secret" not in repr(gateway)
 
 
+def test_limits_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ValueError, match="lease must be at least 1"):
+        Limits(lease=0)
+
+
+def test_workers_ping_often_enough_for_a_short_lease() -> None:
+    gateway = Gateway(store=MemoryStore(limits=Limits(lease=6000)))
+    assert gateway.worker_env("ep")["NOVITA_PING_INTERVAL"] == "2000"
+    assert Gateway().worker_env("ep", flavour="runpod")["RUNPOD_PING_INTERVAL"] == "10000"
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com"])
 def test_listening_beyond_loopback_needs_both_keys(host: str) -> None:
     with pytest.raises(ValueError, match="api_key and worker_token"):
@@ -125,6 +137,19 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(api: Any) -> N
     assert b"900,000,000 bytes" in await asyncio.wait_for(reader.read(500), 5)
     writer.close()
     await writer.wait_closed()
+
+
+async def test_a_compressed_body_counts_by_what_is_in_it(api: Any) -> None:
+    bomb = gzip.compress(b"[" + b" " * 200_000_000 + b"]")
+    reply = await api.client("POST", "/v1/ep/run", bomb, Content_Encoding="gzip")
+    assert reply.status == 413
+    small = await api.client("POST", "/v1/ep/run", gzip.compress(b'{"input": 1}'), Content_Encoding="gzip")
+    assert small.status == 200
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256])
+async def test_an_idempotency_key_has_a_length(api: Any, key: str) -> None:
+    check_error(await api.client("POST", "/v1/ep/run", b'{"input": 1}', Idempotency_Key=key), 400, "BAD_REQUEST", "255")
 
 
 async def test_a_chunked_body_over_the_limit_is_refused(api: Any) -> None:
