@@ -1,0 +1,15 @@
+from typing import assert_type
+
+from shop.v1.shop_pb2 import Draw, Drawn, Token
+
+from novita_sdk import Client, Job
+
+client = Client()
+endpoint = client.endpoint("e")
+Client("key")  # wrong: the key is named
+client.endpoint(7)  # wrong: a name is text
+endpoint.run({}, chek=True)  # wrong: a misspelt option
+endpoint.run({}, timeout="soon")  # wrong: seconds are a number
+token: Token = endpoint.run(Draw(), output_type=Drawn).output()  # wrong: another output
+assert_type(endpoint.run({}, output_type=Drawn), Job)  # wrong: it is a typed job
+endpoint.run({}, output_type=Drawn()).output()  # wrong: a message in place of its type

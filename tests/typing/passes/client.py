@@ -1,0 +1,50 @@
+"""Client and jobs, with plain JSON and with output types."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import TypedDict, assert_type
+
+from shop.v1.shop_pb2 import Draw, Drawn
+
+from novita_sdk import AsyncClient, AsyncJob, Client, InvalidInputError, Job, JobInfo
+from novita_sdk.typed import AsyncTypedJob, TypedJob, Violation
+
+
+@dataclass
+class Total:
+    total: int
+
+
+class TotalDict(TypedDict):
+    total: int
+
+
+def sync(client: Client) -> None:
+    endpoint = client.endpoint("e")
+    job = endpoint.run({"a": 1}, idempotency_key="k", check=True, policy={"ttl": 60_000})
+    assert_type(job, Job)
+    assert_type(job.job_id, str)
+    assert_type(job.status(), str)
+    assert_type(job.info(), JobInfo)
+    typed = endpoint.run(Draw(), output_type=Drawn)
+    assert_type(typed, TypedJob[Drawn])
+    assert_type(typed.output(timeout=3), Drawn)
+    assert_type(typed.stream(), Iterator[Drawn])
+    assert_type(endpoint.run({}, output_type=Total).output().total, int)
+    assert_type(endpoint.run({}, output_type=TotalDict).output(), TotalDict)
+    assert_type(endpoint.job("j").job_id, str)
+    try:
+        endpoint.run(Draw())
+    except InvalidInputError as error:
+        assert_type(error.violations, tuple[Violation, ...])
+
+
+async def asynchronous(client: AsyncClient) -> None:
+    endpoint = client.endpoint("e")
+    assert_type(await endpoint.run({"a": 1}), AsyncJob)
+    typed = await endpoint.run(Draw(), output_type=Drawn)
+    assert_type(typed, AsyncTypedJob[Drawn])
+    assert_type(await typed.output(), Drawn)
+    assert_type(typed.stream(), AsyncIterator[Drawn])
