@@ -30,10 +30,13 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_to(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
-    """Sends the gateway's logs to a stream, by default stderr, in JSON."""
+    """Sends the gateway's logs to a stream, by default stderr, in JSON; in place of what an earlier call asked for."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
     logger = logging.getLogger("novita_gateway")
+    for other in list(logger.handlers):
+        if isinstance(other.formatter, JsonFormatter):
+            logger.removeHandler(other)
     logger.addHandler(handler)
     logger.setLevel(level)
     logger.propagate = False
