@@ -1,15 +1,21 @@
 """What a typed contract costs: to parse, check and write a request, beside plain json, pydantic and json_format.
 
 `make bench-contracts` runs it. Each cell is the best of several rounds, in microseconds, from JSON bytes to JSON bytes.
+Below the table is what the contract adds to a whole job, from a client over a gateway to a worker and back.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
+import statistics
+import subprocess
 import sys
+import time
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +24,8 @@ import pydantic
 from google.protobuf import json_format
 
 from novita_codegen import generate
+from novita_gateway import Gateway, serve_in_thread
+from novita_sdk import Client
 from novita_sdk.typed import Adapter, find_adapter
 from novita_sdk.wire import payload
 
@@ -74,6 +82,29 @@ CASES: dict[str, tuple[str, type[pydantic.BaseModel], dict[str, Any]]] = {
 }
 
 
+ROUNDS = 1000
+
+WORKERS = {
+    "untyped": """
+import novita_gpus
+
+async def handler(job):
+    return job["input"]
+
+novita_gpus.start({"handler": handler})
+""",
+    "typed": """
+import novita_gpus
+from bench.v1.bench_pb2 import Draw
+
+async def handler(request: Draw) -> Draw:
+    return request
+
+novita_gpus.start({"handler": handler})
+""",
+}
+
+
 def best(work: Callable[[], object]) -> float:
     """Microseconds of one call."""
     timer = timeit.Timer(work)
@@ -89,15 +120,57 @@ def main() -> None:
         generate(Path(folder, "proto"), Path(folder, "out"))
         sys.path.insert(0, str(Path(folder, "out")))
         messages = importlib.import_module("bench.v1.bench_pb2")
-    print("| request | bytes | parse, check | check, write | both, from bytes | json | pydantic | json_format |")
-    print("|---|---|---|---|---|---|---|---|")
-    for label, (name, model, value) in CASES.items():
-        kind = getattr(messages, name)
-        adapter: Adapter[Any] | None = find_adapter(kind)
-        assert adapter is not None
-        print(
-            f"| {label} | " + " | ".join(f"{cell:,.1f}" for cell in row(adapter, kind, model, value)) + " |", flush=True
-        )
+        print("| request | bytes | parse, check | check, write | both, from bytes | json | pydantic | json_format |")
+        print("|---|---|---|---|---|---|---|---|")
+        for label, (name, model, value) in CASES.items():
+            kind = getattr(messages, name)
+            adapter: Adapter[Any] | None = find_adapter(kind)
+            assert adapter is not None
+            print(
+                f"| {label} | " + " | ".join(f"{cell:,.1f}" for cell in row(adapter, kind, model, value)) + " |",
+                flush=True,
+            )
+        times = through_a_worker(Path(folder))
+        added = times["typed"] / times["untyped"] - 1
+        print(f"\na job: {times['untyped']:.3f} ms untyped, {times['typed']:.3f} ms typed ({added:+.1%})")
+
+
+def through_a_worker(folder: Path) -> dict[str, float]:
+    """Milliseconds of one job with the small request, median, taking turns."""
+    request = CASES["small"][2]
+    times: dict[str, list[float]] = {name: [] for name in WORKERS}
+    with (
+        serve_in_thread() as gateway,
+        workers(gateway, folder),
+        Client(api_key=gateway.api_key, base_url=gateway.url) as client,
+    ):
+        endpoints = {name: client.endpoint(name) for name in WORKERS}
+        for number in range(ROUNDS + 50):
+            for name, endpoint in endpoints.items():
+                begin = time.perf_counter()
+                endpoint.run_sync(request, timeout=60)
+                if number >= 50:
+                    times[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(taken) * 1000 for name, taken in times.items()}
+
+
+@contextmanager
+def workers(gateway: Gateway, folder: Path) -> Iterator[None]:
+    """A worker process of each kind, each on an endpoint of its name."""
+    processes = []
+    for name, source in WORKERS.items():
+        script = folder / f"{name}.py"
+        script.write_text(source, encoding="utf-8")
+        environment = {**os.environ, **gateway.worker_env(name), "PYTHONPATH": str(folder / "out")}
+        environment["NOVITA_LOG_LEVEL"] = "ERROR"
+        processes.append(subprocess.Popen([sys.executable, str(script)], env=environment))
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(20)
 
 
 def row(adapter: Adapter[Any], kind: Any, model: type[pydantic.BaseModel], value: dict[str, Any]) -> list[float]:
