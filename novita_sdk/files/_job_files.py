@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
@@ -22,7 +23,13 @@ def default_cache() -> ContentFolder:
     """A worker's cache: in NOVITA_FILE_CACHE, of NOVITA_FILE_CACHE_BYTES; else in the temporary folder, of 10 GiB."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
     directory = os.environ.get("NOVITA_FILE_CACHE") or Path(tempfile.gettempdir(), f"novita-files-{user}")
-    return ContentFolder(directory, max_bytes=int(os.environ.get("NOVITA_FILE_CACHE_BYTES") or DEFAULT_CACHE_BYTES))
+    return _cache_at(Path(directory), int(os.environ.get("NOVITA_FILE_CACHE_BYTES") or DEFAULT_CACHE_BYTES))
+
+
+@functools.cache
+def _cache_at(directory: Path, max_bytes: int) -> ContentFolder:
+    """One object per folder, so that jobs which want the same file at the same time wait for one download."""
+    return ContentFolder(directory, max_bytes=max_bytes)
 
 
 class JobFiles:

@@ -17,11 +17,12 @@ nobody could ever fetch it: there it is an error.
 from __future__ import annotations
 
 from novita_sdk.uploads._errors import UploadError
-from novita_sdk.uploads._settings import use_s3_config
+from novita_sdk.uploads._settings import set_s3_config, use_s3_config
 from novita_sdk.uploads._upload import upload_bytes, upload_file, upload_image, upload_images
 
 __all__ = [
     "UploadError",
+    "set_s3_config",
     "upload_bytes",
     "upload_file",
     "upload_image",

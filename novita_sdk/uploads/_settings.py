@@ -30,11 +30,19 @@ class Bucket:
     endpoint_url: str | None = None
 
 
+def set_s3_config(s3_config: Mapping[str, object] | None) -> None:
+    """Sends further uploads of this context to the bucket that a job brought along; see `use_s3_config`.
+
+    For code that runs in a context of its own, as a job of a worker does.
+    """
+    _job_credentials.set(s3_config or _job_credentials.get())
+
+
 @contextmanager
 def use_s3_config(s3_config: Mapping[str, object] | None) -> Iterator[None]:
     """Sends uploads of this context to the bucket that a job brought along.
 
-    A worker enters it around the handler; threads that run with a copy of the context see it too.
+    Threads that run with a copy of the context see it too.
 
     Args:
         s3_config: The job's ``s3Config``: endpointUrl, accessId, accessSecret, bucketName, region. None keeps what
