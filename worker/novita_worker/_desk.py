@@ -86,7 +86,7 @@ class Desk:
     @property
     def in_progress(self) -> tuple[str, ...]:
         """Ids of the jobs that the gateway counts on: held, running, or not delivered yet."""
-        return tuple(job_id for job_id, entry in self._jobs.items() if not entry.muted or not entry.outbox.empty)
+        return tuple([job_id for job_id, entry in self._jobs.items() if not entry.muted or not entry.outbox.empty])
 
     @property
     def next_wake(self) -> float | None:

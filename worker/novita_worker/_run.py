@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import sys
 from collections.abc import AsyncGenerator, Generator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from novita_sdk.tracing import job_span
@@ -83,11 +85,15 @@ class JobRun:
         """Runs the handler in this thread."""
         current_context.set(self.context)
         try:
-            with job_span(self.context.job):
+            with self._span():
                 outcome = self._call()
         except BaseException as error:  # noqa: BLE001  a handler's error never ends the worker
             outcome = self._raised(error)
         self._sink.finished(self.context.id, outcome)
+
+    def _span(self) -> AbstractContextManager[None]:
+        # Nothing can be recorded where nobody has loaded the API, and loading it is the application's to do.
+        return job_span(self.context.job) if "opentelemetry" in sys.modules else nullcontext()
 
     def _call(self) -> Outcome:
         result = self._writer.spec.call(self.context.job, self.context)
@@ -107,7 +113,7 @@ class JobRun:
         """Runs the handler in this task."""
         current_context.set(self.context)
         try:
-            with job_span(self.context.job):
+            with self._span():
                 outcome = await self._finish(self._writer.spec.call(self.context.job, self.context))
         except BaseException as error:  # noqa: BLE001  a handler's error never ends the worker
             outcome = self._raised(error)
