@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check generate format setup clean bench-client bench-contracts bench-imports bench-files test-comfyui
+.PHONY: help demo test quick check generate format setup clean bench-client bench-contracts bench-imports bench-files bench-worker test-comfyui
 
 help: ## Lists the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -61,6 +61,9 @@ bench-files: $(READY) ## Uploads and downloads, beside bare boto3 and the publis
 
 bench-gateway: $(READY) ## The gateway, beside a bare HTTP server that answers constants
 	@$(BIN)/python bench/gateway.py
+
+bench-worker: $(READY) ## Workers: throughput, idle gap, memory, beside both published packages and a bare loop
+	@$(BIN)/python bench/worker.py
 
 clean: ## Removes what the commands made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .tmp
