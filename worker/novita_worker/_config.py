@@ -35,6 +35,8 @@ class WorkerConfig:
         max_jobs: Jobs after which the worker exits.
         max_rss_mb: Resident memory in MiB after which the worker exits when its jobs are done.
         job_timeout: Longest time a job may run.
+        offload: Where files, and outputs that are too large, go: `auto` (the job's or the environment's bucket, or the
+            gateway's store) or `never`.
         unknown_fields: What a typed handler's input does with members that its type doesn't know: `refuse` or `ignore`.
     """
 
@@ -52,6 +54,7 @@ class WorkerConfig:
     max_jobs: int | None = None
     max_rss_mb: float | None = None
     job_timeout: float | None = None
+    offload: str = "auto"
     unknown_fields: str = "refuse"
 
 
@@ -103,6 +106,8 @@ def _problem(key: str, value: object) -> str | None:
             return None if isinstance(value, (bool, int)) else "True or False"
         case "setup" | "teardown" | "concurrency_modifier":
             return None if callable(value) else "callable"
+        case "offload":
+            return None if value in ("auto", "never") else '"auto" or "never"'
         case "unknown_fields":
             return None if value in ("refuse", "ignore") else '"refuse" or "ignore"'
         case "spool_dir":

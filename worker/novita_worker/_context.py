@@ -7,11 +7,15 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Final, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from novita_sdk.wire.payload import JSONValue, PayloadError, dump
 from novita_worker._errors import JobCancelled
 from novita_worker._track import track
+
+if TYPE_CHECKING:
+    from novita_sdk.files import JobFiles
 
 __all__ = ["JobContext", "Reports", "current_context", "progress_update"]
 
@@ -65,6 +69,7 @@ class JobContext:
         self._lock = threading.Lock()
         self._progress: bytes | None = None
         self._cancel_reason: str | None = None
+        self._files: JobFiles | None = None
         self._hooks: list[Callable[[], object]] = []
 
     def __repr__(self) -> str:
@@ -175,6 +180,29 @@ class JobContext:
         from novita_sdk.uploads import upload_bytes
 
         return upload_bytes(file_name, data, prefix=self.id)
+
+    def open(self, file: JSONValue) -> Path:
+        """The local path of an input file; the copy is the job's own and goes when the job ends.
+
+        Args:
+            file: A file as it stands in the input (`novita_sdk.files.File`), or an http(s) URL.
+
+        Raises:
+            FileError: It could not be fetched, may not be, or is not what was sent.
+        """
+        from novita_sdk.files import FetchPolicy, JobFiles, default_cache
+
+        with self._lock:
+            if self._files is None:
+                self._files = JobFiles(default_cache(), FetchPolicy.from_environment())
+        return self._files.open(file)
+
+    def close_files(self) -> None:
+        """Removes what `open` fetched. For the runtime."""
+        with self._lock:
+            files, self._files = self._files, None
+        if files is not None:
+            files.close()
 
     def take_progress(self) -> bytes | None:
         """The newest progress that was not taken yet. For the runtime."""

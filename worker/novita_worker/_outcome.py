@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ from novita_sdk.models import JobResult, StreamChunk
 from novita_sdk.typed import ContractError
 from novita_sdk.wire.codec import encode
 from novita_sdk.wire.payload import JSONValue, PayloadError, PayloadTooLargeError, check_size, dump
+from novita_worker._attachments import NeedsStoreError, can_move, move
 from novita_worker._handler import HandlerSpec
 from novita_worker._outbox import Failure
 
@@ -66,15 +67,21 @@ class Writer:
         refresh: Whether the worker is replaced after every job.
         hostname: Part of every error.
         worker_id: Part of every error.
+        offload: Whether files, and outputs that are too large, go to a store.
     """
 
     spec: HandlerSpec
     refresh: bool = False
+    offload: bool = True
     hostname: str = "unknown"
     worker_id: str = "unknown"
 
     def returned(self, value: JSONValue) -> Outcome:
-        """The outcome of a handler that returned."""
+        """The outcome of a handler that returned.
+
+        Raises:
+            NeedsStoreError: `moved` can write it, in a thread that may wait.
+        """
         recycle = Recycle.REFRESH if self.refresh else None
         error: JSONValue = None
         if isinstance(value, dict):
@@ -88,8 +95,22 @@ class Writer:
                 return self._returned_error(error, value, recycle)
             output = None if isinstance(value, dict) and not value else self._dump(value, "output")
         except PayloadError as problem:
+            if self.offload and not error and can_move(value, problem):
+                raise NeedsStoreError from None
             return self._unwritable(problem, recycle)
         return Outcome(body=_result(output=output, recycle=recycle), recycle=recycle)
+
+    def moved(self, value: JSONValue) -> Outcome:
+        """The outcome of a handler that returned files, or more than the wire takes; blocks while they are uploaded."""
+        from novita_sdk.files import FileError
+        from novita_sdk.uploads import UploadError
+
+        refresh = isinstance(value, dict) and bool(value.pop("refresh_worker", False))
+        at_last = replace(self, offload=False, refresh=self.refresh or refresh)
+        try:
+            return at_last.returned(move(value, self.spec.dump, "output"))
+        except (FileError, UploadError, OSError, PayloadError) as error:
+            return at_last.raised(error)
 
     def streamed(self, chunks: list[bytes]) -> Outcome:
         """The outcome of a generator that ended; the chunks are those its result repeats."""
@@ -138,8 +159,23 @@ class Writer:
 
         Raises:
             PayloadError: JSON can't hold it, or it is too large.
+            NeedsStoreError: `moved_chunk` can write it, in a thread that may wait.
         """
-        return self._dump(value, "the yielded output")
+        try:
+            return self._dump(value, "the yielded output")
+        except PayloadError as problem:
+            if self.offload and can_move(value, problem):
+                raise NeedsStoreError from None
+            raise
+
+    def moved_chunk(self, value: JSONValue) -> bytes:
+        """Writes one piece of a streamed output that holds files; blocks while they are uploaded.
+
+        Raises:
+            PayloadError: JSON can't hold it, or it is too large.
+            FileError, UploadError, OSError: A file could not be read or uploaded.
+        """
+        return self._dump(move(value, self.spec.dump, "the yielded output"), "the yielded output")
 
     def _returned_error(self, error: JSONValue, beside: JSONValue, recycle: Recycle | None) -> Outcome:
         """The outcome of a dict with an error; neither that nor what is beside it is of the output's type.

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from novita_sdk.tracing import job_span
-from novita_sdk.wire.payload import JSONValue
+from novita_worker._attachments import NeedsStoreError
 from novita_worker._context import JobContext, current_context
 from novita_worker._errors import JobCancelled
 from novita_worker._outbox import Failure
@@ -83,13 +83,13 @@ class JobRun:
 
     def run(self) -> None:
         """Runs the handler in this thread."""
-        current_context.set(self.context)
+        self._begin()
         try:
             with self._span():
                 outcome = self._call()
         except BaseException as error:  # noqa: BLE001  a handler's error never ends the worker
             outcome = self._raised(error)
-        self._sink.finished(self.context.id, outcome)
+        self._finished(outcome)
 
     def _span(self) -> AbstractContextManager[None]:
         # Nothing can be recorded where nobody has loaded the API, and loading it is the application's to do.
@@ -101,7 +101,10 @@ class JobRun:
             return self._stream(result)
         if inspect.isawaitable(result) or inspect.isasyncgen(result):
             return asyncio.run(self._finish(result))
-        return self._writer.returned(result)
+        try:
+            return self._writer.returned(result)
+        except NeedsStoreError:
+            return self._writer.moved(result)
 
     def start(self) -> None:
         """Runs the handler as a task of the running loop."""
@@ -111,18 +114,34 @@ class JobRun:
 
     async def run_async(self) -> None:
         """Runs the handler in this task."""
-        current_context.set(self.context)
+        self._begin()
         try:
             with self._span():
                 outcome = await self._finish(self._writer.spec.call(self.context.job, self.context))
         except BaseException as error:  # noqa: BLE001  a handler's error never ends the worker
             outcome = self._raised(error)
+        self._finished(outcome)
+
+    def _begin(self) -> None:
+        """Makes the job known to this context; uploads go to its bucket."""
+        current_context.set(self.context)
+        if s3_config := self.context.job.get("s3Config"):
+            from novita_sdk.uploads import set_s3_config
+
+            set_s3_config(s3_config)
+
+    def _finished(self, outcome: Outcome) -> None:
+        self.context.close_files()
         self._sink.finished(self.context.id, outcome)
 
     async def _finish(self, result: Any) -> Outcome:
         if inspect.isasyncgen(result):
             return await self._stream_async(result)
-        return self._writer.returned(await result)
+        value = await result
+        try:
+            return self._writer.returned(value)
+        except NeedsStoreError:
+            return await asyncio.to_thread(self._writer.moved, value)
 
     def _stream(self, values: Generator[Any, Any, Any]) -> Outcome:
         window = self._begin_stream()
@@ -131,7 +150,11 @@ class JobRun:
             for value in values:
                 if message := yielded_error(value):
                     return self._writer.stream_failed(message)
-                self._emit(value, kept, window)
+                try:
+                    chunk = self._writer.dump_chunk(value)
+                except NeedsStoreError:
+                    chunk = self._writer.moved_chunk(value)
+                self._emit(chunk, kept, window)
                 window.wait()
                 if self.context.cancelled:
                     # Inside the generator, at the yield where it waits, so that its `finally` blocks run.
@@ -145,7 +168,11 @@ class JobRun:
             async for value in values:
                 if message := yielded_error(value):
                     return self._writer.stream_failed(message)
-                self._emit(value, kept, window)
+                try:
+                    chunk = self._writer.dump_chunk(value)
+                except NeedsStoreError:
+                    chunk = await asyncio.to_thread(self._writer.moved_chunk, value)
+                self._emit(chunk, kept, window)
                 await window.wait_async()
         return self._writer.streamed(kept)
 
@@ -156,8 +183,7 @@ class JobRun:
             self._window.close()
         return self._window
 
-    def _emit(self, value: JSONValue, kept: list[bytes], window: ChunkWindow) -> None:
-        chunk = self._writer.dump_chunk(value)
+    def _emit(self, chunk: bytes, kept: list[bytes], window: ChunkWindow) -> None:
         if self._aggregate:
             kept.append(chunk)
         window.add(len(chunk))

@@ -43,6 +43,7 @@ class Worker:
             refresh=config.refresh_worker,
             hostname=environment.hostname,
             worker_id=environment.worker_id,
+            offload=config.offload == "auto",
         )
         self._engine = Engine(config, environment, gateway, heartbeat, writer, self._lanes)
         self._signals = Signals(self._engine.shutdown)

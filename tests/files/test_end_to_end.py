@@ -1,0 +1,130 @@
+"""Files from a client through a job to a worker and back, by the embedded gateway's own store."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from novita_gateway import serve_in_thread
+from novita_sdk import Client
+from novita_sdk.errors import InvalidInputError, JobFailedError
+from novita_sdk.files import File, revive
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., object]]:
+    """Runs a worker with the given handler behind a gateway; gives the endpoint."""
+    with ExitStack() as stack:
+
+        def start(code: str, **environment: str):
+            gateway = stack.enter_context(serve_in_thread())
+            script = tmp_path / "worker.py"
+            script.write_text(code)
+            worker = subprocess.Popen(
+                [sys.executable, script],
+                env=os.environ
+                | {"NOVITA_FILE_CACHE": str(tmp_path / "cache")}
+                | gateway.worker_env("ep")
+                | environment,
+                cwd=tmp_path,
+            )
+            stack.callback(worker.wait, 20)
+            stack.callback(worker.terminate)
+            client = stack.enter_context(Client(api_key=gateway.api_key, base_url=gateway.url))
+            return client.endpoint("ep")
+
+        yield start
+
+
+SYNC = """
+import novita_gpus
+
+def handler(job, context):
+    path = context.open(job["input"]["image"])
+    (path.parent / "reversed.png").write_bytes(path.read_bytes()[::-1])
+    from novita_sdk.files import File
+    return {"name": path.name, "out": [File.from_path(path.parent / "reversed.png"), b"loose bytes"]}
+
+novita_gpus.start({"handler": handler})
+"""
+
+ASYNC = SYNC.replace("def handler", "async def handler")
+
+
+@pytest.mark.parametrize("code", [SYNC, ASYNC], ids=["sync", "async"])
+def test_files_travel_there_and_back(serve, tmp_path: Path, code: str) -> None:
+    path = tmp_path / "in.png"
+    path.write_bytes(os.urandom(5 * MIB))
+    endpoint = serve(code)
+    output = revive(endpoint.run({"image": File.from_path(path)}).output(timeout=60))
+    assert output["name"] == "in.png"
+    image, loose = output["out"]
+    assert image.download(tmp_path / "out").read_bytes() == path.read_bytes()[::-1]
+    assert (image.name, image.media_type) == ("reversed.png", "image/png")
+    assert loose.read() == b"loose bytes"
+
+
+@pytest.mark.parametrize("way", ["def", "async def"])
+def test_files_can_be_streamed(serve, way: str) -> None:
+    endpoint = serve(
+        "import novita_gpus\n"
+        f"{way} handler(job):\n"
+        "    for number in range(job['input']):\n"
+        "        yield {'frame': b'%d' % number}\n"
+        "novita_gpus.start({'handler': handler})\n"
+    )
+    chunks = list(endpoint.run(3).stream(timeout=60))
+    assert [revive(chunk)["frame"].read() for chunk in chunks] == [b"0", b"1", b"2"]
+
+
+def test_the_copies_of_a_job_go_with_it(serve, tmp_path: Path) -> None:
+    endpoint = serve(
+        "import novita_gpus\n"
+        "novita_gpus.start({'handler': lambda job, context: str(context.open(job['input']['file']))})\n"
+    )
+    opened = Path(endpoint.run({"file": File.from_bytes(b"x", name="a.txt")}).output(timeout=60))
+    assert opened.name == "a.txt"
+    assert not opened.exists()
+    assert len([path for path in (tmp_path / "cache").glob("??/*") if path.is_file()]) == 1
+
+
+BIG = "import novita_gpus\nnovita_gpus.start({'handler': lambda job: {'text': 'x' * job['input']}, **OPTIONS})\n"
+
+
+def test_an_output_over_the_limit_arrives_all_the_same(serve) -> None:
+    endpoint = serve(BIG.replace("OPTIONS", "{}"))
+    assert endpoint.run(6 * MIB).output(timeout=60) == {"text": "x" * (6 * MIB)}
+
+
+def test_an_output_over_the_limit_fails_the_job_where_there_is_no_store(serve) -> None:
+    endpoint = serve(BIG.replace("OPTIONS", "{}"), NOVITA_FILES_URL="")
+    with pytest.raises(JobFailedError, match=r"6,291,467 bytes.*limit is 4,194,304 bytes.*object storage") as caught:
+        endpoint.run(6 * MIB).output(timeout=60)
+    assert caught.value.code == "OUTPUT_TOO_LARGE"
+
+
+def test_offloading_can_be_switched_off(serve) -> None:
+    endpoint = serve(BIG.replace("OPTIONS", "{'offload': 'never'}"))
+    with pytest.raises(JobFailedError, match="limit is"):
+        endpoint.run(6 * MIB).output(timeout=60)
+
+
+def test_a_url_of_a_private_network_is_not_opened_for_a_stranger(serve, site) -> None:
+    endpoint = serve(SYNC)
+    with pytest.raises(JobFailedError, match="not a public address") as caught:
+        endpoint.run({"image": f"{site.url}/metadata"}).output(timeout=60)
+    assert caught.value.code == "REFUSED"
+    assert site.requests == []
+
+
+def test_loose_bytes_in_an_input_are_refused_as_a_mistake(serve) -> None:
+    with pytest.raises(InvalidInputError, match="image"):
+        serve(SYNC).run({"image": b"x"})
