@@ -6,14 +6,16 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from novita_sdk._config import Settings
-from novita_sdk.wire.payload import JSONValue
+from novita_sdk.wire.payload import JSONValue, load
 
 if TYPE_CHECKING:
     from novita_sdk.files import FileStore
 
-__all__ = ["Attachments", "fetch", "fingerprint", "has_files", "is_elsewhere"]
+__all__ = ["Attachments", "fetch", "fingerprint", "has_files", "is_elsewhere", "load_output"]
 
 _OFFLOADED: Final = "application/vnd.novita.output+json"
+_FILE_KEY: Final = b'"sha256"'
+"""In the JSON of every file; looking for it is cheaper than looking through each output."""
 
 
 class Attachments:
@@ -65,6 +67,20 @@ def fingerprint(value: JSONValue) -> JSONValue:
     return [fingerprint(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+def load_output(data: bytes) -> JSONValue:
+    """Parses an output, or a piece of one; the files in it can be read and downloaded.
+
+    Raises:
+        PayloadError: The bytes are not JSON.
+    """
+    value = load(data)
+    if _FILE_KEY not in data:
+        return value
+    from novita_sdk.files import revive
+
+    return revive(value)
+
+
 def is_elsewhere(output: JSONValue) -> bool:
     """Whether an output only says where the real one is."""
     return isinstance(output, dict) and output.get("mediaType") == _OFFLOADED
@@ -76,6 +92,6 @@ def fetch(output: JSONValue) -> JSONValue:
     Raises:
         FileError: It could not be fetched.
     """
-    from novita_sdk.files import fetch_offloaded
+    from novita_sdk.files import fetch_offloaded, revive
 
-    return fetch_offloaded(output)
+    return revive(fetch_offloaded(output))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from novita_sdk._attachments import load_output
 from novita_sdk.models import JobStatus
 from novita_sdk.wire import states
 from novita_sdk.wire.payload import JSONValue, load
@@ -58,7 +59,7 @@ class JobInfo:
         return cls(
             job_id=job.id,
             status=job.status,
-            output=load(job.output) if job.HasField("output") else None,
+            output=load_output(job.output) if job.HasField("output") else None,
             error=load(job.error) if job.HasField("error") else None,
             delay_time=job.delay_time / 1000 if job.HasField("delay_time") else None,
             execution_time=job.execution_time / 1000 if job.HasField("execution_time") else None,

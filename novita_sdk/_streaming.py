@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from novita_sdk import errors
+from novita_sdk._attachments import load_output
 from novita_sdk._calls import Caller
 from novita_sdk._diagnosis import job_error
 from novita_sdk._handle import Handle
@@ -15,7 +16,7 @@ from novita_sdk.models import ReadStreamRequest
 from novita_sdk.rpc import JobsServiceMethods
 from novita_sdk.wire import states
 from novita_sdk.wire.http import parse_response
-from novita_sdk.wire.payload import JSONValue, load
+from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["stream"]
 
@@ -85,4 +86,4 @@ def _whole(caller: Caller, waiting: Waiting, watch: Watch) -> Feed[JSONValue]:
 
 def _parse(body: bytes) -> _Page:
     reply = parse_response(JobsServiceMethods.READ_STREAM, body)
-    return _Page(chunks=[load(chunk.output) for chunk in reply.stream], status=reply.status)
+    return _Page(chunks=[load_output(chunk.output) for chunk in reply.stream], status=reply.status)

@@ -1,7 +1,7 @@
 """Files as values: passed as inputs and returned as outputs, moved beside the job and checked on arrival.
 
 >>> endpoint.run({"image": File.from_path("in.png")})
->>> for image in files.revive(job.output())["images"]:
+>>> for image in job.output()["images"]:
 ...     image.download("out")
 
 In JSON a file is the object ``{"url", "name", "mediaType", "size", "sha256"}`` of ``novita_protocol.v1.File``.

@@ -14,7 +14,7 @@ import pytest
 from novita_gateway import serve_in_thread
 from novita_sdk import Client
 from novita_sdk.errors import InvalidInputError, JobFailedError
-from novita_sdk.files import File, revive
+from novita_sdk.files import File
 
 MIB = 1 << 20
 
@@ -64,7 +64,7 @@ def test_files_travel_there_and_back(serve, tmp_path: Path, code: str) -> None:
     path = tmp_path / "in.png"
     path.write_bytes(os.urandom(5 * MIB))
     endpoint = serve(code)
-    output = revive(endpoint.run({"image": File.from_path(path)}).output(timeout=60))
+    output = endpoint.run({"image": File.from_path(path)}).output(timeout=60)
     assert output["name"] == "in.png"
     image, loose = output["out"]
     assert image.download(tmp_path / "out").read_bytes() == path.read_bytes()[::-1]
@@ -82,7 +82,7 @@ def test_files_can_be_streamed(serve, way: str) -> None:
         "novita_gpus.start({'handler': handler})\n"
     )
     chunks = list(endpoint.run(3).stream(timeout=60))
-    assert [revive(chunk)["frame"].read() for chunk in chunks] == [b"0", b"1", b"2"]
+    assert [chunk["frame"].read() for chunk in chunks] == [b"0", b"1", b"2"]
 
 
 def test_the_copies_of_a_job_go_with_it(serve, tmp_path: Path) -> None:
