@@ -77,6 +77,7 @@ class _Table:
     message: str
     fields: tuple[_Field, ...]
     by_key: dict[str, _Field]
+    by_name: dict[str, _Field]
     required: tuple[_Field, ...]
     extra: str | None
     """Name of the map that takes the keys no field has."""
@@ -143,7 +144,7 @@ def parse_scalar(message_type: type[Message], name: str, text: str) -> str | int
         WireError: The text is not of that type.
     """
     table = _table(message_type)
-    field = next(field for field in table.fields if field.name == name)
+    field = table.by_name[name]
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return text
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL and text in {"true", "false"}:
@@ -250,6 +251,7 @@ def _make_table(message_type: type[Message]) -> _Table:
         message=descriptor.name,
         fields=tuple(fields),
         by_key={field.key: field for field in fields},
+        by_name={field.name: field for field in fields},
         required=tuple(field for field in fields if field.is_required),
         extra=extra,
     )
