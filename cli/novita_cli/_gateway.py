@@ -76,7 +76,8 @@ _secret_options: Final = stacked(
     "--db",
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help=f"Where jobs are kept, so that a restart goes on with them. Default: {_DEFAULT_FILE} in this folder.",
+    help="Where jobs are kept, so that a restart goes on with them, and beside it, in FILE-files, the files that travel "
+    f"with them. Default: {_DEFAULT_FILE} in this folder.",
 )
 @click.option("--memory", is_flag=True, help="Keep jobs in memory; they are gone when the gateway ends.")
 @_secret_options
@@ -126,6 +127,7 @@ def gateway_command(
             worker_token=secrets.worker_token,
             webhook_secret=secrets.webhook_secret,
             allow_private_webhooks=allow_private_webhooks,
+            files=None if kept is None else kept.with_name(f"{kept.name}-files"),
         )
 
     def introduce(gateway: Gateway) -> None:
