@@ -96,6 +96,32 @@ def test_a_handler_that_blocks_delays_no_result(gateway: Any, spawn: Any, kind: 
     gateway.result(short)
 
 
+BLOCKS_THE_LOOP = """
+    async def handler(job):
+        if job["input"]:
+            time.sleep(job["input"])
+        await asyncio.sleep(0.05)
+        return 1
+    """
+
+
+def test_async_handlers_on_loops_of_their_own_wait_for_nobody(gateway: Any, spawn: Any) -> None:
+    spawn(BLOCKS_THE_LOOP + 'start({"handler": handler, "concurrency": 2, "own_loop": True})')
+    slow, quick = gateway.submit(3), gateway.submit(0)
+    began = time.monotonic()
+    gateway.result(quick)
+    assert time.monotonic() - began < 2.5
+    assert gateway.result(slow) == {"output": 1}
+
+
+def test_a_job_that_waits_for_a_blocked_loop_says_where(gateway: Any, spawn: Any) -> None:
+    worker = spawn(BLOCKS_THE_LOOP + 'start({"handler": handler, "concurrency": 2})')
+    gateway.submit(2.5)
+    quick = gateway.submit(0)
+    worker.wait_for_log(rf"job {quick} waits: another one blocks the event loop at .*handler.py:\d+")
+    gateway.result(quick)
+
+
 def test_a_sync_handler_at_concurrency_one_runs_in_the_main_thread(gateway: Any, spawn: Any) -> None:
     spawn("def handler(job): return threading.current_thread().name\nstart({'handler': handler})\n")
     assert gateway.result(gateway.submit()) == {"output": "MainThread"}

@@ -85,6 +85,15 @@ def test_a_stopped_job_ends_and_posts_nothing_more(gateway: Any, spawn: Any, kin
     gateway.wait_for(lambda: any(ping.query.endswith(f"job_id={next_id}") for ping in gateway.of("ping")))
 
 
+@pytest.mark.parametrize("kind", ["async", "async generator"])
+def test_a_job_on_a_loop_of_its_own_can_be_stopped_too(gateway: Any, spawn: Any, kind: str) -> None:
+    worker = spawn(LOOPING[kind] + 'start({"handler": handler, "own_loop": True})')
+    job_id = gateway.submit()
+    gateway.wait_for(lambda: gateway.of("progress", job_id) and gateway.of("stop"))
+    gateway.stop(job_id)
+    worker.wait_for_log("cleaned up")
+
+
 def test_cancel_hooks_run_and_see_their_job(gateway: Any, spawn: Any) -> None:
     worker = spawn(
         """

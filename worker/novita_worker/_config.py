@@ -37,6 +37,8 @@ class WorkerConfig:
         job_timeout: Longest time a job may run.
         offload: Where files, and outputs that are too large, go: `auto` (the job's or the environment's bucket, or the
             gateway's store) or `never`.
+        own_loop: Whether each job of an async handler gets a thread and an event loop of its own, so that one that
+            blocks holds up no other.
         unknown_fields: What a typed handler's input does with members that its type doesn't know: `refuse` or `ignore`.
     """
 
@@ -55,6 +57,7 @@ class WorkerConfig:
     max_rss_mb: float | None = None
     job_timeout: float | None = None
     offload: str = "auto"
+    own_loop: bool = False
     unknown_fields: str = "refuse"
 
 
@@ -102,7 +105,7 @@ def _problem(key: str, value: object) -> str | None:
             return None if _is_number(value) and value >= 0 else "a number of seconds"  # type: ignore[operator]
         case "job_timeout" | "max_rss_mb":
             return None if _is_number(value) and value > 0 else "a number above 0"  # type: ignore[operator]
-        case "refresh_worker" | "return_aggregate_stream":
+        case "refresh_worker" | "return_aggregate_stream" | "own_loop":
             return None if isinstance(value, (bool, int)) else "True or False"
         case "setup" | "teardown" | "concurrency_modifier":
             return None if callable(value) else "callable"

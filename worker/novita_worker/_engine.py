@@ -54,6 +54,8 @@ END_TAKE_GRACE: Final = 0.2
 ABANDON_GRACE: Final = 1.0
 """How long the main thread gets to end by itself after a handler did not, in seconds."""
 
+STALL: Final = 1.0
+"""Seconds that a job may wait for a shared event loop before the log says what blocks it."""
 LONG_JOB: Final = 0.1
 """Seconds from which on a job that is done is worth a line at INFO."""
 
@@ -334,6 +336,14 @@ class Engine:
         _log.debug("job %s starts", job.id)
         running_contexts[job.id] = context
         self._lanes.submit(run, alone=self._desk.concurrency == 1)
+        if self._desk.running > 1:
+            self._loop.call_later(STALL, self._check_begun, run)
+
+    def _check_begun(self, run: JobRun) -> None:
+        if run.has_begun or (place := self._lanes.blocked_at) is None:
+            return
+        advice = 'use a sync handler, asyncio.to_thread, or "own_loop": True'
+        _log.warning("job %s waits: another one blocks the event loop at %s; %s", run.context.id, place, advice)
 
     def _cancel(self, action: Cancel) -> None:
         _log.info("job %s is cancelled: %s", action.job_id, action.reason.value)

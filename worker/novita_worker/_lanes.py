@@ -6,6 +6,7 @@ None of them is the I/O thread, so that a handler that blocks holds up nothing b
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
@@ -19,6 +20,10 @@ __all__ = ["Lanes", "LoopLanes", "ThreadLanes"]
 
 class Lanes(Protocol):
     """Runs handlers. `serve` occupies the thread that called `start`; the others are called from the I/O thread."""
+
+    @property
+    def blocked_at(self) -> str | None:
+        """Where the code is that all jobs wait for, or None where they don't share a loop."""
 
     def call(self, hook: Callable[[], object]) -> None:
         """Runs a hook of the user to its end, in the thread that serves; before or after `serve`."""
@@ -46,6 +51,11 @@ class ThreadLanes:
         self._lock = threading.Lock()
         self._idle = 0
         self._threads = 0
+
+    @property
+    def blocked_at(self) -> str | None:
+        """Jobs wait for nobody here."""
+        return None
 
     def call(self, hook: Callable[[], object]) -> None:
         """Runs a hook to its end; an async one on a loop of its own."""
@@ -97,7 +107,14 @@ class LoopLanes:
         self._context = copy_context()
         self._runner = asyncio.Runner()
         self._loop = self._runner.get_loop()
+        self._thread = threading.get_ident()
         self._stopped: asyncio.Event = asyncio.Event()
+
+    @property
+    def blocked_at(self) -> str | None:
+        """The line that the loop's thread is at."""
+        frame = sys._current_frames().get(self._thread)
+        return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else None
 
     def call(self, hook: Callable[[], object]) -> None:
         """Runs a hook to its end, on the loop that the handlers have."""

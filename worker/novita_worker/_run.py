@@ -61,7 +61,8 @@ class JobRun:
         self._aggregate = aggregate
         self._is_bounded = is_bounded
         self._is_stream = writer.spec.kind.is_stream
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self.has_begun = False
 
     def cancel(self, reason: str) -> None:
         """Asks the handler to end; callable from any thread."""
@@ -69,7 +70,8 @@ class JobRun:
         if self._window is not None:
             self._window.close()
         if self._task is not None:
-            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+            with contextlib.suppress(RuntimeError):  # the job has ended, and a loop of its own with it
+                self._task.get_loop().call_soon_threadsafe(self._task.cancel)
 
     def delivered(self, size: int) -> None:
         """A chunk of so many bytes arrived; the generator may go on."""
@@ -100,7 +102,7 @@ class JobRun:
         if inspect.isgenerator(result):
             return self._stream(result)
         if inspect.isawaitable(result) or inspect.isasyncgen(result):
-            return asyncio.run(self._finish(result))
+            return asyncio.run(self._finish_here(result))
         try:
             return self._writer.returned(result)
         except NeedsStoreError:
@@ -124,6 +126,7 @@ class JobRun:
 
     def _begin(self) -> None:
         """Makes the job known to this context; uploads go to its bucket."""
+        self.has_begun = True
         current_context.set(self.context)
         if s3_config := self.context.job.get("s3Config"):
             from novita_sdk.uploads import set_s3_config
@@ -133,6 +136,12 @@ class JobRun:
     def _finished(self, outcome: Outcome) -> None:
         self.context.close_files()
         self._sink.finished(self.context.id, outcome)
+
+    async def _finish_here(self, result: Any) -> Outcome:
+        """On a loop that is this job's own."""
+        self._task = asyncio.current_task()
+        self.context.checkpoint()
+        return await self._finish(result)
 
     async def _finish(self, result: Any) -> Outcome:
         if inspect.isasyncgen(result):

@@ -37,7 +37,7 @@ class Worker:
     ) -> None:
         self._config = config
         self._spec = spec
-        self._lanes: Lanes = LoopLanes() if spec.kind.is_async else ThreadLanes()
+        self._lanes: Lanes = LoopLanes() if spec.kind.is_async and not config.own_loop else ThreadLanes()
         writer = Writer(
             spec=spec,
             refresh=config.refresh_worker,
