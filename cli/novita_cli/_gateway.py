@@ -76,8 +76,8 @@ _secret_options: Final = stacked(
     "--db",
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where jobs are kept, so that a restart goes on with them, and beside it, in FILE-files, the files that travel "
-    f"with them. Default: {_DEFAULT_FILE} in this folder.",
+    help="Where jobs are kept, so that a restart goes on with them, and beside it, in FILE-files, the files that "
+    f"travel with them. Default: {_DEFAULT_FILE} in this folder.",
 )
 @click.option("--memory", is_flag=True, help="Keep jobs in memory; they are gone when the gateway ends.")
 @_secret_options
