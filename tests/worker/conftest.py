@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import textwrap
@@ -54,7 +55,8 @@ class Fault:
 class ScriptedGateway:
     """Speaks the worker's side of the wire, one job queue, on a thread and loop of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.requests: list[Request] = []
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)
         self.missing: set[str] = set()
@@ -86,7 +88,7 @@ class ScriptedGateway:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
 
     def environ(self, prefix: str = "NOVITA") -> dict[str, str]:
         base = f"{self.url}/v2/ep1"
@@ -146,7 +148,7 @@ class ScriptedGateway:
         app.router.add_route("*", "/v2/ep1/{route}/{worker}/{job}", self._handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls)
         await site.start()
         self._port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
         self._ready.set()
@@ -284,6 +286,11 @@ def spawn(gateway: ScriptedGateway, tmp_path: Path) -> Iterator[Callable[..., Wo
         worker.process.wait(TIMEOUT)
         if "Traceback" in worker.stderr or "Warning" in worker.stderr:
             sys.stderr.write(worker.stderr)
+
+
+@pytest.fixture
+def scripted() -> type[ScriptedGateway]:
+    return ScriptedGateway
 
 
 @pytest.fixture

@@ -132,4 +132,4 @@ def test_the_heartbeat_is_small(gateway: Any, spawn: Any) -> None:
     (heart,) = children(worker.pid)
     status = Path(f"/proc/{heart}/status").read_text()
     rss = int(status.partition("VmRSS:")[2].split()[0])
-    assert rss < 24 * 1024, f"{rss} KiB"
+    assert rss < 18 * 1024, f"{rss} KiB"

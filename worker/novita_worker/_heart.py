@@ -6,7 +6,6 @@ progress stand in shared memory, because a worker that can't get the GIL can't w
 
 from __future__ import annotations
 
-import http.client
 import json
 import mmap
 import os
@@ -17,6 +16,10 @@ import threading
 import time
 import zlib
 from urllib.parse import quote, urlsplit
+
+TYPE_CHECKING = False  # typing is not worth its memory here
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
 
 HEADER = 8
 """Length and CRC-32 of the ids, four bytes each."""
@@ -30,7 +33,8 @@ class Heart:
         self._idle, self._prefix, self._suffix = settings["idle"], settings["prefix"], settings["suffix"]
         self._headers = {"Authorization": settings["authorization"], "User-Agent": settings["user_agent"]}
         self._memory = mmap.mmap(int(settings["fd"]), 0, prot=mmap.PROT_READ)
-        self._connection: http.client.HTTPConnection | None = None
+        self._connect, self._errors = _http(is_tls=self._idle.startswith("https:"))
+        self._connection: HTTPConnection | None = None
         self._ids = ""
         self._is_failing = False
 
@@ -56,13 +60,11 @@ class Heart:
         url = urlsplit(self._url())
         try:
             if self._connection is None:
-                is_tls = url.scheme == "https"
-                connect = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
-                self._connection = connect(url.netloc, timeout=self._interval)
+                self._connection = self._connect(url.netloc, timeout=self._interval)
             self._connection.request("GET", f"{url.path or '/'}?{url.query}", headers=self._headers)
             response = self._connection.getresponse()
             response.read()
-        except (OSError, http.client.HTTPException) as error:
+        except self._errors as error:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
@@ -80,6 +82,17 @@ class Heart:
         data = self._memory[HEADER : HEADER + size]
         if zlib.crc32(data) == int.from_bytes(self._memory[4:HEADER], "little"):
             self._ids = data.decode()
+
+
+def _http(*, is_tls: bool) -> tuple[type[HTTPConnection], tuple[type[Exception], ...]]:
+    """The kind of connection, and what goes wrong on it."""
+    if not is_tls:
+        # Else http.client loads it, which is a quarter of this process's memory.
+        sys.modules["ssl"] = None  # type: ignore[assignment]
+    import http.client
+
+    connect = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
+    return connect, (OSError, http.client.HTTPException)
 
 
 def main() -> None:
