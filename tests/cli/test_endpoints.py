@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
@@ -79,11 +80,14 @@ class TestPurge:
             shown = b""
             while b"[y/N]" not in shown:
                 shown += os.read(terminal, 65536)
-            if answer is None:
-                command.send_signal(signal.SIGINT)
-            else:
+            if answer is not None:
                 os.write(terminal, answer.encode())
-            command.communicate(timeout=TIMEOUT)
+            # A signal that comes just before the command begins to read is only seen with the next one.
+            while command.poll() is None:
+                if answer is None:
+                    command.send_signal(signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    command.wait(0.2)
         os.close(terminal)
         assert command.returncode == code
         assert job.status() == left
