@@ -90,7 +90,8 @@ def _describe(error: Exception) -> str:
     from novita_sdk import errors
 
     if isinstance(error, errors.JobFailedError):
-        text = f"{error.remote_type}: {error.remote_message}" if error.remote_type else error.remote_message
+        kind = (error.remote_type or "").rpartition(".")[2]
+        text = f"{kind}: {error.remote_message}" if kind else error.remote_message
         return f"job {error.job_id} failed: {text}" if error.job_id else str(error)
     if isinstance(error, errors.AuthenticationError) and error.status is None:
         return f"{error} Here it is --api-key KEY; `novita-gpus dev` and `novita-gpus gateway` need none."

@@ -11,7 +11,7 @@ from .conftest import Cli
 PARTS = {"handler.py", "Dockerfile", "requirements.txt", "submit_task.py", "README.md"}
 
 
-@pytest.mark.parametrize("template", ["sleep", "comfyui"])
+@pytest.mark.parametrize("template", ["sleep", "comfyui", "typed"])
 def test_writes_a_worker(inline: Cli, tmp_path: Path, template: str) -> None:
     done = inline("init", str(tmp_path / "mine"), "--template", template)
     assert (done.code, done.out) == (0, "")
@@ -19,10 +19,14 @@ def test_writes_a_worker(inline: Cli, tmp_path: Path, template: str) -> None:
     assert not list((tmp_path / "mine").rglob("__pycache__"))
 
 
-def test_what_it_writes_runs_here(cli: Cli, tmp_path: Path) -> None:
-    assert cli("init", "mine").code == 0
-    done = cli("dev", "mine/handler.py", "-i", "seconds=0.1", "-q")
-    assert done.json["slept_seconds"] == 0.1
+@pytest.mark.parametrize(
+    ("template", "wish", "member"), [("sleep", "seconds=0.1", "slept_seconds"), ("typed", "title=Hello", "svg")]
+)
+def test_what_it_writes_runs_here(cli: Cli, tmp_path: Path, template: str, wish: str, member: str) -> None:
+    assert cli("init", "mine", "--template", template).code == 0
+    done = cli("dev", "mine/handler.py", "-i", wish, "-i", "width=512", "-q")
+    assert done.code == 0, done.err
+    assert member in done.json
 
 
 def test_an_existing_folder_is_left_alone(inline: Cli, tmp_path: Path) -> None:
