@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SHELL := /bin/bash
+# Test processes: most tests wait for other processes, so more than there are cores.
+JOBS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick check generate format setup clean bench-client bench-contracts bench-imports bench-files bench-worker test-comfyui
@@ -37,11 +39,11 @@ check: $(READY) ## Everything but the test suite
 
 # Most tests run against the built wheel with the sources out of reach; the rest needs the checkout or its environment.
 test: check ## Everything that CI checks
-	@$(BIN)/python tests/wheel.py -n auto -q
-	@$(BIN)/pytest -n auto -q -m 'sources or venv'
+	@$(BIN)/python tests/wheel.py -n $(JOBS) -q
+	@$(BIN)/pytest -n $(JOBS) -q -m 'sources or venv'
 
 quick: $(READY) ## The test suite against the sources, while you work on them
-	@$(BIN)/pytest -n auto -q -m 'not venv'
+	@$(BIN)/pytest -n $(JOBS) -q -m 'not venv'
 
 bench-client: $(READY) ## Submitting, waiting and batches, beside both published packages
 	@$(BIN)/python bench/client.py
