@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Final
 
 from novita_sdk._config import Settings
@@ -50,7 +51,9 @@ def has_files(value: JSONValue) -> bool:
         item = stack.pop()
         if isinstance(item, LocalFile):
             return True
-        if isinstance(item, (dict, list, tuple)) and id(item) not in seen:
+        if is_dataclass(item) and not isinstance(item, type):
+            stack.extend(getattr(item, field.name) for field in fields(item))
+        elif isinstance(item, (dict, list, tuple)) and id(item) not in seen:
             seen.add(id(item))
             stack.extend(item.values() if isinstance(item, dict) else item)
     return False
@@ -58,10 +61,12 @@ def has_files(value: JSONValue) -> bool:
 
 def fingerprint(value: JSONValue) -> JSONValue:
     """The value with contents in the place of files: what stays the same when links change. Reads the files."""
-    from novita_sdk.files import LocalFile
+    from novita_sdk.files import LocalFile, with_members
 
     if isinstance(value, LocalFile):
-        return {"name": value.name, "sha256": value.sha256}
+        return {"url": "", "name": value.name, "sha256": value.sha256}
+    if is_dataclass(value):
+        return with_members(value, fingerprint)
     if isinstance(value, dict):
         return {key: fingerprint(item) for key, item in value.items()}
     return [fingerprint(item) for item in value] if isinstance(value, (list, tuple)) else value

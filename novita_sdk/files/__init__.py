@@ -12,7 +12,7 @@ from __future__ import annotations
 from novita_sdk.files._bar import progress_bar
 from novita_sdk.files._cache import ContentFolder
 from novita_sdk.files._errors import FileError
-from novita_sdk.files._file import File, LocalFile, revive
+from novita_sdk.files._file import File, LocalFile, revive, with_members
 from novita_sdk.files._job_files import JobFiles, default_cache
 from novita_sdk.files._linked_store import LinkedStore, StoredFile
 from novita_sdk.files._links import LinkSigner
@@ -52,5 +52,6 @@ __all__ = [
     "progress_bar",
     "revive",
     "send_files",
+    "with_members",
     "worker_store",
 ]

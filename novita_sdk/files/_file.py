@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import mimetypes
@@ -212,6 +213,13 @@ def safe_name(name: str) -> str:
     if len(cleaned) > _MAX_NAME:
         cleaned = f"{stem[: _MAX_NAME - 20]}{dot}{suffix[:19]}"
     return cleaned or "file"
+
+
+def with_members(record: JSONValue, change: Callable[[JSONValue], JSONValue]) -> JSONValue:
+    """A dataclass with changed members; the same object where nothing changes."""
+    members = {field.name: getattr(record, field.name) for field in dataclasses.fields(record) if field.init}
+    changed = {name: new for name, old in members.items() if (new := change(old)) is not old}
+    return dataclasses.replace(record, **changed) if changed else record
 
 
 def revive(value: JSONValue) -> JSONValue:

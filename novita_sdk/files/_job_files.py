@@ -93,6 +93,8 @@ class JobFiles:
             try:
                 shutil.copyfile(self._cache.add(file.sha256, fetch), target)
             except FileNotFoundError:
+                if not target.parent.is_dir():
+                    raise FileError("the job has ended, and its files went with it", code="INVALID") from None
                 # Dropped by another process between the two calls.
                 continue
             return target

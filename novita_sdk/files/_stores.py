@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, is_dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Protocol
 
 from novita_sdk.files._errors import FileError
-from novita_sdk.files._file import File, LocalFile, OnProgress
+from novita_sdk.files._file import File, LocalFile, OnProgress, with_members
 from novita_sdk.wire.payload import JSONValue
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay
 
@@ -215,6 +216,10 @@ def _find(value: JSONValue) -> dict[int, LocalFile]:
             found[id(item)] = item
         elif isinstance(item, bytes | bytearray | memoryview):
             found[id(item)] = LocalFile(data=item)
+        elif is_dataclass(item) and not isinstance(item, type):
+            # Its bytes are base64.
+            members = (getattr(item, field.name) for field in fields(item))
+            stack.extend(member for member in members if not isinstance(member, bytes | bytearray | memoryview))
         elif isinstance(item, dict | list | tuple) and id(item) not in seen:
             seen.add(id(item))
             stack.extend(item.values() if isinstance(item, dict) else item)
@@ -224,6 +229,8 @@ def _find(value: JSONValue) -> dict[int, LocalFile]:
 def _replace(value: JSONValue, sent: dict[int, File]) -> JSONValue:
     if (file := sent.get(id(value))) is not None:
         return file
+    if is_dataclass(value):
+        return with_members(value, lambda item: _replace(item, sent))
     if isinstance(value, dict):
         return {key: _replace(item, sent) for key, item in value.items()}
     if isinstance(value, list | tuple):

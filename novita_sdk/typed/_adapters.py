@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar, is_typeddict
 
 from google.protobuf.message import Message
 
+from novita_sdk.typed._paths import OpenFile, expect_file
 from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["Adapter", "find_adapter"]
@@ -23,12 +24,18 @@ class Adapter(Protocol[T]):
         """What errors call the type."""
         ...
 
-    def parse(self, value: JSONValue, *, lenient: bool = False) -> T:
+    @property
+    def has_paths(self) -> bool:
+        """Whether the type has fields for files, annotated `Path`."""
+        ...
+
+    def parse(self, value: JSONValue, *, lenient: bool = False, open_file: OpenFile = expect_file) -> T:
         """Makes a checked value of parsed JSON.
 
         Args:
             value: What `json.loads` gave.
             lenient: Ignore members that the type doesn't know.
+            open_file: Gives each file of a `Path` field its path; by default only its form is looked at.
 
         Raises:
             ContractError: Lists every violation.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from novita_sdk.typed._adapters import Adapter
+from novita_sdk.typed._paths import OpenFile, expect_file
 from novita_sdk.typed._violations import ContractError, InputError, OutputError
 from novita_sdk.wire.payload import JSONValue
 
@@ -36,14 +37,14 @@ class TypedHandler:
     outputs: dict[str, Adapter[Any] | None]
 
 
-def parse_input(adapter: Adapter[T], value: JSONValue, *, lenient: bool) -> T:
+def parse_input(adapter: Adapter[T], value: JSONValue, *, lenient: bool, open_file: OpenFile = expect_file) -> T:
     """Makes the input of a handler.
 
     Raises:
         InputError: Lists every violation.
     """
     try:
-        return adapter.parse(value, lenient=lenient)
+        return adapter.parse(value, lenient=lenient, open_file=open_file)
     except ContractError as error:
         raise InputError(error.type_name, error.violations) from None
 

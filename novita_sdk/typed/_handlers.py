@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 from novita_sdk.typed._annotations import (
     UNRESOLVED,
@@ -16,22 +20,34 @@ from novita_sdk.typed._annotations import (
     unwrap,
 )
 from novita_sdk.typed._checked import TypedHandler, dump_output, parse_input
+from novita_sdk.typed._paths import expect_file
 from novita_sdk.typed._service import ServiceWorker, read_service
 from novita_sdk.wire import payload
 from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["read_handler"]
 
+OpenInput: TypeAlias = Callable[[Any, JSONValue], Path]
+"""Gives a file of an input its path, from the context of the job."""
+
+_Read: TypeAlias = Callable[[dict[str, JSONValue], object], Any]
+_Work: TypeAlias = Callable[[Any, object], Any]
+_Call: TypeAlias = Callable[[dict[str, JSONValue], object], Any]
+
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def read_handler(handler: object, *, context_type: type, lenient: bool = False) -> TypedHandler | None:
+def read_handler(
+    handler: object, *, context_type: type, lenient: bool = False, open_file: OpenInput | None = None
+) -> TypedHandler | None:
     """Reads the types of a handler.
 
     Args:
         handler: A function, an object that can be called, or a `ServiceWorker`.
         context_type: What the second argument of a handler is.
         lenient: Whether inputs may have members that their type doesn't know.
+        open_file: Gives a file of the input its path, from the job's context; may block, and a ValueError says what is
+            wrong with the file. Without it `Path` fields hold names of files that are not there.
 
     Returns:
         None for a handler without types, which takes the job as plain JSON.
@@ -44,10 +60,12 @@ def read_handler(handler: object, *, context_type: type, lenient: bool = False) 
         return read_service(handler, lenient=lenient)
     if inspect.isclass(handler) or not callable(handler):
         return None
-    return _read_function(handler, context_type, lenient=lenient)
+    return _read_function(handler, context_type, lenient=lenient, open_file=open_file)
 
 
-def _read_function(handler: Callable[..., Any], context_type: type, *, lenient: bool) -> TypedHandler | None:
+def _read_function(
+    handler: Callable[..., Any], context_type: type, *, lenient: bool, open_file: OpenInput | None
+) -> TypedHandler | None:
     function = unwrap(handler)
     name = getattr(handler, "__qualname__", None) or type(handler).__qualname__
     try:
@@ -66,15 +84,53 @@ def _read_function(handler: Callable[..., Any], context_type: type, *, lenient: 
     takes_context = _takes_context(parameters[1:], function, context_type, name)
     answer = output_of(resolve(signature.return_annotation, function), function, f"handler {name}")
     writer = adapter_of(answer, f"return annotation of handler {name}")
+    if writer is not None and writer.has_paths:
+        raise HandlerTypeError(
+            f"return annotation of handler {name}: {writer.name} has a Path, which means nothing to the client; "
+            "return File.from_path(path), without an annotation"
+        )
 
-    def call(job: dict[str, JSONValue], context: object) -> Any:
-        request = parse_input(reader, job.get("input"), lenient=lenient)
+    def read(job: dict[str, JSONValue], context: object) -> Any:
+        opened = expect_file if open_file is None else partial(open_file, context)
+        return parse_input(reader, job.get("input"), lenient=lenient, open_file=opened)
+
+    def work(request: Any, context: object) -> Any:
         return handler(request, context) if takes_context else handler(request)
+
+    call = _plain
+    if reader.has_paths and inspect.iscoroutinefunction(function):
+        call = _in_thread
+    elif reader.has_paths and inspect.isasyncgenfunction(function):
+        call = _stream_in_thread
 
     def dump(value: JSONValue, what: str) -> bytes:
         return payload.dump(value, what) if writer is None else dump_output(writer, value)
 
-    return TypedHandler(name=name, function=handler, call=call, dump=dump, inputs={"": reader}, outputs={"": writer})
+    return TypedHandler(
+        name=name, function=handler, call=call(read, work), dump=dump, inputs={"": reader}, outputs={"": writer}
+    )
+
+
+def _plain(read: _Read, work: _Work) -> _Call:
+    return lambda job, context: work(read(job, context), context)
+
+
+def _in_thread(read: _Read, work: _Work) -> _Call:
+    """Fetches files in a thread: other jobs run on the same loop."""
+
+    async def call(job: dict[str, JSONValue], context: object) -> Any:
+        return await work(await asyncio.to_thread(read, job, context), context)
+
+    return call
+
+
+def _stream_in_thread(read: _Read, work: _Work) -> _Call:
+    async def call(job: dict[str, JSONValue], context: object) -> AsyncIterator[Any]:
+        async with aclosing(work(await asyncio.to_thread(read, job, context), context)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    return call
 
 
 def _takes_context(

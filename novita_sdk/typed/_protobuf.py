@@ -8,6 +8,7 @@ import msgspec
 from google.protobuf.message import Message
 
 from novita_sdk.typed._fields import descriptor
+from novita_sdk.typed._paths import OpenFile, expect_file
 from novita_sdk.typed._reading import message_reader
 from novita_sdk.typed._rules import find_check
 from novita_sdk.typed._scalars import Mismatch
@@ -30,8 +31,9 @@ class MessageAdapter(Generic[MessageT]):
         self._kind = kind
         self._check = find_check(kind)
         self._write = message_writer(kind)
+        self.has_paths = False
 
-    def parse(self, value: JSONValue, *, lenient: bool = False) -> MessageT:
+    def parse(self, value: JSONValue, *, lenient: bool = False, open_file: OpenFile = expect_file) -> MessageT:  # noqa: ARG002  files in a message are messages
         """As `Adapter.parse`."""
         try:
             message = cast("MessageT", message_reader(self._kind, lenient=lenient)(value))

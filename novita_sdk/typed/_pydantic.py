@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import msgspec
+
+from novita_sdk.typed._paths import OpenFile, expect_file, file_schema, has_paths, open_paths
 from novita_sdk.typed._violations import ContractError, Violation, cut, join
 from novita_sdk.wire import payload
 from novita_sdk.wire.payload import JSONValue
@@ -23,10 +27,35 @@ class ModelAdapter(Generic[ModelT]):
         self.name = kind.__name__
         self._kind = kind
 
-    def parse(self, value: JSONValue, *, lenient: bool = False) -> ModelT:  # noqa: ARG002  the model decides
+    @functools.cached_property
+    def has_paths(self) -> bool:
+        """As `Adapter.has_paths`."""
+        from pydantic import PydanticUserError
+
+        try:
+            return has_paths(self._schema)
+        except PydanticUserError:  # no schema can describe it
+            return False
+
+    @functools.cached_property
+    def _schema(self) -> dict[str, JSONValue]:
+        return self._kind.model_json_schema()
+
+    def parse(
+        self,
+        value: JSONValue,
+        *,
+        lenient: bool = False,  # noqa: ARG002  the model decides
+        open_file: OpenFile = expect_file,
+    ) -> ModelT:
         """As `Adapter.parse`."""
         # As text, because pydantic reads JSON by other rules than Python objects: a date is text in JSON.
-        return self._read(payload.dump(value))
+        if not self.has_paths:
+            return self._read(payload.dump(value))
+        opened, violations = open_paths(value, self._schema, open_file)
+        if violations:
+            raise ContractError(self.name, violations)
+        return self._read(msgspec.json.encode(opened, enc_hook=str))
 
     def dump(self, value: ModelT) -> bytes:
         """As `Adapter.dump`."""
@@ -34,12 +63,13 @@ class ModelAdapter(Generic[ModelT]):
             message = f"must be a {self.name}"
             raise ContractError(self.name, [Violation(field="", rule="type", message=message, value=cut(value))])
         data = value.model_dump_json(by_alias=True, warnings=False).encode()
-        self._read(data)
+        self.parse(payload.load(data))
         return data
 
     def schema(self) -> dict[str, JSONValue]:
         """As `Adapter.schema`."""
-        return self._kind.model_json_schema()
+        schema: dict[str, JSONValue] = file_schema(self._schema)
+        return schema
 
     def _read(self, data: bytes) -> ModelT:
         from pydantic import ValidationError

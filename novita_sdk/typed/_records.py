@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from novita_sdk.typed._paths import FILE_SCHEMA, OpenFile, expect_file, without_key
 from novita_sdk.typed._violations import ContractError, Violation, cut, join
 from novita_sdk.wire.payload import JSONValue
 
@@ -25,24 +28,25 @@ class RecordAdapter(Generic[T]):
     def __init__(self, kind: type[T]) -> None:
         self.name = kind.__name__
         self._kind = kind
-        self._decoder = msgspec.json.Decoder(kind)
+        self._decoder = msgspec.json.Decoder(kind, dec_hook=partial(_decode, expect_file))
+        self.has_paths = False
         # Also refuses members of types that JSON hasn't, which the decoder would first notice in a job.
-        self._schema = msgspec.json.schema(kind)
+        self._schema = msgspec.json.schema(kind, schema_hook=self._describe)
 
-    def parse(self, value: JSONValue, *, lenient: bool = False) -> T:
+    def parse(self, value: JSONValue, *, lenient: bool = False, open_file: OpenFile = expect_file) -> T:
         """As `Adapter.parse`; stops at the first member of a wrong type."""
         try:
-            result = msgspec.convert(value, self._kind)
+            result = msgspec.convert(value, self._kind, dec_hook=partial(_decode, open_file))
         except msgspec.ValidationError as error:
             raise ContractError(self.name, [_violation(error, value)]) from None
-        if not lenient and (unknown := list(_unknown(value, msgspec.to_builtins(result), ""))):
+        if not lenient and (unknown := list(_unknown(value, msgspec.to_builtins(result, enc_hook=str), ""))):
             raise ContractError(self.name, unknown)
         return result
 
     def dump(self, value: T) -> bytes:
         """As `Adapter.dump`; stops at the first member of a wrong type."""
         try:
-            data = msgspec.json.encode(value)
+            data = msgspec.json.encode(value, enc_hook=_encode)
             self._decoder.decode(data)
         except msgspec.ValidationError as error:
             raise ContractError(self.name, [_violation(error, None)]) from None
@@ -55,11 +59,31 @@ class RecordAdapter(Generic[T]):
         """As `Adapter.schema`."""
         return self._schema
 
+    def _describe(self, kind: type) -> dict[str, JSONValue]:
+        if kind is not Path:
+            raise NotImplementedError
+        self.has_paths = True
+        return FILE_SCHEMA
+
+
+def _decode(open_file: OpenFile, kind: type, value: JSONValue) -> Path:
+    if kind is not Path:
+        raise NotImplementedError
+    return open_file(value)
+
+
+def _encode(value: object) -> JSONValue:
+    if isinstance(value, Path):
+        raise TypeError("a path means nothing elsewhere; send the file, as File.from_path(path)")
+    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+
 
 def _violation(error: msgspec.ValidationError, value: JSONValue) -> Violation:
     match = _PLACE.fullmatch(str(error))
     path, reason = (match["path"] or "", match["reason"]) if match else ("", str(error))
-    return Violation(field=path.removeprefix("."), rule="type", message=_sentence(reason), value=cut(_at(value, path)))
+    return Violation(
+        field=path.removeprefix("."), rule="type", message=_sentence(reason), value=cut(without_key(_at(value, path)))
+    )
 
 
 def _sentence(reason: str) -> str:

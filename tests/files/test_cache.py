@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from novita_sdk.files import ContentFolder, FetchPolicy, FileError, JobFiles
 
@@ -64,3 +65,15 @@ def test_a_job_keeps_its_file_when_the_cache_drops_it(site, tmp_path: Path) -> N
         assert path.read_bytes() == b"changed by the handler"
     assert not path.exists()
     assert len(site.requests) == 1
+
+
+def test_a_download_that_outlives_its_job_ends(site, tmp_path: Path) -> None:
+    files = JobFiles(ContentFolder(tmp_path), FetchPolicy(allow_private=True))
+
+    async def end_the_job(request: web.Request) -> web.Response:
+        files.close()
+        return web.Response(body=site.content)
+
+    site.answers.append(end_the_job)
+    with pytest.raises(FileError, match="the job has ended"):
+        files.open(site.file())

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,3 +130,43 @@ def test_a_url_of_a_private_network_is_not_opened_for_a_stranger(serve, site) ->
 def test_loose_bytes_in_an_input_are_refused_as_a_mistake(serve) -> None:
     with pytest.raises(InvalidInputError, match="image"):
         serve(SYNC).run({"image": b"x"})
+
+
+TYPED = """
+from dataclasses import dataclass
+from pathlib import Path
+import novita_gpus
+
+@dataclass
+class Request:
+    image: Path
+    mask: Path | None = None
+
+async def handler(request: Request):
+    return {"name": request.image.name, "size": request.image.stat().st_size}
+
+novita_gpus.start({"handler": handler})
+"""
+
+
+@dataclass
+class Request:
+    image: Path
+    mask: Path | None = None
+
+
+def test_a_path_in_a_typed_input_is_a_local_file(serve, site, tmp_path: Path) -> None:
+    path = tmp_path / "in.png"
+    path.write_bytes(b"12345")
+    file: Any = File.from_path(path)
+    site.content = b"123"
+    endpoint = serve(TYPED, NOVITA_FETCH_ALLOW_HOSTS=site.url.removeprefix("http://"))
+    assert endpoint.run({"image": File.from_path(path)}).output(timeout=60) == {"name": "in.png", "size": 5}
+    assert endpoint.run(Request(image=file)).output(timeout=60) == {"name": "in.png", "size": 5}
+    assert list(endpoint.map([Request(image=file)])) == [{"name": "in.png", "size": 5}]
+    assert endpoint.run({"image": f"{site.url}/a.png"}).output(timeout=60) == {"name": "a.png", "size": 3}
+    site.answers.append(site.status(404))
+    for bad, says in (("in.png", "an http"), (f"{site.url}/gone", "the file is gone"), ("http://10.0.0.1/", "public")):
+        with pytest.raises(JobFailedError, match=rf"image .*{says}") as caught:
+            endpoint.run({"image": bad}).output(timeout=60)
+        assert caught.value.code == "INVALID_INPUT"

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from novita_sdk.wire.payload import JSONValue, dump
@@ -23,6 +24,7 @@ Handler: TypeAlias = Callable[..., JSONValue]
 """`handler(job)`, `handler(job, context)` or `handler(context)`; sync, async, a generator or an async generator."""
 
 _CONTEXT_NAMES: Final = frozenset({"context", "ctx"})
+_BAD_FILES: Final = frozenset({"INVALID", "NOT_FOUND", "EXPIRED", "REFUSED", "TOO_LARGE"})
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -79,7 +81,7 @@ def inspect_handler(handler: object, *, lenient: bool = False) -> HandlerSpec:
     from novita_sdk.wire.codec import encode
 
     try:
-        typed = read_handler(handler, context_type=JobContext, lenient=lenient)
+        typed = read_handler(handler, context_type=JobContext, lenient=lenient, open_file=_open_input)
     except (HandlerTypeError, ModuleNotFoundError) as error:
         raise ConfigError(str(error)) from None
     if typed is not None:
@@ -96,6 +98,20 @@ def inspect_handler(handler: object, *, lenient: bool = False) -> HandlerSpec:
     if inspect.isclass(handler):
         raise ConfigError(f"the handler {name} is a class; pass a function or an instance with __call__")
     return HandlerSpec(name=name, kind=_kind(handler), call=_adapt(handler, name))
+
+
+def _open_input(context: JobContext, file: JSONValue) -> Path:
+    """The path of a file that stands in a `Path` field; a ValueError where the input is to blame."""
+    from novita_sdk.files import FileError
+
+    # The job may end while its files are fetched in a thread.
+    context.checkpoint()
+    try:
+        return context.open(file)
+    except FileError as error:
+        if error.code in _BAD_FILES:
+            raise ValueError(f"can't be opened: {error}") from error
+        raise
 
 
 def _kind(handler: Callable[..., Any]) -> HandlerKind:
