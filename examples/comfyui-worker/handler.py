@@ -3,7 +3,8 @@
 Input:
     workflow        a workflow in API format
     output_node_id  the node whose files to return; all output nodes if left out
-    images          input files, [{"name": "in.png", "image": "<base64 or data URI>"}]; nodes name them by `name`
+    images          input files, [{"name": "in.png", "image": IMAGE}]; nodes name them by `name`. IMAGE is base64, a
+                    data URI, an http(s) URL, or a file: File.from_path("in.png") on the client
     free_memory     true: unload the models after the run
 
 Output: {"images": […], "videos": […], "audio": […], "files": […]}, each entry with `node_id`, `filename`,
@@ -18,6 +19,7 @@ import mimetypes
 import os
 import shlex
 import tempfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -32,11 +34,11 @@ SERVER = Server(
 )
 
 
-async def handler(job: dict[str, Any]) -> dict[str, Any]:
+async def handler(job: dict[str, Any], context: novita_gpus.JobContext) -> dict[str, Any]:
     """Runs one workflow."""
     job_input = job["input"]
     workflow, wanted = read_workflow(job_input)
-    images = read_images(job_input)
+    images = await asyncio.to_thread(read_images, job_input, context.open)
     async with connect(SERVER) as comfyui:
         await comfyui.check(workflow)
         for name, data in images.items():
@@ -78,15 +80,18 @@ def read_workflow(job_input: Any) -> tuple[Workflow, str | None]:
     return workflow, None if wanted is None else str(wanted)
 
 
-def read_images(job_input: dict[str, Any]) -> dict[str, bytes]:
-    """The input files by name, or a ValueError."""
+def read_images(job_input: dict[str, Any], open_file: Callable[[Any], Path]) -> dict[str, bytes]:
+    """The input files by name, or a ValueError; a FileError for one that can't be fetched."""
     images = {}
     for image in job_input.get("images") or []:
-        if not isinstance(image, dict) or not image.get("name") or not isinstance(image.get("image"), str):
-            raise ValueError('each of input.images needs a "name" and an "image" in base64')
-        name = PurePosixPath(str(image["name"])).name
+        if not isinstance(image, dict) or not image.get("name") or not isinstance(image.get("image"), str | dict):
+            raise ValueError('each of input.images needs a "name" and an "image": base64, a URL or a file')
+        name, content = PurePosixPath(str(image["name"])).name, image["image"]
+        if isinstance(content, dict) or content.startswith(("http://", "https://")):
+            images[name] = open_file(content).read_bytes()
+            continue
         try:
-            images[name] = base64.b64decode(image["image"].rpartition("base64,")[2], validate=True)
+            images[name] = base64.b64decode(content.rpartition("base64,")[2], validate=True)
         except ValueError as error:
             raise ValueError(f"the image {name!r} is not valid base64") from error
     return images

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from novita_worker import JobContext
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "comfyui-worker"
 REAL = os.environ.get("COMFYUI_TEST_DIR")
 STANDIN = Path(__file__).with_name("standin.py")
@@ -79,11 +81,22 @@ def example(comfyui_command: tuple[str, str], monkeypatch: pytest.MonkeyPatch, t
         sys.modules.pop(name, None)
 
 
+class Unsent:
+    """Reports of a job that no gateway knows."""
+
+    def progress(self, context: JobContext) -> None: ...
+
+
 @pytest.fixture
 def run(example: ModuleType) -> Callable[..., Any]:
     """Runs one job through the example's handler."""
 
     async def call(workflow: Any, job_id: str = "job-1", **job_input: Any) -> dict[str, Any]:
-        return await example.handler({"id": job_id, "input": {"workflow": workflow, **job_input}})
+        job = {"id": job_id, "input": {"workflow": workflow, **job_input}}
+        context = JobContext(job, reports=Unsent())
+        try:
+            return await example.handler(job, context)
+        finally:
+            context.close_files()
 
     return call

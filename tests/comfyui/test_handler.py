@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import os
 import signal
@@ -16,6 +17,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 FLUX = json.loads((Path(__file__).parents[2] / "examples/comfyui-worker/workflow.json").read_text())
 
@@ -92,6 +95,26 @@ async def test_input_images_of_two_jobs_do_not_meet(run) -> None:
     assert await asyncio.gather(one(0x112233, ""), one(0x0000FF, "data:image/png;base64,")) == ["eeddcc", "ffff00"]
 
 
+async def test_input_images_may_be_urls_and_files(run, invert, monkeypatch, tmp_path) -> None:
+    png = a_png(0x112233)
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=png)
+
+    app = web.Application()
+    app.router.add_get("/in.png", answer)
+    invert["1"] = {"class_type": "LoadImage", "inputs": {"image": "in.png"}}
+    monkeypatch.setenv("NOVITA_FILE_CACHE", str(tmp_path / "cache"))
+    async with TestServer(app) as site:
+        monkeypatch.setenv("NOVITA_FETCH_ALLOW_HOSTS", f"{site.host}:{site.port}")
+        url = str(site.make_url("/in.png"))
+        file = {"url": url, "name": "in.png", "size": len(png), "sha256": hashlib.sha256(png).hexdigest()}
+        for image in (url, file):
+            workflow = {node_id: {**node, "inputs": dict(node["inputs"])} for node_id, node in invert.items()}
+            (output,) = (await run(workflow, images=[{"name": "in.png", "image": image}]))["images"]
+            assert first_pixel(base64.b64decode(output["base64"])) == "eeddcc"
+
+
 async def test_large_files_are_uploaded(run) -> None:
     clip = {"1": {"class_type": "TestVideo", "inputs": {"filename_prefix": "clip", "size": 3_000_000}}}
     (video,) = (await run(clip))["videos"]
@@ -113,9 +136,9 @@ async def test_large_files_are_uploaded(run) -> None:
         ({"workflow": FLUX, "images": [{"name": "a.png"}]}, "needs a"),
     ],
 )
-async def test_input_that_makes_no_sense_is_refused_before_comfyui_is_asked(example, job_input, says) -> None:
+async def test_input_that_makes_no_sense_is_refused_before_comfyui_is_asked(run, example, job_input, says) -> None:
     with pytest.raises(ValueError, match=says):
-        await example.handler({"id": "j", "input": job_input})
+        await run(**{"workflow": None, **job_input})
     assert example.SERVER._process is None
 
 
