@@ -60,8 +60,13 @@ def test_inputs_are_drawn_only_as_there_is_room(endpoint: Any, worker: Any) -> N
             drawn.append(number)
             yield number
 
+    def work() -> None:
+        # All are taken before the first is finished, for nothing is submitted once the output was handed out.
+        for job in [worker.take() for _ in range(4)]:
+            worker.finish(job["id"], output={"echo": job["input"]})
+
     outputs = endpoint.map(inputs(), concurrency=4)
-    taken = threading.Thread(target=lambda: echo(worker, 4))
+    taken = threading.Thread(target=work)
     taken.start()
     assert next(outputs) == {"echo": 0}
     taken.join()
