@@ -11,6 +11,7 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
+import novita_protocol
 from novita_protocol.method import Method
 from novita_protocol.v1 import jobs_service_novita, jobs_service_pb2, worker_service_novita, worker_service_pb2
 
@@ -29,25 +30,25 @@ def python(code: str, *options: str) -> str:
     return outcome.stdout
 
 
-def light_modules(repository: Path) -> list[str]:
+def light_modules() -> list[str]:
     """All generated modules but those that stand for google.api options or gRPC."""
-    folder = repository / "generated" / "novita_protocol"
+    folder = Path(novita_protocol.__path__[0])
     names = [
         path.relative_to(folder.parent).with_suffix("").as_posix().replace("/", ".") for path in folder.rglob("*.py")
     ]
     return sorted(name for name in names if not name.endswith(("_service_pb2", "_grpc", "__init__")))
 
 
-def test_messages_and_tables_import_nothing_but_protobuf(repository: Path) -> None:
-    imports = ", ".join(light_modules(repository))
+def test_messages_and_tables_import_nothing_but_protobuf() -> None:
+    imports = ", ".join(light_modules())
     loaded = python(f"import sys, {imports}\nprint(*sys.modules)").split()
-    assert len(light_modules(repository)) >= 10
+    assert len(light_modules()) >= 10
     assert [name for name in loaded if name.startswith(("google.api", "grpc"))] == []
 
 
-def test_each_message_module_imports_without_a_warning(repository: Path) -> None:
+def test_each_message_module_imports_without_a_warning() -> None:
     code = "import sys, importlib\nfor name in sys.argv[1:]: importlib.import_module(name)"
-    subprocess.run([sys.executable, "-W", "error", "-c", code, *light_modules(repository)], check=True)
+    subprocess.run([sys.executable, "-W", "error", "-c", code, *light_modules()], check=True)
 
 
 @pytest.mark.parametrize(("table", "descriptor"), SERVICES)

@@ -202,6 +202,7 @@ def test_a_modifier_that_blocks_delays_no_result(gateway: Any, spawn: Any) -> No
         start({"handler": handler, "concurrency_modifier": modifier})
         """
     )
+    gateway.wait_for(lambda: gateway.of("ping"))
     job_id = gateway.submit(0.2)
     began = time.monotonic()
     gateway.result(job_id)
