@@ -85,8 +85,9 @@ def test_a_refused_error_is_not_repeated(gateway: Any, spawn: Any, fault: Any) -
     gateway.faults["done"].extend([fault(status=400)] * 2)
     spawn(ECHO)
     gateway.submit(1)
+    gateway.wait_for(lambda: len(gateway.of("failed", "j1")) == 2)
     assert gateway.result(gateway.submit(2)) == {"output": 2}
-    assert len(gateway.of("failed", "j1")) == 2
+    assert gateway.of("done", "j1") == []
 
 
 @pytest.mark.parametrize(
@@ -316,6 +317,28 @@ def test_chunks_that_were_not_delivered_survive_a_kill_too(gateway: Any, spawn: 
     spawn(script)
     assert gateway.result(job_id) == {"output": []}
     assert [c.json["output"] for c in gateway.of("stream", job_id)] == [0, 1, 2, 3, 4]
+
+
+def test_a_stopped_job_leaves_nothing_in_the_spool(gateway: Any, spawn: Any, tmp_path: Any) -> None:
+    spool = tmp_path / "spool"
+    worker = spawn(
+        f"""
+        def handler(job, context):
+            context.progress(message="working")
+            while not context.cancelled:
+                time.sleep(0.01)
+            return "too late"
+        start({{"handler": handler, "spool_dir": {str(spool)!r}}})
+        """
+    )
+    job_id = gateway.submit()
+    gateway.wait_for(lambda: gateway.of("progress", job_id) and gateway.of("stop"))
+    gateway.stop(job_id)
+    gateway.wait_for(lambda: len(gateway.of("take")) == 2)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    assert list(spool.iterdir()) == []
+    assert gateway.of("done") == []
 
 
 def test_a_running_process_keeps_its_spool_to_itself(gateway: Any, spawn: Any, fault: Any, tmp_path: Any) -> None:

@@ -17,6 +17,7 @@ from novita_worker._actions import (
     Close,
     Discard,
     EndTake,
+    Prepare,
     SetPing,
     Stage,
     Start,
@@ -36,6 +37,7 @@ class DeskMachine(RuleBasedStateMachine):
     @initialize(
         concurrency=st.integers(1, 4),
         prefetch=st.integers(0, 2),
+        prepares=st.booleans(),
         scaling=st.booleans(),
         max_jobs=st.none() | st.integers(1, 12),
         max_undelivered=st.integers(1, 4),
@@ -56,6 +58,7 @@ class DeskMachine(RuleBasedStateMachine):
         self.stopped: set[str] = set()
         self.cancelled: set[str] = set()
         self.lost: set[str] = set()
+        self.prepared: set[str] = set()
         self.in_flight: dict[str, Post] = {}
         self.posted: dict[str, list[Post]] = {}
         self.last_progress: dict[str, float] = {}
@@ -82,6 +85,12 @@ class DeskMachine(RuleBasedStateMachine):
                     assert not self.asked
                     assert current == self.concurrency
                     self.asked = True
+                case Prepare(job):
+                    assert self.limits.prepares
+                    assert self.concurrency == 1
+                    assert job.id in self.held
+                    assert job.id not in self.prepared
+                    self.prepared.add(job.id)
                 case Start(job, _):
                     assert job.id not in self.running, "run twice"
                     assert job.id in self.pinged, "the heartbeat must know a job before it starts"
@@ -93,7 +102,7 @@ class DeskMachine(RuleBasedStateMachine):
                     self.in_flight[action.job_id] = action
                     self.posted.setdefault(action.job_id, []).append(action)
                 case Cancel(job_id, _):
-                    assert job_id in self.running
+                    assert job_id in self.running or job_id in self.prepared
                     self.cancelled.add(job_id)
                 case Discard(job_id):
                     assert job_id in self.known
@@ -136,7 +145,7 @@ class DeskMachine(RuleBasedStateMachine):
 
     def begin_anew(self, job_id: str) -> None:
         """A job that is over may be handed out again; what was true of its first run is not of the next."""
-        for known in (self.started, self.finished, self.stopped, self.cancelled):
+        for known in (self.started, self.finished, self.stopped, self.cancelled, self.prepared):
             known.discard(job_id)
         self.posted.pop(job_id, None)
         self.last_progress.pop(job_id, None)

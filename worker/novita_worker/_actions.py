@@ -17,6 +17,7 @@ __all__ = [
     "Close",
     "Discard",
     "EndTake",
+    "Prepare",
     "SetPing",
     "Stage",
     "Start",
@@ -91,8 +92,15 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """Put a held job where it starts by itself when the one before it ends. Its `Start` still comes, after that."""
+
+    job: TakenJob
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
-    """Ask a running handler to end."""
+    """Ask a handler to end; one that was only prepared is not to begin."""
 
     job_id: str
     reason: CancelReason
@@ -125,4 +133,4 @@ class Close:
     undelivered: tuple[str, ...]
 
 
-Action: TypeAlias = Take | EndTake | AskConcurrency | Start | Cancel | Discard | Post | SetPing | Close
+Action: TypeAlias = Take | EndTake | AskConcurrency | Prepare | Start | Cancel | Discard | Post | SetPing | Close

@@ -19,6 +19,7 @@ from novita_worker._actions import (
     Close,
     Discard,
     EndTake,
+    Prepare,
     SetPing,
     Stage,
     Start,
@@ -63,10 +64,13 @@ class Desk:
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._jobs
 
+    def awaits(self, job_id: str) -> bool:
+        """Whether the result of this job's handler will be posted."""
+        return self._reporting(job_id) is not None
+
     def chunks(self, job_id: str) -> tuple[bytes, ...]:
         """The chunks of a job that are not delivered yet."""
-        entry = self._jobs.get(job_id)
-        return entry.outbox.chunks if entry is not None and not entry.muted else ()
+        return self._jobs[job_id].outbox.chunks
 
     @property
     def stage(self) -> Stage:
@@ -198,6 +202,7 @@ class Desk:
             entry.outbox.clear()
             if entry.phase is Phase.HELD:
                 self._forget(entry)
+                actions.extend([Cancel(job_id, CancelReason.STOPPED)] if entry.prepared else [])
                 continue
             if entry.phase is Phase.RUNNING and not entry.muted:
                 actions.append(Cancel(job_id, CancelReason.STOPPED))
@@ -305,6 +310,8 @@ class Desk:
                 entry.deadline = now + entry.job.timeout
                 self._set_timer(entry.deadline, entry)
             actions.append(Start(entry.job, entry.deadline))
+        if self._held and self._limits.prepares and self._concurrency == 1:
+            self._prepare(actions)
         if wanted := self._wanted():
             if self._limits.scaling and not self._answer_fresh:
                 self._ask(actions)
@@ -314,6 +321,12 @@ class Desk:
                 actions.append(Take(wanted, busy=bool(self._jobs)))
         elif self._limits.scaling and self._stage is Stage.SERVE and self._ask_at is None:
             self._ask_at = now + self._limits.scale_interval
+
+    def _prepare(self, actions: list[Action]) -> None:
+        for entry in self._held.values():
+            if not entry.prepared:
+                entry.prepared = True
+                actions.append(Prepare(entry.job))
 
     def _wanted(self) -> int:
         """Jobs to ask for now. Slots for running come first: a job held here could run elsewhere."""

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import random
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -23,13 +22,14 @@ from novita_worker._actions import (
     Close,
     Discard,
     EndTake,
+    Prepare,
     SetPing,
     Start,
     Take,
     TakenJob,
 )
 from novita_worker._config import WorkerConfig
-from novita_worker._context import JobContext, running_contexts
+from novita_worker._context import JobContext
 from novita_worker._delivery import Delivery, Verdict
 from novita_worker._desk import Desk
 from novita_worker._environment import Environment
@@ -42,6 +42,7 @@ from novita_worker._outcome import Outcome, Recycle, Writer
 from novita_worker._publication import publish
 from novita_worker._replays import Replays, open_spool
 from novita_worker._run import JobRun
+from novita_worker._runs import Runs
 from novita_worker._scale import Modifier
 from novita_worker._stops import StopWatch
 from novita_worker._throttle import Throttle
@@ -54,8 +55,6 @@ END_TAKE_GRACE: Final = 0.2
 ABANDON_GRACE: Final = 1.0
 """How long the main thread gets to end by itself after a handler did not, in seconds."""
 
-STALL: Final = 1.0
-"""Seconds that a job may wait for a shared event loop before the log says what blocks it."""
 LONG_JOB: Final = 0.1
 """Seconds from which on a job that is done is worth a line at INFO."""
 
@@ -84,7 +83,6 @@ class Engine:
         lanes: Lanes,
     ) -> None:
         self._config = config
-        self._environment = environment
         self._writer = writer
         self._lanes = lanes
         self._gateway = gateway
@@ -98,6 +96,7 @@ class Engine:
             Limits(
                 concurrency=config.concurrency,
                 prefetch=config.prefetch,
+                prepares=lanes.prepares,
                 scaling=config.concurrency_modifier is not None,
                 max_jobs=1 if config.refresh_worker else config.max_jobs,
                 progress_interval=config.progress_interval,
@@ -108,7 +107,9 @@ class Engine:
         self._inbox: deque[tuple[Callable[..., list[Action]], tuple[object, ...]]] = deque()
         self._is_woken = False
         self._ids: tuple[str, ...] = ()
-        self._runs: dict[str, JobRun] = {}
+        self._runs = Runs(
+            lanes, writer, self, worker_id=environment.worker_id, aggregate=config.return_aggregate_stream
+        )
         self._streams: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._post_tasks: dict[str, asyncio.Task[None]] = {}
@@ -123,6 +124,7 @@ class Engine:
             Take: self._take,
             EndTake: self._end_take,
             AskConcurrency: self._ask_concurrency,
+            Prepare: self._prepare,
             Start: self._start,
             Cancel: self._cancel,
             Discard: self._discard,
@@ -212,29 +214,37 @@ class Engine:
         return self._desk.chunk(job_id, chunk, self._now)
 
     def _on_finished(self, job_id: str, outcome: Outcome) -> list[Action]:
-        run = self._runs.pop(job_id)
-        running_contexts.pop(job_id, None)
-        if run.is_stream:
-            self._streams.add(job_id)
-        if outcome.error is not None:
-            _log.error("job %s failed: %.500s", job_id, outcome.error)
-        else:
-            seconds = self._now - run.started_at
-            # A line for each of a thousand jobs a second would cost more than the jobs.
-            _log.log(logging.INFO if seconds >= LONG_JOB else logging.DEBUG, "job %s done in %.3f s", job_id, seconds)
+        run = self._runs.end(job_id)
+        if self._desk.awaits(job_id):
+            if run.is_stream:
+                self._streams.add(job_id)
+            self._delivery.keep(job_id, self._desk.chunks(job_id), outcome.body, is_stream=run.is_stream)
         actions: list[Action] = []
-        limit = self._config.max_rss_mb
-        if limit is not None and (used := resident_mb()) > limit:
-            _log.warning("the worker ends when its jobs are done: it has %.0f MiB, its limit is %.0f", used, limit)
+        if (reason := self._reason_to_end(outcome)) is not None:
+            _log.info("the worker ends when its jobs are done: %s", reason)
             actions = self._desk.shutdown(self._now, patient=True)
+        # Later, because the next take must not wait for a log line.
+        self._loop.call_later(0, self._log_end, run, outcome, self._now)
+        return actions + self._desk.finished(job_id, outcome.body, self._now)
+
+    def _reason_to_end(self, outcome: Outcome) -> str | None:
         if outcome.recycle is not None:
             if outcome.recycle is not Recycle.REFRESH:
                 self.exit_code = 1
-            _log.info("the worker ends after job %s: %s", job_id, outcome.recycle.value)
-            actions = self._desk.shutdown(self._now, patient=True)
-        if job_id in self._desk:
-            self._delivery.keep(job_id, self._desk.chunks(job_id), outcome.body, is_stream=run.is_stream)
-        return actions + self._desk.finished(job_id, outcome.body, self._now)
+            return outcome.recycle.value
+        limit = self._config.max_rss_mb
+        if limit is not None and (used := resident_mb()) > limit:
+            return f"it has {used:.0f} MiB, and its limit is {limit:.0f}"
+        return None
+
+    def _log_end(self, run: JobRun, outcome: Outcome, ended: float) -> None:
+        job_id = run.context.id
+        if outcome.error is not None:
+            _log.error("job %s failed: %.500s", job_id, outcome.error)
+            return
+        seconds = 0.0 if run.started_at is None else ended - run.started_at
+        # A line for each of a thousand jobs a second would cost more than the jobs.
+        _log.log(logging.INFO if seconds >= LONG_JOB else logging.DEBUG, "job %s done in %.3f s", job_id, seconds)
 
     def _on_stops(self, job_ids: list[str]) -> None:
         for job_id in job_ids:
@@ -327,30 +337,18 @@ class Engine:
     def _concurrency_answered(self, concurrency: int | None) -> None:
         self._tell(lambda: self._desk.concurrency_answered(concurrency, self._now))
 
-    def _start(self, action: Start) -> None:
-        job = action.job
-        deadline = None if action.deadline is None else time.time() + (action.deadline - self._now)
-        context = JobContext(job.payload, reports=self, deadline=deadline, worker_id=self._environment.worker_id)
-        run = JobRun(context, self._writer, self, aggregate=self._config.return_aggregate_stream, started_at=self._now)
-        self._runs[job.id] = run
-        _log.debug("job %s starts", job.id)
-        running_contexts[job.id] = context
-        self._lanes.submit(run, alone=self._desk.concurrency == 1)
-        if self._desk.running > 1:
-            self._loop.call_later(STALL, self._check_begun, run)
+    def _prepare(self, action: Prepare) -> None:
+        self._runs.prepare(action.job)
 
-    def _check_begun(self, run: JobRun) -> None:
-        if run.has_begun or (place := self._lanes.blocked_at) is None:
-            return
-        advice = 'use a sync handler, asyncio.to_thread, or "own_loop": True'
-        _log.warning("job %s waits: another one blocks the event loop at %s; %s", run.context.id, place, advice)
+    def _start(self, action: Start) -> None:
+        time_left = None if action.deadline is None else action.deadline - self._now
+        self._runs.start(action.job, time_left=time_left, alone=self._desk.concurrency == 1)
 
     def _cancel(self, action: Cancel) -> None:
-        _log.info("job %s is cancelled: %s", action.job_id, action.reason.value)
-        if run := self._runs.get(action.job_id):
-            run.cancel(action.reason.value)
+        self._runs.cancel(action.job_id, action.reason)
 
     def _discard(self, action: Discard) -> None:
+        self._runs.discard(action.job_id)
         _log.warning("job %s was taken but not started; its lease runs out and it is offered again", action.job_id)
 
     def _post(self, post: Post) -> None:

@@ -19,12 +19,13 @@ class Phase(Enum):
 class Entry:
     """One job, from its take until its last post is answered."""
 
-    __slots__ = ("deadline", "failed", "job", "muted", "outbox", "phase", "stuck")
+    __slots__ = ("deadline", "failed", "job", "muted", "outbox", "phase", "prepared", "stuck")
 
     def __init__(self, job: TakenJob, progress_interval: float) -> None:
         self.job = job
         self.outbox = Outbox(job.id, progress_interval)
         self.phase = Phase.HELD
+        self.prepared = False
         self.deadline: float | None = None
         self.muted = False
         """Whether what the handler still says is of no interest."""

@@ -22,6 +22,10 @@ class Lanes(Protocol):
     """Runs handlers. `serve` occupies the thread that called `start`; the others are called from the I/O thread."""
 
     @property
+    def prepares(self) -> bool:
+        """Whether a run can be submitted while another one has the thread."""
+
+    @property
     def blocked_at(self) -> str | None:
         """Where the code is that all jobs wait for, or None where they don't share a loop."""
 
@@ -32,7 +36,10 @@ class Lanes(Protocol):
         """Runs handlers until `stop`."""
 
     def submit(self, run: JobRun, *, alone: bool) -> None:
-        """Starts a run. `alone` says that concurrency is 1, so that the main thread is the place for it."""
+        """Starts a run, once however often it is submitted, when its thread is free.
+
+        `alone` says that concurrency is 1, so that the main thread is the place for it.
+        """
 
     def stop(self) -> None:
         """Ends `serve`. Idempotent; handlers that still run are left behind."""
@@ -53,6 +60,11 @@ class ThreadLanes:
         self._threads = 0
 
     @property
+    def prepares(self) -> bool:
+        """The main thread has a queue."""
+        return True
+
+    @property
     def blocked_at(self) -> str | None:
         """Jobs wait for nobody here."""
         return None
@@ -66,7 +78,8 @@ class ThreadLanes:
     def serve(self) -> None:
         """Runs handlers in this thread until `stop`."""
         while (run := self._main.get()) is not None:
-            self._context.copy().run(run.run)
+            if run.claim():
+                self._context.copy().run(run.run)
 
     def submit(self, run: JobRun, *, alone: bool) -> None:
         """Hands the run to the main thread or to an idle one, which is started if there is none."""
@@ -95,7 +108,8 @@ class ThreadLanes:
 
     def _work(self) -> None:
         while (run := self._queue.get()) is not None:
-            self._context.copy().run(run.run)
+            if run.claim():
+                self._context.copy().run(run.run)
             with self._lock:
                 self._idle += 1
 
@@ -109,6 +123,11 @@ class LoopLanes:
         self._loop = self._runner.get_loop()
         self._thread = threading.get_ident()
         self._stopped: asyncio.Event = asyncio.Event()
+
+    @property
+    def prepares(self) -> bool:
+        """Everything that is submitted starts."""
+        return False
 
     @property
     def blocked_at(self) -> str | None:

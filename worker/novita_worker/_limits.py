@@ -14,6 +14,7 @@ class Limits:
     Attributes:
         concurrency: Jobs that run at once, until the modifier says another number.
         prefetch: Jobs held ready while others run.
+        prepares: Whether a held job is prepared while the only running one goes on.
         scaling: Whether there is a modifier to ask.
         max_jobs: Jobs after which the worker recycles itself.
         max_undelivered: Results that may wait for delivery before taking pauses.
@@ -26,6 +27,7 @@ class Limits:
 
     concurrency: int = 1
     prefetch: int = 0
+    prepares: bool = False
     scaling: bool = False
     max_jobs: int | None = None
     max_undelivered: int = 256

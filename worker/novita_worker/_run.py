@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import sys
+import threading
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
@@ -40,7 +41,10 @@ class JobRun:
         sink: Takes what comes out.
         aggregate: Whether a generator's chunks are repeated in its result.
         is_bounded: Whether a generator waits for `delivered` when it is too far ahead.
-        started_at: When the run began, on the clock of whoever began it.
+
+    Attributes:
+        started_at: When it was told to start, on the clock of whoever did, or None while it is only prepared.
+        has_begun: Whether the handler was called.
     """
 
     def __init__(
@@ -51,10 +55,9 @@ class JobRun:
         *,
         aggregate: bool = False,
         is_bounded: bool = True,
-        started_at: float = 0.0,
     ) -> None:
         self.context = context
-        self.started_at = started_at
+        self.started_at: float | None = None
         self._window: ChunkWindow | None = None
         self._writer = writer
         self._sink = sink
@@ -62,6 +65,7 @@ class JobRun:
         self._is_bounded = is_bounded
         self._is_stream = writer.spec.kind.is_stream
         self._task: asyncio.Task[Any] | None = None
+        self._claim = threading.Lock()
         self.has_begun = False
 
     def cancel(self, reason: str) -> None:
@@ -72,6 +76,10 @@ class JobRun:
         if self._task is not None:
             with contextlib.suppress(RuntimeError):  # the job has ended, and a loop of its own with it
                 self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+
+    def claim(self) -> bool:
+        """Whether the caller is the one to run it; only the first is."""
+        return self._claim.acquire(blocking=False)
 
     def delivered(self, size: int) -> None:
         """A chunk of so many bytes arrived; the generator may go on."""
@@ -87,6 +95,7 @@ class JobRun:
         """Runs the handler in this thread."""
         self._begin()
         try:
+            self.context.checkpoint()
             with self._span():
                 outcome = self._call()
         except BaseException as error:  # noqa: BLE001  a handler's error never ends the worker
