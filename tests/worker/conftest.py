@@ -55,7 +55,7 @@ class Fault:
 class ScriptedGateway:
     """Speaks the worker's side of the wire, one job queue, on a thread and loop of its own."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self._tls = tls
         self.requests: list[Request] = []
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)
@@ -73,7 +73,7 @@ class ScriptedGateway:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._ready = threading.Event()
-        self._port = 0
+        self.port = port
 
     def __enter__(self) -> ScriptedGateway:
         self._thread.start()
@@ -88,7 +88,7 @@ class ScriptedGateway:
 
     @property
     def url(self) -> str:
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def environ(self, prefix: str = "NOVITA") -> dict[str, str]:
         base = f"{self.url}/v2/ep1"
@@ -148,9 +148,9 @@ class ScriptedGateway:
         app.router.add_route("*", "/v2/ep1/{route}/{worker}/{job}", self._handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls)
+        site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=self._tls)
         await site.start()
-        self._port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
         self._ready.set()
         await self._stop.wait()
         await runner.cleanup()

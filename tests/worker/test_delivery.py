@@ -61,6 +61,16 @@ def test_progress_that_hangs_holds_a_result_up_only_for_seconds(gateway: Any, sp
     assert gateway.result(gateway.submit(), timeout=10) == {"output": 2}
 
 
+def test_a_gateway_that_comes_back_finds_the_worker(scripted: Any, spawn: Any) -> None:
+    with scripted() as first:
+        environ, port = first.environ(), first.port
+    worker = spawn(ECHO, environ=environ)
+    worker.wait_for_log("asking for jobs failed")
+    with scripted(port=port) as second:
+        assert second.result(second.submit("back")) == {"output": "back"}
+        worker.wait_for_log("asking for jobs works again")
+
+
 def test_the_next_job_runs_while_a_result_is_held_up(gateway: Any, spawn: Any, fault: Any) -> None:
     gateway.faults["done"].append(fault(kind="hang"))
     spawn(ECHO)
@@ -385,6 +395,30 @@ def test_a_kill_while_the_spool_is_written_leaves_no_half_result(
     assert gateway.result(job_id) == {"output": "again"}
     second.send_signal(signal.SIGTERM)
     assert second.wait() == 0
+
+
+def test_a_kill_after_the_acknowledgement_repeats_the_result_and_no_more(
+    gateway: Any, spawn: Any, tmp_path: Any
+) -> None:
+    environ = {**gateway.environ(), "NOVITA_SPOOL_DIR": str(tmp_path / "spool")}
+    first = spawn(
+        """
+        import pathlib
+        def handler(job):
+            pathlib.Path.unlink = lambda *args, **kwargs: os.kill(os.getpid(), 9)
+            return "kept"
+        start({"handler": handler})
+        """,
+        environ=environ,
+    )
+    job_id = gateway.submit()
+    assert first.wait() == -signal.SIGKILL
+    second = spawn(ECHO, environ=environ)
+    gateway.wait_for(lambda: len(gateway.of("done", job_id)) == 2)
+    second.send_signal(signal.SIGTERM)
+    assert second.wait() == 0
+    assert {r.body for r in gateway.of("done", job_id)} == {b'{"output":"kept"}'}
+    assert list((tmp_path / "spool").iterdir()) == []
 
 
 def test_a_spool_that_cannot_be_made_is_refused_before_the_first_take(gateway: Any, spawn: Any, tmp_path: Any) -> None:
