@@ -289,6 +289,39 @@ def test_a_setup_that_fails_ends_the_worker_before_its_first_take(gateway: Any, 
     assert gateway.of("take") == []
 
 
+@pytest.mark.parametrize("keyword", ["def", "async def"])
+def test_what_setup_puts_into_the_context_is_there_for_the_handler(gateway: Any, spawn: Any, keyword: str) -> None:
+    spawn(
+        f"""
+        import contextvars
+        model = contextvars.ContextVar("model")
+        def setup():
+            model.set("loaded")
+        {keyword} handler(job):
+            return model.get()
+        start({{"handler": handler, "setup": setup}})
+        """
+    )
+    assert gateway.result(gateway.submit()) == {"output": "loaded"}
+
+
+def test_a_worker_that_cannot_reach_the_network_at_all_ends(gateway: Any, spawn: Any) -> None:
+    worker = spawn(
+        """
+        import resource
+        def handler(job):
+            return 1
+        import novita_worker._worker, novita_worker._link  # what is loaded later needs descriptors too
+        used = len(os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 2, used + 2))
+        start({"handler": handler})
+        """
+    )
+    assert worker.wait(10) == 1
+    assert "Too many open files" in worker.stderr
+    assert gateway.of("take") == []
+
+
 def test_a_signal_during_setup_ends_it(gateway: Any, spawn: Any) -> None:
     worker = spawn(
         "def setup():\n    logging.warning('loading')\n    time.sleep(60)\n"

@@ -105,3 +105,9 @@ def test_what_start_refuses_is_refused() -> None:
         LocalWorker(lambda: None)
     with pytest.raises(ConfigError):
         LocalWorker(echo, concurrency=0)
+
+
+def test_a_worker_that_is_not_used_ends_at_once() -> None:
+    for _ in range(5):
+        with LocalWorker(echo):
+            pass

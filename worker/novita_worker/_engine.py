@@ -40,10 +40,11 @@ from novita_worker._memory import resident_mb
 from novita_worker._outbox import Failure, Post, PostKind
 from novita_worker._outcome import Outcome, Recycle, Writer
 from novita_worker._publication import publish
-from novita_worker._replays import Replays, open_spool
+from novita_worker._replays import Replays
 from novita_worker._run import JobRun
 from novita_worker._runs import Runs
 from novita_worker._scale import Modifier
+from novita_worker._spool import Spool
 from novita_worker._stops import StopWatch
 from novita_worker._throttle import Throttle
 
@@ -71,6 +72,7 @@ class Engine:
         heartbeat: Tells the gateway that the worker lives.
         writer: Writes outcomes.
         lanes: Run handlers.
+        spool: Keeps results until they are acknowledged, or None.
     """
 
     def __init__(
@@ -81,12 +83,13 @@ class Engine:
         heartbeat: Pulse,
         writer: Writer,
         lanes: Lanes,
+        spool: Spool | None,
     ) -> None:
         self._config = config
         self._writer = writer
         self._lanes = lanes
         self._gateway = gateway
-        self._spool = open_spool(config, environment)
+        self._spool = spool
         self._delivery = Delivery(gateway, self._spool)
         self._replays = Replays(self._spool, gateway, self._ping)
         self._heartbeat = heartbeat
@@ -120,6 +123,7 @@ class Engine:
         self._stops: StopWatch
         self._closed: asyncio.Event
         self._loop: asyncio.AbstractEventLoop
+        self._is_open = False
         self._do: dict[type[Action], Callable[[Any], None]] = {
             Take: self._take,
             EndTake: self._end_take,
@@ -150,9 +154,12 @@ class Engine:
             self._spawn(publish(self._gateway, self._writer.spec.describe))
         await self._replays.begin(self._spawn)
         try:
+            self._is_open = True
+            self._read_inbox()
             ready()
             await self._closed.wait()
         finally:
+            self._is_open = False
             if self._alarm is not None:
                 self._alarm.cancel()
             tasks = [*self._tasks, *self._post_tasks.values(), *([self._take_task] if self._take_task else [])]
@@ -190,7 +197,7 @@ class Engine:
 
     def _tell(self, event: Callable[..., list[Action]], *args: object) -> None:
         self._inbox.append((event, args))
-        if not self._is_woken:
+        if self._is_open and not self._is_woken:
             self._is_woken = True
             self._loop.call_soon_threadsafe(self._read_inbox)
 
@@ -360,7 +367,11 @@ class Engine:
         run = self._runs.get(job_id)
         is_stream = job_id in self._streams or (run is not None and run.is_stream)
         body = post.body if isinstance(post.body, bytes) else self._writer.failed(post.body)
-        verdict, problem = await self._delivery.deliver(job_id, post.kind, body, is_stream=is_stream)
+        try:
+            verdict, problem = await self._delivery.deliver(job_id, post.kind, body, is_stream=is_stream)
+        except Exception:  # noqa: BLE001  whatever it is, it must not strand a job
+            _log.exception("the %s of job %s could not be delivered", post.kind.value, job_id)
+            verdict, problem = Verdict.LOST, None
         del self._post_tasks[job_id]
         if post.kind is PostKind.CHUNK and run is not None:
             run.delivered(len(body))
@@ -404,4 +415,5 @@ class Engine:
 
     def end(self) -> None:
         """All is done; `run` returns. Callable from any thread."""
-        self._loop.call_soon_threadsafe(self._closed.set)
+        if self._is_open:
+            self._loop.call_soon_threadsafe(self._closed.set)

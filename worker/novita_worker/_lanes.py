@@ -74,6 +74,7 @@ class ThreadLanes:
         result = hook()
         if asyncio.iscoroutine(result):
             asyncio.run(result)
+        self._context = copy_context()
 
     def serve(self) -> None:
         """Runs handlers in this thread until `stop`."""
@@ -137,13 +138,10 @@ class LoopLanes:
 
     def call(self, hook: Callable[[], object]) -> None:
         """Runs a hook to its end, on the loop that the handlers have."""
-
-        async def run() -> None:
-            result = hook()
-            if asyncio.iscoroutine(result):
-                await result
-
-        self._runner.run(run())
+        result = hook()
+        if asyncio.iscoroutine(result):
+            self._runner.run(result)
+        self._context = copy_context()
 
     def serve(self) -> None:
         """Runs handlers in this thread until `stop`."""

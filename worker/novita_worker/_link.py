@@ -198,6 +198,8 @@ def _parse_jobs(body: bytes) -> TakeReply | PostFailure:
         job_id = item.get("id") if isinstance(item, dict) else None
         if not isinstance(job_id, str) or not job_id:
             broken.append((None, "it has no id"))
+        elif not job_id.isprintable():
+            broken.append((None, "its id is not text"))
         elif "input" not in item:
             broken.append((job_id, "it has no input"))
         else:

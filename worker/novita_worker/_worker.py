@@ -14,6 +14,7 @@ from novita_worker._gateway import Gateway, Pulse
 from novita_worker._handler import HandlerSpec
 from novita_worker._lanes import Lanes, LoopLanes, ThreadLanes
 from novita_worker._outcome import Writer
+from novita_worker._replays import open_spool
 from novita_worker._signals import Interrupted, Signals
 
 __all__ = ["Worker"]
@@ -37,6 +38,7 @@ class Worker:
     ) -> None:
         self._config = config
         self._spec = spec
+        spool = open_spool(config, environment)
         self._lanes: Lanes = LoopLanes() if spec.kind.is_async and not config.own_loop else ThreadLanes()
         writer = Writer(
             spec=spec,
@@ -45,7 +47,7 @@ class Worker:
             worker_id=environment.worker_id,
             offload=config.offload == "auto",
         )
-        self._engine = Engine(config, environment, gateway, heartbeat, writer, self._lanes)
+        self._engine = Engine(config, environment, gateway, heartbeat, writer, self._lanes, spool)
         self._signals = Signals(self._engine.shutdown)
 
     def shutdown(self) -> None:
@@ -65,7 +67,7 @@ class Worker:
         ready.wait()
         try:
             with self._signals:
-                if self._set_up():
+                if io.is_alive() and self._set_up():
                     self._engine.begin()
                     self._lanes.serve()
                     self._tear_down()
@@ -100,8 +102,15 @@ class Worker:
             self._engine.exit_code = 1
 
     def _run_io(self, ready: threading.Event) -> None:
-        with asyncio.Runner() as runner:
-            runner.run(self._serve(ready))
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(self._serve(ready))
+        except BaseException:  # noqa: BLE001  without this thread the worker is deaf; whatever it was, it must end
+            _log.exception("the I/O thread failed")
+            self._engine.exit_code = 1
+            self._lanes.stop()
+        finally:
+            ready.set()
 
     async def _serve(self, ready: threading.Event) -> None:
         loop = asyncio.get_running_loop()
@@ -114,4 +123,3 @@ class Worker:
             await self._engine.run(is_ready)
         finally:
             self._signals.unwatch(loop)
-            ready.set()
