@@ -207,7 +207,8 @@ def run_proxy(target: str) -> Iterator[Proxy]:
             pass
 
     def serve(client: socket.socket) -> None:
-        with client:
+        # Either side may be gone at any time: that is what the proxy is for.
+        with client, suppress(OSError):
             head = client.recv(65536)
             if not head:
                 return
