@@ -311,9 +311,9 @@ def test_a_worker_that_cannot_reach_the_network_at_all_ends(gateway: Any, spawn:
         import resource
         def handler(job):
             return 1
-        import novita_worker._worker, novita_worker._link  # what is loaded later needs descriptors too
+        import novita_worker._worker, novita_worker._link, uvloop  # what is loaded later needs descriptors too
         used = len(os.listdir("/proc/self/fd"))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 2, used + 2))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 6, used + 6))
         start({"handler": handler})
         """
     )

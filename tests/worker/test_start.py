@@ -315,3 +315,20 @@ def test_a_jobs_span_is_the_child_of_its_submit(gateway: Any, spawn: Any) -> Non
     trace_id = "0af7651916cd43dd8448eb211c80319c"
     job_id = gateway.submit(traceparent=f"00-{trace_id}-b7ad6b7169203331-01")
     assert gateway.result(job_id) == {"output": trace_id}
+
+
+def test_the_runtimes_log_lines_name_the_job_they_are_about_and_no_other(gateway: Any, spawn: Any, fault: Any) -> None:
+    environ = {**gateway.environ(), "NOVITA_LOG_FORMAT": "json"}
+    worker = spawn('start({"handler": lambda job: time.sleep(0.1)})', environ=environ)
+    gateway.wait_for(lambda: gateway.parked, "a parked take")
+    gateway.faults["take"].append(fault(status=503))  # the next one, which goes out with the result
+    gateway.faults["done"].append(fault(status=503))
+    job_id = gateway.submit()
+    gateway.result(job_id)
+    worker.wait_for_log("works again")
+    lines = [json.loads(line) for line in worker.stderr.splitlines()]
+    about = {line["message"]: line.get("job_id") for line in lines}
+    for message, named in about.items():
+        assert named == (job_id if job_id in message else None), message
+    assert any("done in" in message for message in about)
+    assert any("did not get through" in message for message in about)

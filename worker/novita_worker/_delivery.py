@@ -82,7 +82,12 @@ class Delivery:
         for kind, body in spooled.posts:
             verdict, problem = await self.deliver(spooled.job_id, kind, body, is_stream=spooled.is_stream)
             if problem is not None:
-                _log.error("a result left by an earlier process, of job %s: %s", spooled.job_id, problem.reason)
+                _log.error(
+                    "a result left by an earlier process, of job %s: %s",
+                    spooled.job_id,
+                    problem.reason,
+                    extra={"job_id": spooled.job_id},
+                )
                 return verdict
         return Verdict.DELIVERED
 
@@ -104,7 +109,12 @@ class Delivery:
             try:
                 await asyncio.to_thread(self._spool.put, job_id, posts, is_stream=is_stream)
             except OSError as error:
-                _log.error("the result of job %s is not on disk while it is delivered: %s", job_id, error)
+                _log.error(
+                    "the result of job %s is not on disk while it is delivered: %s",
+                    job_id,
+                    error,
+                    extra={"job_id": job_id},
+                )
 
     async def _persist(
         self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool
@@ -129,6 +139,7 @@ class Delivery:
                 job_id,
                 problem.reason,
                 delay,
+                extra={"job_id": job_id},
             )
             await asyncio.sleep(delay)
 

@@ -10,8 +10,10 @@ import asyncio
 import logging
 import os
 import random
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from dataclasses import replace
 from typing import Any, Final
 
@@ -41,17 +43,13 @@ from novita_worker._outbox import Failure, Post, PostKind
 from novita_worker._outcome import Outcome, Recycle, Writer
 from novita_worker._publication import publish
 from novita_worker._replays import Replays
-from novita_worker._run import JobRun
 from novita_worker._runs import Runs
 from novita_worker._scale import Modifier
 from novita_worker._spool import Spool
 from novita_worker._stops import StopWatch
-from novita_worker._throttle import Throttle
+from novita_worker._takes import Takes
 
 __all__ = ["Engine"]
-
-END_TAKE_GRACE: Final = 0.2
-"""How long a parked take may still bring a job after the worker decided to stop, in seconds."""
 
 ABANDON_GRACE: Final = 1.0
 """How long the main thread gets to end by itself after a handler did not, in seconds."""
@@ -116,13 +114,13 @@ class Engine:
         self._streams: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._post_tasks: dict[str, asyncio.Task[None]] = {}
-        self._take_task: asyncio.Task[None] | None = None
-        self._has_batch_route = True
         self._alarm: asyncio.TimerHandle | None = None
-        self._takes = Throttle(_log, "asking for jobs")
+        self._alarm_at: float | None = None
+        self._takes = Takes(gateway, self._on_take)
         self._stops: StopWatch
         self._closed: asyncio.Event
         self._loop: asyncio.AbstractEventLoop
+        self._context: Context
         self._is_open = False
         self._do: dict[type[Action], Callable[[Any], None]] = {
             Take: self._take,
@@ -145,33 +143,38 @@ class Engine:
             ready: Called when the engine takes calls from other threads.
         """
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
         self._closed = asyncio.Event()
-        await self._gateway.open()
-        self._heartbeat.start()
-        self._stops = StopWatch(self._gateway, self._on_stops)
-        self._spawn(self._stops.run())
-        if self._writer.spec.describe is not None:
-            self._spawn(publish(self._gateway, self._writer.spec.describe))
-        await self._replays.begin(self._spawn)
         try:
+            await self._gateway.open()
+            self._heartbeat.start()
+            self._stops = StopWatch(self._gateway, self._on_stops)
+            self._spawn(self._stops.run())
+            if self._writer.spec.describe is not None:
+                self._spawn(publish(self._gateway, self._writer.spec.describe))
+            await self._replays.begin(self._spawn)
             self._is_open = True
             self._read_inbox()
             ready()
             await self._closed.wait()
         finally:
             self._is_open = False
-            if self._alarm is not None:
-                self._alarm.cancel()
-            tasks = [*self._tasks, *self._post_tasks.values(), *([self._take_task] if self._take_task else [])]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._heartbeat.stop()
-            if self._modifier is not None:
-                self._modifier.stop()
-            if self._spool is not None:
-                await asyncio.to_thread(self._spool.close)
-            await self._gateway.close()
+            await self._free()
+
+    async def _free(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        await self._takes.close()
+        tasks = [*self._tasks, *self._post_tasks.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._heartbeat.stop()
+        if self._modifier is not None:
+            self._modifier.stop()
+        if self._spool is not None:
+            await asyncio.to_thread(self._spool.close)
+        await self._gateway.close()
 
     # Called from any thread.
 
@@ -199,19 +202,46 @@ class Engine:
         self._inbox.append((event, args))
         if self._is_open and not self._is_woken:
             self._is_woken = True
-            self._loop.call_soon_threadsafe(self._read_inbox)
+            # In a context of the worker's: in the caller's, all that follows would pass for its job's doing.
+            self._loop.call_soon_threadsafe(self._read_inbox, context=self._context)
 
     # Events.
 
     @property
     def _now(self) -> float:
-        return self._loop.time()
+        # Not the loop's own, which may stand still for the length of a turn.
+        return time.monotonic()
 
     def _read_inbox(self) -> None:
         self._is_woken = False
         while self._inbox:
             event, args = self._inbox.popleft()
             self._perform(event(*args))
+
+    def _on_take(self, reply: TakeReply | PostFailure, waited: float) -> None:
+        if isinstance(reply, PostFailure):
+            self._perform(self._desk.take_failed(reply.failure, self._now))
+            return
+        for job_id, reason in reply.broken:
+            self._refuse_job(job_id, reason)
+        if reply.jobs or reply.broken:
+            jobs = [self._limit(job) for job in reply.jobs if job.id not in self._replays]
+            self._perform(self._desk.taken(jobs, self._now))
+        else:
+            self._perform(self._desk.take_empty(self._now, waited=waited))
+
+    def _limit(self, job: TakenJob) -> TakenJob:
+        limits = [limit for limit in (job.timeout, self._config.job_timeout) if limit is not None]
+        return replace(job, timeout=min(limits)) if limits else job
+
+    def _refuse_job(self, job_id: str | None, reason: str) -> None:
+        _log.error("the gateway gave a job that can't run: %s", reason, extra={"job_id": job_id})
+        if job_id is not None:
+            body = self._writer.failed(Failure(code="INVALID_JOB", message=f"the job can't run: {reason}"))
+            self._spawn(self._deliver_refusal(job_id, body))
+
+    async def _deliver_refusal(self, job_id: str, body: bytes) -> None:
+        await self._delivery.deliver(job_id, PostKind.RESULT, body, is_stream=False)
 
     def _on_progress(self, context: JobContext) -> list[Action]:
         body = context.take_progress()
@@ -230,8 +260,11 @@ class Engine:
         if (reason := self._reason_to_end(outcome)) is not None:
             _log.info("the worker ends when its jobs are done: %s", reason)
             actions = self._desk.shutdown(self._now, patient=True)
-        # Later, because the next take must not wait for a log line.
-        self._loop.call_later(0, self._log_end, run, outcome, self._now)
+        seconds = 0.0 if run.started_at is None else self._now - run.started_at
+        # A line for each of a thousand jobs a second would cost more than the jobs.
+        if outcome.error is not None or seconds >= LONG_JOB or _log.isEnabledFor(logging.DEBUG):
+            # Later, because the next take must not wait for a log line.
+            self._loop.call_later(0, self._log_end, job_id, outcome.error, seconds)
         return actions + self._desk.finished(job_id, outcome.body, self._now)
 
     def _reason_to_end(self, outcome: Outcome) -> str | None:
@@ -244,14 +277,13 @@ class Engine:
             return f"it has {used:.0f} MiB, and its limit is {limit:.0f}"
         return None
 
-    def _log_end(self, run: JobRun, outcome: Outcome, ended: float) -> None:
-        job_id = run.context.id
-        if outcome.error is not None:
-            _log.error("job %s failed: %.500s", job_id, outcome.error)
+    def _log_end(self, job_id: str, error: str | None, seconds: float) -> None:
+        about = {"job_id": job_id}
+        if error is not None:
+            _log.error("job %s failed: %.500s", job_id, error, extra=about)
             return
-        seconds = 0.0 if run.started_at is None else ended - run.started_at
-        # A line for each of a thousand jobs a second would cost more than the jobs.
-        _log.log(logging.INFO if seconds >= LONG_JOB else logging.DEBUG, "job %s done in %.3f s", job_id, seconds)
+        level = logging.INFO if seconds >= LONG_JOB else logging.DEBUG
+        _log.log(level, "job %s done in %.3f s", job_id, seconds, extra=about)
 
     def _on_stops(self, job_ids: list[str]) -> None:
         for job_id in job_ids:
@@ -266,18 +298,17 @@ class Engine:
 
     def _set_alarm(self) -> None:
         wake = self._desk.next_wake
+        if wake == self._alarm_at:
+            return
         if self._alarm is not None:
-            if wake is not None and self._alarm.when() == wake:
-                return
             self._alarm.cancel()
-            self._alarm = None
-        if wake is not None:
-            self._alarm = self._loop.call_at(wake, self._on_alarm)
+        self._alarm_at = wake
+        self._alarm = None if wake is None else self._loop.call_later(wake - self._now, self._on_alarm)
 
     def _on_alarm(self) -> None:
-        self._alarm = None
-        # The clock may stand a hair before the time that was asked for.
-        self._perform(self._desk.tick(self._now + 1e-6))
+        self._alarm = self._alarm_at = None
+        # Loops round to their clock's resolution, a millisecond, and may call this a hair too early.
+        self._perform(self._desk.tick(self._now + 1e-3))
 
     # Actions.
 
@@ -287,55 +318,10 @@ class Engine:
         task.add_done_callback(self._tasks.discard)
 
     def _take(self, action: Take) -> None:
-        self._take_task = self._loop.create_task(self._run_take(action))
-
-    async def _run_take(self, action: Take) -> None:
-        started = self._now
-        try:
-            reply = await self._ask_for_jobs(action)
-        except asyncio.CancelledError:
-            self._perform(self._desk.take_empty(self._now, waited=self._now - started))
-            return
-        if isinstance(reply, PostFailure):
-            self._takes.failed(reply.reason, self._now)
-            self._perform(self._desk.take_failed(reply.failure, self._now))
-            return
-        self._takes.worked()
-        for job_id, reason in reply.broken:
-            self._refuse_job(job_id, reason)
-        if reply.jobs or reply.broken:
-            jobs = [self._limit(job) for job in reply.jobs if job.id not in self._replays]
-            self._perform(self._desk.taken(jobs, self._now))
-        else:
-            self._perform(self._desk.take_empty(self._now, waited=self._now - started))
-
-    async def _ask_for_jobs(self, action: Take) -> TakeReply | PostFailure:
-        count = action.count if self._has_batch_route else 1
-        reply = await self._gateway.take(count=count, busy=action.busy)
-        if count > 1 and isinstance(reply, PostFailure) and reply.failure.status in (404, 405):
-            self._has_batch_route = False
-            return await self._gateway.take(count=1, busy=action.busy)
-        return reply
-
-    def _limit(self, job: TakenJob) -> TakenJob:
-        limits = [limit for limit in (job.timeout, self._config.job_timeout) if limit is not None]
-        return replace(job, timeout=min(limits)) if limits else job
-
-    def _refuse_job(self, job_id: str | None, reason: str) -> None:
-        _log.error("the gateway gave a job that can't run: %s", reason)
-        if job_id is not None:
-            body = self._writer.failed(Failure(code="INVALID_JOB", message=f"the job can't run: {reason}"))
-            self._spawn(self._deliver_refusal(job_id, body))
-
-    async def _deliver_refusal(self, job_id: str, body: bytes) -> None:
-        await self._delivery.deliver(job_id, PostKind.RESULT, body, is_stream=False)
+        self._takes.begin(action)
 
     def _end_take(self, _: EndTake) -> None:
-        self._loop.call_later(END_TAKE_GRACE, self._loop.call_soon, self._hang_up)
-
-    def _hang_up(self) -> None:
-        if self._take_task is not None and not self._gateway.take_is_answered:
-            self._take_task.cancel()
+        self._takes.end_soon()
 
     def _ask_concurrency(self, action: AskConcurrency) -> None:
         if self._modifier is not None:
@@ -356,7 +342,8 @@ class Engine:
 
     def _discard(self, action: Discard) -> None:
         self._runs.discard(action.job_id)
-        _log.warning("job %s was taken but not started; its lease runs out and it is offered again", action.job_id)
+        text = "job %s was taken but not started; its lease runs out and it is offered again"
+        _log.warning(text, action.job_id, extra={"job_id": action.job_id})
 
     def _post(self, post: Post) -> None:
         # Not `_spawn`: its callback costs a turn of the loop, and there is one post of a job at a time.
@@ -364,13 +351,14 @@ class Engine:
 
     async def _deliver(self, post: Post) -> None:
         job_id = post.job_id
+        about = {"job_id": job_id}
         run = self._runs.get(job_id)
         is_stream = job_id in self._streams or (run is not None and run.is_stream)
         body = post.body if isinstance(post.body, bytes) else self._writer.failed(post.body)
         try:
             verdict, problem = await self._delivery.deliver(job_id, post.kind, body, is_stream=is_stream)
         except Exception:  # noqa: BLE001  whatever it is, it must not strand a job
-            _log.exception("the %s of job %s could not be delivered", post.kind.value, job_id)
+            _log.exception("the %s of job %s could not be delivered", post.kind.value, job_id, extra=about)
             verdict, problem = Verdict.LOST, None
         del self._post_tasks[job_id]
         if post.kind is PostKind.CHUNK and run is not None:
@@ -380,12 +368,12 @@ class Engine:
             case Verdict.DELIVERED:
                 actions = self._desk.delivered(job_id, self._now)
             case Verdict.REFUSED:
-                _log.error("the gateway refused the %s of job %s: %s", post.kind.value, job_id, reason)
+                _log.error("the gateway refused the %s of job %s: %s", post.kind.value, job_id, reason, extra=about)
                 message = f"the gateway refused the {post.kind.value} ({len(body):,} bytes): {reason}"
                 failure = Failure(code="OUTPUT_REFUSED", message=message)
                 actions = self._desk.refused(job_id, failure, self._now)
             case Verdict.LOST:
-                _log.error("the %s of job %s could not be delivered: %s", post.kind.value, job_id, reason)
+                _log.error("the %s of job %s could not be delivered: %s", post.kind.value, job_id, reason, extra=about)
                 actions = self._desk.lost(job_id, self._now)
         if job_id not in self._desk:
             self._streams.discard(job_id)

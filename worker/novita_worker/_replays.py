@@ -52,7 +52,8 @@ class Replays:
         if self._spool is None:
             return
         for spooled in await asyncio.to_thread(self._spool.recover):
-            _log.info("delivering the result of job %s, which an earlier process has left", spooled.job_id)
+            text = "delivering the result of job %s, which an earlier process has left"
+            _log.info(text, spooled.job_id, extra={"job_id": spooled.job_id})
             self._ids[spooled.job_id] = None
             spawn(self._replay(spooled, self._spool))
         self._changed()

@@ -62,7 +62,7 @@ class Runs:
         """
         loop = asyncio.get_running_loop()
         run = self._runs.get(job.id) or self._make(job)
-        run.started_at = loop.time()
+        run.started_at = time.monotonic()
         run.context.deadline = None if time_left is None else time.time() + time_left
         _log.debug("job %s starts", job.id)
         if not run.has_begun:
@@ -72,7 +72,7 @@ class Runs:
 
     def cancel(self, job_id: str, reason: CancelReason) -> None:
         """Asks a run to end, or keeps it from beginning."""
-        _log.info("job %s is cancelled: %s", job_id, reason.value)
+        _log.info("job %s is cancelled: %s", job_id, reason.value, extra={"job_id": job_id})
         if (run := self._runs.get(job_id)) and not self._revoke(run):
             run.cancel(reason.value)
 
@@ -104,4 +104,5 @@ class Runs:
         if run.has_begun or (place := self._lanes.blocked_at) is None:
             return
         advice = 'use a sync handler, asyncio.to_thread, or "own_loop": True'
-        _log.warning("job %s waits: another one blocks the event loop at %s; %s", run.context.id, place, advice)
+        text = "job %s waits: another one blocks the event loop at %s; %s"
+        _log.warning(text, run.context.id, place, advice, extra={"job_id": run.context.id})

@@ -13,6 +13,7 @@ from novita_worker._environment import Environment
 from novita_worker._gateway import Gateway, Pulse
 from novita_worker._handler import HandlerSpec
 from novita_worker._lanes import Lanes, LoopLanes, ThreadLanes
+from novita_worker._loop import new_loop
 from novita_worker._outcome import Writer
 from novita_worker._replays import open_spool
 from novita_worker._signals import Interrupted, Signals
@@ -103,7 +104,7 @@ class Worker:
 
     def _run_io(self, ready: threading.Event) -> None:
         try:
-            with asyncio.Runner() as runner:
+            with asyncio.Runner(loop_factory=new_loop) as runner:
                 runner.run(self._serve(ready))
         except BaseException:  # noqa: BLE001  without this thread the worker is deaf; whatever it was, it must end
             _log.exception("the I/O thread failed")
