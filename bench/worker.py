@@ -79,6 +79,11 @@ class Contender:
 CONTENDERS = {
     "ours": Contender("this project", lambda: Path(sys.executable), OURS.replace("PREFETCH", "0")),
     "prefetch": Contender("this project, prefetch=1", lambda: Path(sys.executable), OURS.replace("PREFETCH", "1")),
+    "asyncio": Contender(
+        "this project, without uvloop",
+        lambda: Path(sys.executable),
+        "import sys\nsys.modules['uvloop'] = None\n" + OURS.replace("PREFETCH", "0"),
+    ),
     "bare": Contender("bare aiohttp loop", lambda: Path(sys.executable), BARE),
     "novita": Contender(
         "novita-gpus 0.0.1",
