@@ -11,9 +11,7 @@ import logging
 import os
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context, copy_context
 from dataclasses import replace
 from typing import Any, Final
 
@@ -36,6 +34,7 @@ from novita_worker._delivery import Delivery, Verdict
 from novita_worker._desk import Desk
 from novita_worker._environment import Environment
 from novita_worker._gateway import Gateway, PostFailure, Pulse, TakeReply
+from novita_worker._inbox import Inbox
 from novita_worker._lanes import Lanes
 from novita_worker._limits import Limits
 from novita_worker._memory import resident_mb
@@ -105,8 +104,7 @@ class Engine:
             ),
             random.random,
         )
-        self._inbox: deque[tuple[Callable[..., list[Action]], tuple[object, ...]]] = deque()
-        self._is_woken = False
+        self._inbox = Inbox(self._perform)
         self._ids: tuple[str, ...] = ()
         self._runs = Runs(
             lanes, writer, self, worker_id=environment.worker_id, aggregate=config.return_aggregate_stream
@@ -120,8 +118,6 @@ class Engine:
         self._stops: StopWatch
         self._closed: asyncio.Event
         self._loop: asyncio.AbstractEventLoop
-        self._context: Context
-        self._is_open = False
         self._do: dict[type[Action], Callable[[Any], None]] = {
             Take: self._take,
             EndTake: self._end_take,
@@ -143,7 +139,6 @@ class Engine:
             ready: Called when the engine takes calls from other threads.
         """
         self._loop = asyncio.get_running_loop()
-        self._context = copy_context()
         self._closed = asyncio.Event()
         try:
             await self._gateway.open()
@@ -153,12 +148,11 @@ class Engine:
             if self._writer.spec.describe is not None:
                 self._spawn(publish(self._gateway, self._writer.spec.describe))
             await self._replays.begin(self._spawn)
-            self._is_open = True
-            self._read_inbox()
+            self._inbox.open()
             ready()
             await self._closed.wait()
         finally:
-            self._is_open = False
+            self._inbox.close()
             await self._free()
 
     async def _free(self) -> None:
@@ -180,30 +174,27 @@ class Engine:
 
     def begin(self) -> None:
         """The worker is set up; jobs may come."""
-        self._tell(lambda: self._desk.begin(self._now))
+        self._inbox.put(lambda: self._desk.begin(self._now))
 
     def shutdown(self) -> None:
         """End in good order."""
-        self._tell(lambda: self._desk.shutdown(self._now))
+        self._inbox.put(lambda: self._desk.shutdown(self._now))
 
     def progress(self, context: JobContext) -> None:
         """A handler has new progress."""
-        self._tell(self._on_progress, context)
+        self._inbox.put(self._on_progress, context)
 
     def chunk(self, job_id: str, chunk: bytes) -> None:
         """A generator yielded."""
-        self._tell(self._on_chunk, job_id, chunk)
+        self._inbox.put(self._on_chunk, job_id, chunk)
 
     def finished(self, job_id: str, outcome: Outcome) -> None:
         """A handler ended."""
-        self._tell(self._on_finished, job_id, outcome)
+        self._inbox.put(self._on_finished, job_id, outcome)
 
-    def _tell(self, event: Callable[..., list[Action]], *args: object) -> None:
-        self._inbox.append((event, args))
-        if self._is_open and not self._is_woken:
-            self._is_woken = True
-            # In a context of the worker's: in the caller's, all that follows would pass for its job's doing.
-            self._loop.call_soon_threadsafe(self._read_inbox, context=self._context)
+    def end(self) -> None:
+        """All is done; `run` returns."""
+        self._inbox.put(self._on_end)
 
     # Events.
 
@@ -211,12 +202,6 @@ class Engine:
     def _now(self) -> float:
         # Not the loop's own, which may stand still for the length of a turn.
         return time.monotonic()
-
-    def _read_inbox(self) -> None:
-        self._is_woken = False
-        while self._inbox:
-            event, args = self._inbox.popleft()
-            self._perform(event(*args))
 
     def _on_take(self, reply: TakeReply | PostFailure, waited: float) -> None:
         if isinstance(reply, PostFailure):
@@ -277,6 +262,10 @@ class Engine:
             return f"it has {used:.0f} MiB, and its limit is {limit:.0f}"
         return None
 
+    def _on_end(self) -> list[Action]:
+        self._closed.set()
+        return []
+
     def _log_end(self, job_id: str, error: str | None, seconds: float) -> None:
         about = {"job_id": job_id}
         if error is not None:
@@ -328,7 +317,7 @@ class Engine:
             self._modifier.ask(action.current)
 
     def _concurrency_answered(self, concurrency: int | None) -> None:
-        self._tell(lambda: self._desk.concurrency_answered(concurrency, self._now))
+        self._inbox.put(lambda: self._desk.concurrency_answered(concurrency, self._now))
 
     def _prepare(self, action: Prepare) -> None:
         self._runs.prepare(action.job)
@@ -400,8 +389,3 @@ class Engine:
         self._heartbeat.stop()
         logging.shutdown()
         os._exit(self.exit_code)
-
-    def end(self) -> None:
-        """All is done; `run` returns. Callable from any thread."""
-        if self._is_open:
-            self._loop.call_soon_threadsafe(self._closed.set)
