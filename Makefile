@@ -8,7 +8,8 @@ SHELL := /bin/bash
 JOBS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check generate format setup clean bench-client bench-contracts bench-imports bench-files bench-worker test-comfyui
+.PHONY: help setup demo generate format check test quick test-comfyui clean
+.PHONY: bench-client bench-contracts bench-files bench-gateway bench-imports bench-worker
 
 help: ## Lists the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18

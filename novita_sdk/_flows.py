@@ -266,5 +266,5 @@ def make_flows(settings: Settings) -> Flows:
 def _parse_started(body: bytes) -> _Started:
     try:
         return msgspec.json.decode(body, type=_Started)
-    except ValueError as error:
+    except (ValueError, msgspec.MsgspecError) as error:  # no ValueError before msgspec 0.21
         raise WireError(f"the answer to a submit has no job id: {error}") from None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BINARIES = Path(sys.executable).parent
 COMPATIBILITY = "proto compatibility"
+GENERATED = "generated code up to date"
+GENERATOR = "1.67.1"
+"""Version of grpcio-tools that writes generated/; newer ones, the first for Python 3.14, write other files."""
 SCRATCH = "d=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT"
 DESCRIPTORS = "python -m novita_codegen descriptors"
 FAILURE = """{output}
@@ -44,7 +48,7 @@ STEPS = (
         command=f"{SCRATCH} && {DESCRIPTORS} proto --out $d/proto.binpb && buf lint $d/proto.binpb",
     ),
     Step(name="proto format", command="buf format --diff --exit-code"),
-    Step(name="generated code up to date", command="python -m novita_codegen generate proto --out generated --check"),
+    Step(name=GENERATED, command="python -m novita_codegen generate proto --out generated --check"),
     Step(name="lint", command="ruff check --quiet ."),
     Step(name="format", command="ruff format --quiet --diff ."),
 )
@@ -79,16 +83,24 @@ def has_committed_protos() -> bool:
         return False
 
 
+def has_generator() -> bool:
+    return sys.version_info < (3, 14) or importlib.metadata.version("grpcio-tools") == GENERATOR
+
+
 def select(names: list[str]) -> list[Step]:
     """The steps to run; all of them where none is named."""
     unknown = set(names) - {step.name for step in STEPS}
     if unknown:
         sys.exit(f"no such step: {', '.join(sorted(unknown))}; there are: {', '.join(step.name for step in STEPS)}")
     steps = [step for step in STEPS if not names or step.name in names]
-    if any(step.name == COMPATIBILITY for step in steps) and not has_committed_protos():
-        print(f"skipped  {COMPATIBILITY}: there is no commit with protos to compare against")
-        steps = [step for step in steps if step.name != COMPATIBILITY]
-    return steps
+    reasons = {
+        COMPATIBILITY: "" if has_committed_protos() else "there is no commit with protos to compare against",
+        GENERATED: "" if has_generator() else f"grpcio-tools {GENERATOR} writes it, which has no build for this Python",
+    }
+    skipped = {step.name: reason for step in steps if (reason := reasons.get(step.name))}
+    for name, reason in skipped.items():
+        print(f"skipped  {name}: {reason}")
+    return [step for step in steps if step.name not in skipped]
 
 
 def main(names: list[str]) -> int:

@@ -29,6 +29,8 @@ MessageT = TypeVar("MessageT", bound=Message)
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _ANY = msgspec.json.Decoder()
+# msgspec's own errors are no ValueErrors before 0.21.
+_DECODE_ERRORS = (ValueError, msgspec.MsgspecError)
 
 _DIGITS = re.compile(r"-?[0-9]{1,20}")
 
@@ -95,7 +97,7 @@ def decode(message_type: type[MessageT], data: bytes) -> MessageT:
         items = _OBJECT.decode(data)
     except RecursionError:
         raise WireError(f"{table.message}: nested too deeply") from None
-    except ValueError as error:
+    except _DECODE_ERRORS as error:
         raise WireError(f"{table.message}: {_reason(data, error)}") from None
     return _build(message_type, table, items)
 
@@ -111,7 +113,7 @@ def decode_array(message_type: type[MessageT], data: bytes) -> list[MessageT]:
         items = _ARRAY.decode(data)
     except RecursionError:
         raise WireError(f"{_table(message_type).message}: nested too deeply") from None
-    except ValueError as error:
+    except _DECODE_ERRORS as error:
         raise WireError(f"{_table(message_type).message}: {_reason(data, error)}") from None
     return [decode(message_type, bytes(item)) for item in items]
 
@@ -187,7 +189,7 @@ def _decode_value(table: _Table, field: _Field, raw: msgspec.Raw) -> object:
         return decode_array(field.message_type, data)
     try:
         value = _ANY.decode(data)
-    except ValueError as error:
+    except _DECODE_ERRORS as error:
         raise WireError(f"{table.message}.{field.key}: {error}") from None
     if not field.is_repeated:
         return _checked(table, field, value)
@@ -283,7 +285,7 @@ def _is_extra(field: FieldDescriptor) -> bool:
     return bool(field.GetOptions().Extensions[json_extra])
 
 
-def _reason(data: bytes, error: ValueError) -> str:
+def _reason(data: bytes, error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "the bytes are not UTF-8"
     if not data.strip():
