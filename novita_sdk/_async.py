@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
 import aiohttp
+from requests.utils import get_environ_proxies, select_proxy
 from yarl import URL
 
 from novita_sdk import errors
@@ -35,10 +36,14 @@ class AsyncDriver:
     def __init__(self, settings: Settings, session: aiohttp.ClientSession | None) -> None:
         self.flows = make_flows(settings)
         self.loop = asyncio.get_running_loop()
+        url = settings.base_url
         self._authorization = f"Bearer {settings.api_key}"
         self._observer = Observer(settings.on_request, settings.on_response)
         self._owns_session = session is None
+        # A session that trusts the environment goes to a thread twice at every request, to search it for proxies and
+        # ~/.netrc for a password, beside which it refuses the key.
         self._session = _make_session(settings.max_connections) if session is None else session
+        self._proxy = None if session is not None else select_proxy(url, get_environ_proxies(url))
         self._places = asyncio.BoundedSemaphore(self.flows.waiting.max_parked)
 
     async def run(self, flow: Flow[T]) -> T:
@@ -116,6 +121,7 @@ class AsyncDriver:
                 timeout=aiohttp.ClientTimeout(
                     total=None, sock_connect=min(CONNECT_TIMEOUT, step.timeout), sock_read=step.timeout
                 ),
+                proxy=self._proxy,
                 # A redirect would turn a POST into a GET, or drop the key.
                 allow_redirects=False,
             ) as response:
@@ -134,9 +140,7 @@ class AsyncDriver:
 
 def _make_session(max_connections: int) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=max_connections),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=True,
+        connector=aiohttp.TCPConnector(limit=max_connections), cookie_jar=aiohttp.DummyCookieJar()
     )
 
 
