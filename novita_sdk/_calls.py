@@ -42,6 +42,8 @@ class Problem:
     """An attempt that brought nothing: what the retry decision needs, and the error if it is the last."""
 
     failure: Failure
+    reason: str
+    """In few words."""
     error: errors.NovitaError
 
 
@@ -135,7 +137,13 @@ class Caller:
                     delay = delay if repeatable else None
             if delay is None:
                 raise result.error
-            _log.debug("attempt %d to %s: %s; again in %.2f s", attempt, subject.action, result.failure, delay)
+            _log.log(
+                logging.INFO if attempt == 1 else logging.DEBUG,
+                "could not %s (%s); trying again in %.1f s",
+                subject.action,
+                result.reason,
+                delay,
+            )
             yield Sleep(delay)
 
     def attempt(
@@ -191,7 +199,7 @@ class Caller:
 
     def _judge(self, outcome: Outcome, parse: Callable[[bytes], T], subject: Subject) -> T | Problem:
         if isinstance(outcome, Broken):
-            return Problem(Failure(kind=outcome.kind), _diagnosis.broken(outcome, subject))
+            return Problem(Failure(kind=outcome.kind), outcome.reason, _diagnosis.broken(outcome, subject))
         if not isinstance(outcome, Reply):
             raise TypeError("a driver answered a Send with something else")
         offered = _milliseconds(outcome.headers)
@@ -201,11 +209,12 @@ class Caller:
         if not 200 <= outcome.status < 300:
             retry_after = parse_retry_after(outcome.headers.get("retry-after"), self.wall_clock())
             failure = Failure(kind=FailureKind.STATUS, status=outcome.status, retry_after=retry_after)
-            return Problem(failure, _diagnosis.refused(outcome, subject, retry_after))
+            return Problem(failure, f"HTTP {outcome.status}", _diagnosis.refused(outcome, subject, retry_after))
         try:
             value = parse(outcome.body)
-        except (WireError, PayloadError) as error:
-            return Problem(Failure(kind=FailureKind.GARBLED), _diagnosis.garbled(outcome, subject, str(error)))
+        except (WireError, PayloadError) as reason:
+            error = _diagnosis.garbled(outcome, subject, str(reason))
+            return Problem(Failure(kind=FailureKind.GARBLED), "a garbled answer", error)
         if offered is None:
             # Only an answer of the gateway itself tells that it offers nothing; a proxy's page may hide one that does.
             self.long_poll = 0.0

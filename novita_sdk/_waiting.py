@@ -32,6 +32,9 @@ HandleT = TypeVar("HandleT", bound=Handle)
 _TRANSIENT: Final = RetryPolicy(first_delay=0.1, max_delay=2.0, budget=None)
 """Between failed questions. The caller's deadline is the only end; what is not transient ends the wait at once."""
 
+_SAID_AGAIN: Final = 40
+"""Failed questions in a row after which the log tells of them again, which is about once a minute."""
+
 _LAST_QUESTION: Final = 1.0
 """Seconds that the answer to a question may take at least, however near the deadline is."""
 
@@ -178,9 +181,8 @@ class Waiting:
             watch.failures = 0
             return result
         watch.failures += 1
-        # Once for each time the gateway is away, however long that is.
         _log.log(
-            logging.WARNING if watch.failures == 1 else logging.DEBUG,
+            logging.WARNING if watch.failures % _SAID_AGAIN == 1 else logging.DEBUG,
             "job %s: its state could not be read, the wait goes on: %s",
             watch.job.job_id,
             result.error,

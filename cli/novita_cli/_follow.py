@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from novita_cli._documents import document
 from novita_cli._failures import Failure, Interrupted
+from novita_cli._json import compact, write_stdout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from novita_cli._session import Session
     from novita_sdk import Job, JobInfo
 
-__all__ = ["follow", "hand_over", "reattachable"]
+__all__ = ["follow", "hand_over", "print_chunks", "reattachable"]
 
 
 def follow(job: Job, display: Display, wait: float | None) -> JobInfo:
@@ -43,6 +44,12 @@ def follow(job: Job, display: Display, wait: float | None) -> JobInfo:
             display.show(info.status, info.progress)
     job.output()  # raises what a job without an output raises; it is final, so nothing is sent
     return info
+
+
+def print_chunks(job: Job, wait: float | None) -> None:
+    """Prints a line for each chunk of a job's output until the job is final; arguments and errors as of `follow`."""
+    for chunk in job.stream(wait):
+        write_stdout(compact(chunk))
 
 
 @contextmanager

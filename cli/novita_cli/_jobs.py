@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from novita_cli._documents import document
-from novita_cli._follow import follow, hand_over, reattachable
-from novita_cli._json import compact, write_stdout
+from novita_cli._follow import follow, hand_over, print_chunks, reattachable
+from novita_cli._json import compact
 from novita_cli._options import endpoint_argument, file_option, job_argument, wait_options
 from novita_cli._session import Session, session_options
 from novita_sdk.wire.payload import JSONValue
@@ -63,8 +63,7 @@ def stream_command(session: Session, endpoint: str, job: str, wait: float | None
     Each is one line of JSON; it ends with the job. A chunk is handed out once: two streams of one job share its chunks.
     """
     with _job(session, endpoint, job) as handle, reattachable(handle):
-        for chunk in handle.stream(0 if no_wait else wait):
-            write_stdout(compact(chunk))
+        print_chunks(handle, 0 if no_wait else wait)
 
 
 @click.command("cancel")

@@ -14,6 +14,7 @@ from novita_cli._display import Display, ProgressMode
 from novita_cli._failures import Failure
 from novita_cli._json import compact, pretty, write_stdout
 from novita_cli._options import progress_options, stacked
+from novita_cli._trouble import trouble_told
 from novita_sdk.wire.payload import JSONValue
 
 if TYPE_CHECKING:
@@ -63,9 +64,13 @@ class Session:
 
         return Client(api_key=self.api_key, base_url=self.base_url)
 
-    def display(self) -> Display:
-        """What shows progress; enter it."""
-        return Display(self.mode)
+    def display(self, *, plain: bool = False) -> Display:
+        """What shows progress; enter it.
+
+        Args:
+            plain: No spinner, whatever the terminal could show.
+        """
+        return Display(ProgressMode.PLAIN if plain and self.mode is not ProgressMode.QUIET else self.mode)
 
     def emit(self, value: JSONValue, *, file: Path | None = None) -> None:
         """Writes data: one line with --json, else indented.
@@ -93,7 +98,8 @@ def session_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         click.get_current_context().meta[AS_JSON] = as_json
         mode = ProgressMode.QUIET if quiet else ProgressMode(progress)
-        command(session=Session(api_key=api_key, base_url=base_url, as_json=as_json, mode=mode), **options)
+        with trouble_told(mode):
+            command(session=Session(api_key=api_key, base_url=base_url, as_json=as_json, mode=mode), **options)
 
     return _CLIENT_OPTIONS(run)
 

@@ -69,17 +69,20 @@ class Outcome:
 class Running:
     """A command that runs; what it has said on stderr so far can be waited for."""
 
-    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], cwd: Path) -> None:
+    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], cwd: Path, stdin: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "novita_cli", *arguments],
             env=environment,
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
         )
+        assert self.process.stdin is not None
+        self.process.stdin.write(stdin)
+        self.process.stdin.close()
         self.err = ""
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -106,7 +109,7 @@ class Running:
         assert self.process.stderr is not None
         guard = threading.Timer(TIMEOUT, self.process.kill)
         guard.start()
-        out = self.process.stdout.read()
+        out = "" if self.process.stdout.closed else self.process.stdout.read()
         code = self.process.wait(TIMEOUT)
         guard.cancel()
         self._reader.join(TIMEOUT)
@@ -135,8 +138,8 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
     """Starts the command and returns while it runs."""
     running: list[Running] = []
 
-    def start(*arguments: str, env: dict[str, str] | None = None) -> Running:
-        running.append(Running(arguments, {**environment, **(env or {})}, tmp_path))
+    def start(*arguments: str, env: dict[str, str] | None = None, stdin: str = "") -> Running:
+        running.append(Running(arguments, {**environment, **(env or {})}, tmp_path, stdin))
         return running[-1]
 
     yield start

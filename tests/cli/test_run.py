@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from novita_sdk import Client
 
-from .conftest import Cli
+from .conftest import Cli, Start
 
 
 class TestOutput:
@@ -78,6 +79,38 @@ class TestNoWait:
         assert inline(*again).out == inline(*again).out
 
 
+class TestStream:
+    def test_prints_chunks_as_they_come(self, start: Start, inline: Cli, served: str) -> None:
+        command = start("run", served, "--input", '{"chunks": [{"token": "a"}, "b\\nc"], "sleep": 60}', "--stream")
+        assert command.process.stdout is not None
+        assert json.loads(command.process.stdout.readline()) == {"token": "a"}
+        assert json.loads(command.process.stdout.readline()) == "b\nc"
+        command.interrupt()
+        done = command.outcome()
+        assert (done.code, done.out) == (130, "")
+        assert f"submitted to {served}" in done.err
+        (job_id,) = re.findall(rf"novita-gpus cancel {served} (\w+)", done.err)
+        assert inline("cancel", served, job_id).code == 0
+
+    def test_ends_with_the_job(self, inline: Cli, served: str) -> None:
+        done = inline("run", served, "--input", '{"chunks": [1, 2]}', "--stream", "--json")
+        assert (done.code, done.out) == (0, "1\n2\n")
+
+    def test_of_a_failing_job_exits_with_1(self, inline: Cli, served: str) -> None:
+        done = inline("run", served, "--input", '{"chunks": [1], "raise": "boom"}', "--stream", "-q")
+        assert (done.code, done.out) == (1, "1\n")
+        assert done.err.rstrip().endswith("failed: ValueError: boom")
+
+    def test_into_a_pipe_that_closes_early_ends_quietly(self, start: Start, served: str) -> None:
+        chunks = json.dumps({"chunks": ["x" * 100_000] * 20})
+        command = start("run", served, "--input", "-", "--stream", stdin=chunks)
+        assert command.process.stdout is not None
+        command.process.stdout.close()
+        done = command.outcome()
+        assert done.code == 1
+        assert "Traceback" not in done.err
+
+
 class TestFailure:
     def test_of_the_job_exits_with_1_and_shows_the_workers_error(self, cli: Cli, served: str) -> None:
         done = cli("run", served, "-i", "raise=boom")
@@ -134,6 +167,8 @@ class TestRefusedInput:
             (("--input", "[1]"), "must be a JSON object"),
             (("--input", '{"a": NaN}'), "input.a is nan"),
             (("-i", "a=1", "--wait", "1s", "--no-wait"), "exclude each other"),
+            (("-i", "a=1", "--stream", "--no-wait"), "--stream excludes"),
+            (("-i", "a=1", "--stream", "-o", "out.json"), "--stream excludes"),
             (("-i", "a=1", "-o", "missing/out.json"), "there is no folder 'missing'"),
             (("-i", "a=1", "--wait", "soon"), "not a duration"),
         ],

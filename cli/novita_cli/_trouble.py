@@ -1,0 +1,49 @@
+"""Says on stderr what the client tries again, while it does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import click
+
+from novita_cli._display import ProgressMode
+
+__all__ = ["trouble_told"]
+
+_PAUSE: Final = 1.0
+"""Seconds between two lines; the jobs of a batch have the same trouble at the same time."""
+
+
+@contextmanager
+def trouble_told(mode: ProgressMode) -> Iterator[None]:
+    """Shows what the client logs of failures that may pass.
+
+    Args:
+        mode: A quiet command tells only of a wait that goes on although the job's state can't be read.
+    """
+    log = logging.getLogger("novita_sdk")
+    teller = _Teller(logging.WARNING if mode is ProgressMode.QUIET else logging.INFO)
+    level, propagate = log.level, log.propagate
+    log.addHandler(teller)
+    log.setLevel(teller.level)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(teller)
+        log.setLevel(level)
+        log.propagate = propagate
+
+
+class _Teller(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._last = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.created - self._last >= _PAUSE:
+            self._last = record.created
+            click.echo(f"novita-gpus: {record.getMessage()}", err=True)
