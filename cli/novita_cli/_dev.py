@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
@@ -18,7 +19,9 @@ from novita_cli._follow import follow
 from novita_cli._input import input_options, read_input
 from novita_cli._json import pretty, write_stdout
 from novita_cli._options import parse_duration, plain_progress_options
+from novita_cli._sources import Sources
 from novita_cli._target import Target, target_argument
+from novita_cli._trouble import trouble_told
 from novita_cli._worker_process import WorkerProcess
 from novita_sdk.wire.payload import JSONValue
 
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
     from novita_sdk import Job
 
 __all__ = ["dev_command"]
+
+_GLANCE: Final = 0.2
+"""Seconds between two looks at the files."""
 
 
 @click.command("dev")
@@ -41,6 +47,7 @@ __all__ = ["dev_command"]
     metavar="DURATION",
     help="How long to wait for the output.",
 )
+@click.option("--reload", is_flag=True, help="Start the worker again when a Python file beside FILE changes.")
 @plain_progress_options
 def dev_command(
     target: Target,
@@ -48,6 +55,7 @@ def dev_command(
     fields: Sequence[str],
     endpoint: str,
     wait: float,
+    reload: bool,
     progress: str,
     quiet: bool,
 ) -> None:
@@ -55,23 +63,23 @@ def dev_command(
 
     Needs no API key. FILE is a script that calls novita_gpus.start(…); FILE:HANDLER serves the named function. With an
     input, one job is submitted: its states go to stderr and its output to stdout, as JSON. Without one, gateway and
-    worker keep running.
+    worker keep running; with --reload the worker follows your edits.
     """
     payload = read_input(text, fields)
+    if reload and payload is not None:
+        raise click.UsageError("--reload keeps the worker running, and an input ends it after one job")
     _check_syntax(target.file)
     from novita_gateway import serve_in_thread
 
     output: JSONValue = None
     mode = ProgressMode.QUIET if quiet else ProgressMode(progress)
     try:
-        with Display(mode) as display, serve_in_thread() as gateway:
+        with trouble_told(mode), Display(mode) as display, serve_in_thread() as gateway:
             display.say(f"gateway listens on {gateway.url}")
-            with WorkerProcess(target, gateway.worker_env(endpoint)) as worker:
-                display.say(f"worker {target} is process {worker.pid}")
-                if payload is None:
-                    _serve(gateway, worker, endpoint)
-                else:
-                    output = _run_job(gateway, worker, endpoint, payload, wait, display)
+            if payload is None:
+                _serve(target, gateway, endpoint, display, reload=reload)
+            with _worker(target, gateway, endpoint, display) as worker:
+                output = _run_job(gateway, worker, endpoint, payload, wait, display)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; gateway and worker are stopped") from None
     write_stdout(pretty(output))
@@ -146,8 +154,8 @@ def _cancelled_when_worker_ends(worker: WorkerProcess, job: Job) -> Iterator[Non
         done.set()
 
 
-def _serve(gateway: Gateway, worker: WorkerProcess, endpoint: str) -> None:
-    """Says how to connect, and waits for Ctrl-C or the worker's end."""
+def _serve(target: Target, gateway: Gateway, endpoint: str, display: Display, *, reload: bool) -> NoReturn:
+    """Says how to connect, and waits for Ctrl-C or the worker's end; with `reload` a change starts another worker."""
     click.echo(
         "connect a client:\n"
         f"  export NOVITA_ENDPOINT_BASE_URL={gateway.url}\n"
@@ -156,5 +164,32 @@ def _serve(gateway: Gateway, worker: WorkerProcess, endpoint: str) -> None:
         "Ctrl-C ends both",
         err=True,
     )
-    worker.wait()
-    raise Failure(worker.epitaph(), reason="WORKER_ENDED")
+    sources = Sources(target.file.resolve().parent)
+    while True:
+        with _worker(target, gateway, endpoint, display) as worker:
+            if not reload:
+                worker.wait()
+                raise Failure(worker.epitaph(), reason="WORKER_ENDED")
+            changed = _await_change(sources, worker)
+        click.echo(f"{changed.name} changed; the worker starts again", err=True)
+
+
+def _await_change(sources: Sources, worker: WorkerProcess) -> Path:
+    """Waits until the worker's code is another, also where the worker has ended over what it was."""
+    is_told = False
+    while (changed := sources.changed()) is None:
+        if worker.has_ended and not is_told:
+            click.echo(f"novita-gpus: {worker.epitaph()}; it starts again when a file changes", err=True)
+            is_told = True
+        time.sleep(_GLANCE)
+    # An editor may not be done with it, nor with others.
+    while sources.changed() is not None:
+        time.sleep(_GLANCE)
+    return changed
+
+
+@contextmanager
+def _worker(target: Target, gateway: Gateway, endpoint: str, display: Display) -> Iterator[WorkerProcess]:
+    with WorkerProcess(target, gateway.worker_env(endpoint)) as worker:
+        display.say(f"worker {target} is process {worker.pid}")
+        yield worker

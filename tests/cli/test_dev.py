@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from novita_cli._sources import Sources
 from novita_sdk import Client
 
 from .conftest import Cli, Start
@@ -160,3 +161,67 @@ def test_without_input_serves_until_ctrl_c(start: Start, handler_file: Path, is_
         done = command.outcome()
     assert (done.code, done.out) == (130, "")
     assert not is_alive(worker_pid(done.err))
+
+
+class TestReload:
+    def test_the_worker_follows_its_file_and_what_it_imports(
+        self, start: Start, tmp_path: Path, is_alive: Callable[[int], bool]
+    ) -> None:
+        (tmp_path / "parts").mkdir()
+        (tmp_path / "parts" / "name.py").write_text("NAME = 'one'\n")
+        file = tmp_path / "code.py"
+        file.write_text("from parts.name import NAME\ndef infer(job): return NAME\n")
+        command = start("dev", "code.py:infer", "--reload")
+        command.wait_for("Ctrl-C ends both")
+        (url,) = re.findall(r"export NOVITA_ENDPOINT_BASE_URL=(\S+)", command.err)
+        (key,) = re.findall(r"export NOVITA_API_KEY=(\S+)", command.err)
+        with Client(api_key=key, base_url=url) as client:
+            endpoint = client.endpoint("dev")
+            assert endpoint.run_sync({}, timeout=30) == "one"
+            (tmp_path / "parts" / "name.py").write_text("NAME = 'second'\n")
+            command.wait_for("name.py changed; the worker starts again")
+            assert endpoint.run_sync({}, timeout=30) == "second"
+
+            file.write_text("def infer(job: return 3\n")
+            command.wait_for("it starts again when a file changes")
+            assert "SyntaxError" in command.err
+            file.write_text("def infer(job): return 'mended'\n")
+            assert endpoint.run_sync({}, timeout=30) == "mended"
+        command.interrupt()
+        done = command.outcome()
+        assert (done.code, done.out) == (130, "")
+        assert "Traceback" not in done.err.rpartition("changed")[2]
+        pids = re.findall(r"is process (\d+)", done.err)
+        assert len(pids) == 4
+        assert not any(is_alive(int(pid)) for pid in pids)
+
+    def test_with_an_input_is_refused(self, inline: Cli, handler_file: Path) -> None:
+        done = inline("dev", str(handler_file), "--reload", "-i", "a=1")
+        assert done.code == 2
+        assert "--reload keeps the worker running" in done.err
+
+
+def test_only_what_can_be_imported_is_watched(tmp_path: Path) -> None:
+    for name in ("main.py", "pkg/part.py", "pkg/deep/part.py", "data/big/part.py", ".venv/lib.py", "site-packages/x.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "main.txt").write_text("")
+    (tmp_path / "pkg" / "loop").symlink_to(tmp_path)
+    sources = Sources(tmp_path)
+    assert sources.changed() is None
+    for name, is_watched in (
+        ("main.py", True),
+        ("pkg/part.py", True),
+        ("pkg/deep/part.py", True),
+        ("main.txt", False),
+        ("data/big/part.py", False),
+        (".venv/lib.py", False),
+        ("site-packages/x.py", False),
+    ):
+        (tmp_path / name).write_text("changed")
+        assert (sources.changed() == tmp_path / name) is is_watched
+        assert sources.changed() is None
+    (tmp_path / "pkg" / "deep" / "part.py").unlink()
+    assert sources.changed() == tmp_path / "pkg" / "deep" / "part.py"
+    (tmp_path / "new.py").write_text("")
+    assert sources.changed() == tmp_path / "new.py"
