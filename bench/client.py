@@ -1,6 +1,7 @@
 """The client beside both published packages, on one gateway, in turns in one run.
 
-`make bench-client` runs it. `--quick` leaves out the minute-long job and repeats less.
+`make bench-client` runs it. `--quick` leaves out the minute-long job and repeats less; the other options make single
+parts smaller, to see that all of it works.
 """
 
 from __future__ import annotations
@@ -76,8 +77,15 @@ def table(title: str, head: list[str], rows: list[list[str]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
+    parser.add_argument("--quick", action="store_true", help="few repeats, 200 jobs, no long job")
+    parser.add_argument("--minute", type=float, metavar="SECONDS", help="length of the long job; 0 for none")
+    parser.add_argument("--jobs", type=int, help="jobs of the batch")
+    parser.add_argument("--flight", type=int, default=500, metavar="JOBS", help="jobs in flight at once")
+    options = parser.parse_args()
+    quick: bool = options.quick
+    minute: float = (0.0 if quick else 60.0) if options.minute is None else options.minute
+    count: int = (200 if quick else 1000) if options.jobs is None else options.jobs
+    flight: int = options.flight
     ours = Path(sys.executable)
     novita, runpod = python_with(NOVITA), python_with(RUNPOD)
     with gateway(0) as plain, gateway(60_000) as parking:
@@ -91,26 +99,24 @@ def main() -> None:
         ]
 
         rows: dict[str, list[str]] = {name: [name] for name, *_ in clients}
-        for seconds, count in ((0.02, 5 if quick else 20), (3.0, 1 if quick else 5)):
+        for seconds, times in ((0.02, 5 if quick else 20), (3.0, 1 if quick else 5)):
             for name, python, client, gate, task in clients:
-                samples = run(python, client, gate, gate.serve(1), task, seconds=seconds, count=count)
+                samples = run(python, client, gate, gate.serve(1), task, seconds=seconds, count=times)
                 rows[name].append(f"{statistics.median(samples) - seconds * 1000:.1f} ms")
-        if not quick:
+        head = ["client", "over a job of 20 ms", "over a job of 3 s"]
+        if minute:
 
-            def minute(entry: tuple[str, Path, str, Gateway, str]) -> None:
-                name, python, client, gate, task = entry
-                endpoint = gate.serve(1)
-                run(python, client, gate, endpoint, task, seconds=60.0, count=1)
-                rows[name].append(str(gate.asked(endpoint) - 1))
+            def ask(endpoint: str, entry: tuple[str, Path, str, Gateway, str]) -> list[str]:
+                _, python, client, gate, task = entry
+                (sample,) = run(python, client, gate, endpoint, task, seconds=minute, count=1)
+                return [f"{sample - minute * 1000:.0f} ms", str(gate.asked(endpoint) - 1)]
 
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(minute, clients))
-        head = [
-            "client",
-            "over a job of 20 ms",
-            "over a job of 3 s",
-            *([] if quick else ["questions in a job of 60 s"]),
-        ]
+            # At once, because they do nothing but wait.
+            endpoints = [gate.serve(1) for *_, gate, _ in clients]
+            with ThreadPoolExecutor(len(clients)) as pool:
+                for row, cells in zip(rows.values(), pool.map(ask, endpoints, clients), strict=True):
+                    row += cells
+            head += [f"over a job of {minute:g} s", "questions in it"]
         table("Submit to output, beyond the job's own time (medians)", head, list(rows.values()))
 
         lines = []
@@ -124,7 +130,6 @@ def main() -> None:
         table("One submit, beside a bare requests call (medians)", ["client", "submit", "bare", "ratio"], lines)
 
         lines = []
-        count = 200 if quick else 1000
         for name, python, client, gate, task, many in (
             ("ours, long polling", ours, "ours", parking, "batch", 64),
             ("ours async, long polling", ours, "ours", parking, "batch_async", 64),
@@ -141,14 +146,16 @@ def main() -> None:
 
         lines = []
         for name, gate in (("ours async, long polling", parking), ("ours async", plain)):
-            endpoint = gate.serve(500)
-            result = run(ours, "ours", gate, endpoint, "batch_async", seconds=2.0, count=500, concurrency=500)
-            asked = gate.asked(endpoint) / 500
+            endpoint = gate.serve(flight)
+            result = run(ours, "ours", gate, endpoint, "batch_async", seconds=2.0, count=flight, concurrency=flight)
+            asked = gate.asked(endpoint) / flight
             lines.append(
                 [name, f"{result['wall']:.1f} s", f"{result['cpu']:.1f} s", f"{result['mib']:.0f} MiB", f"{asked:.1f}"]
             )
         table(
-            "500 jobs of 2 s in flight at once", ["client", "wall time", "CPU", "peak memory", "questions a job"], lines
+            f"{flight} jobs of 2 s in flight at once",
+            ["client", "wall time", "CPU", "peak memory", "questions a job"],
+            lines,
         )
 
 

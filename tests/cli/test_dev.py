@@ -202,7 +202,14 @@ class TestReload:
 
 
 def test_only_what_can_be_imported_is_watched(tmp_path: Path) -> None:
-    for name in ("main.py", "pkg/part.py", "pkg/deep/part.py", "data/big/part.py", ".venv/lib.py", "site-packages/x.py"):
+    for name in (
+        "main.py",
+        "pkg/part.py",
+        "pkg/deep/part.py",
+        "data/big/part.py",
+        ".venv/lib.py",
+        "site-packages/x.py",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     (tmp_path / "main.txt").write_text("")

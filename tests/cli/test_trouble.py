@@ -56,9 +56,7 @@ def nowhere() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("arguments", [("run", "x", "-i", "a=1"), ("health", "x"), ("status", "x", "j")])
-def test_a_gateway_that_is_not_there_is_told_of_at_once(
-    start: Start, nowhere: str, arguments: tuple[str, ...]
-) -> None:
+def test_a_gateway_that_is_not_there_is_told_of_at_once(start: Start, nowhere: str, arguments: tuple[str, ...]) -> None:
     command = start(*arguments, "--base-url", nowhere)
     command.wait_for("Connection refused); trying again in")
     assert command.process.poll() is None
