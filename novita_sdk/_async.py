@@ -130,8 +130,8 @@ class AsyncDriver:
                     headers={key.lower(): value for key, value in response.headers.items()},
                     body=await response.read(),
                 )
-        except aiohttp.InvalidURL as error:
-            raise errors.InvalidInputError(f"{event.url!r} can't be called.") from error
+        except ValueError as error:  # a URL, or a header of a hook, that nothing can be sent with
+            raise errors.InvalidInputError(f"{event.url!r} can't be called: {root_of(error)}.") from error
         except (aiohttp.ClientError, OSError) as error:
             outcome = _broken(error)
         self._observer.after(event, outcome, begin)

@@ -114,6 +114,8 @@ class Caller:
         retry: RetryPolicy | None = None,
     ) -> Flow[T]:
         """Sends a request until an answer parses or the policy gives up; arguments as in `call`."""
+        if timeout is not None and not timeout > 0:
+            raise errors.InvalidInputError(f"timeout must be positive, not {timeout!r}. Nothing was sent.")
         policy = retry or self.retry
         begin = self.clock()
         attempt = 0

@@ -84,6 +84,8 @@ def _checked_key(given: str | None) -> str:
 
 def _checked_url(given: str | None) -> str:
     url = base_url(given)
+    if re.match(r"\w+://[^/]*@", url):
+        _refuse_argument("The base URL must not hold a user or a password, because errors and logs show it")
     if not re.match(r"https?://[^/\s?#]+[^\s?#]*$", url):
         _refuse_argument(f"{url!r} is no base URL; it looks like {DEFAULT_BASE_URL} (argument or {BASE_URL_VARIABLE})")
     return url

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 import uuid
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from google.protobuf.message import Message
@@ -37,6 +38,10 @@ __all__ = ["Flows", "make_flows"]
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
+
+
+_KEY: Final = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
+"""What a header can hold, and a gateway takes as a key."""
 
 
 class _Started(msgspec.Struct):
@@ -76,6 +81,8 @@ class Flows:
         timeout: float | None = None,
     ) -> Flow[Queued]:
         """Queues a job."""
+        if key is not None:
+            _check_key(key)
         submission = yield from self.prepare(endpoint, value, options)
         if check:
             yield from self.schemas.check(endpoint, submission.request.input)
@@ -84,8 +91,8 @@ class Flows:
             yield from self.queue(
                 endpoint,
                 submission,
-                key=key or uuid.uuid4().hex,
-                repeatable=True if key else None,
+                key=uuid.uuid4().hex if key is None else key,
+                repeatable=None if key is None else True,
                 timeout=timeout,
             )
         )
@@ -261,6 +268,13 @@ def make_flows(settings: Settings) -> Flows:
         Attachments(settings),
         max_parked=max_parked(settings.max_connections),
     )
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str) or not _KEY.fullmatch(key):
+        raise errors.InvalidInputError(
+            f"idempotency_key must be a string of 1 to 255 visible ASCII characters, not {key!r:.40}. Nothing was sent."
+        )
 
 
 def _parse_started(body: bytes) -> _Started:

@@ -101,7 +101,7 @@ class SyncDriver:
         outcome: Reply | Broken
         try:
             response = self._request(event, step)
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+        except ValueError as error:  # a URL, or a header of a hook, that nothing can be sent with
             raise errors.InvalidInputError(f"{event.url!r} can't be called: {root_of(error)}.") from error
         except requests.RequestException as error:
             outcome = _broken(error)

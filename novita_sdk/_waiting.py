@@ -181,15 +181,15 @@ class Waiting:
             watch.failures = 0
             return result
         watch.failures += 1
+        delay = next_delay(_TRANSIENT, result.failure, attempt=watch.failures, elapsed=0.0, random=caller.random())
+        if delay is None:
+            raise result.error
         _log.log(
             logging.WARNING if watch.failures % _SAID_AGAIN == 1 else logging.DEBUG,
             "job %s: its state could not be read, the wait goes on: %s",
             watch.job.job_id,
             result.error,
         )
-        delay = next_delay(_TRANSIENT, result.failure, attempt=watch.failures, elapsed=0.0, random=caller.random())
-        if delay is None:
-            raise result.error
         watch.delay = delay
         self.check_deadline(watch, result.error)
         return None

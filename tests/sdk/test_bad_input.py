@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,53 @@ def test_a_key_is_not_shown_by_any_repr(gateway: Any) -> None:
 def test_a_base_url_that_is_none(url: str) -> None:
     with pytest.raises(errors.InvalidInputError, match="is no base URL"):
         novita_sdk.Client(api_key="k", base_url=url)
+
+
+@pytest.mark.parametrize("url", ["http://user:pass@host/v1", "http://pass@host/v1", "ftp://user:pass@host"])
+def test_a_base_url_with_a_password_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(errors.InvalidInputError, match="must not hold a user or a password") as raised:
+        novita_sdk.Client(api_key="k", base_url=url)
+    assert "pass@" not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", ["", " ", " a", "a ", "a\nb", "\u2603", "x" * 256, 7])
+def test_a_key_that_can_not_make_a_submit_unique_is_refused(scripted: Any, make_client: MakeClient, key: Any) -> None:
+    with pytest.raises(errors.InvalidInputError, match="idempotency_key must be"):
+        client_of(scripted, make_client).endpoint("x").run({}, idempotency_key=key)
+    assert scripted.seen == []
+
+
+@pytest.mark.parametrize("key", ["k", "order 17", "x" * 255])
+def test_any_other_key_is_sent(scripted: Any, make_client: MakeClient, answer: Any, key: str) -> None:
+    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
+    client_of(scripted, make_client).endpoint("x").run({}, idempotency_key=key)
+    assert [request.headers["idempotency-key"] for request in scripted.seen] == [key]
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_a_call_without_time_is_refused(scripted: Any, make_client: MakeClient, timeout: float) -> None:
+    endpoint = client_of(scripted, make_client).endpoint("x")
+    for call in (lambda: endpoint.run({}, timeout=timeout), lambda: endpoint.job("j").cancel(timeout=timeout)):
+        with pytest.raises(errors.InvalidInputError, match="timeout must be positive"):
+            call()
+    assert scripted.seen == []
+
+
+def test_a_hooks_header_that_can_not_be_sent_is_refused(scripted: Any, make_client: MakeClient) -> None:
+    def add(event: novita_sdk.RequestEvent) -> None:
+        event.headers["X-Mine"] = "a\nb"
+
+    with pytest.raises(errors.InvalidInputError, match="can't be called"):
+        client_of(scripted, make_client, on_request=[add]).endpoint("x").health()
+    assert scripted.seen == []
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/v1", f"http://{'a' * 70}.com/v1"])
+def test_a_host_that_can_not_exist_is_refused_at_once(make_client: MakeClient, url: str) -> None:
+    begin = time.monotonic()
+    with pytest.raises((errors.InvalidInputError, errors.TransportError)):
+        make_client(base_url=url, retry_budget=0.0).endpoint("x").health()
+    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize("arguments", [{"timeout": 0}, {"max_connections": 0}, {"retry_budget": -1}])

@@ -216,6 +216,25 @@ def test_a_stream_survives_what_may_pass(scripted: Any, endpoint: Any, answer: A
     assert list(endpoint.job("j").stream(timeout=20)) == [1, 2]
 
 
+def test_a_refusal_is_not_logged_as_a_wait_that_goes_on(
+    scripted: Any, endpoint: Any, answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    scripted.script("status", answer(status=404))
+    with pytest.raises(errors.NotFoundError):
+        endpoint.job("j").output(timeout=10)
+    assert "the wait goes on" not in caplog.text
+
+
+def test_a_call_that_is_tried_again_says_so_in_the_log(
+    scripted: Any, endpoint: Any, answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "novita_sdk")
+    scripted.script("health", answer(status=503), answer(status=502), answer(body={}))
+    endpoint.health()
+    (record,) = [record for record in caplog.records if record.name == "novita_sdk"]
+    assert record.getMessage().startswith("could not read the health of endpoint x (HTTP 503); trying again in 0.")
+
+
 def test_the_log_tells_of_trouble_once_and_holds_neither_key_nor_payload(
     scripted: Any, endpoint: Any, answer: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
