@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import tempfile
+import uuid
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,16 +26,16 @@ def save(name: str, source: BinaryIO) -> str:
     _log.warning("No bucket is set: saving to %s/. For uploads set %s.", DIRECTORY, " and ".join(missing_variables()))
     root = Path(DIRECTORY)
     target = root / name
-    target.parent.mkdir(parents=True, exist_ok=True)
     if not target.parent.resolve().is_relative_to(root.resolve()):
         raise UploadError(f"the name {name!r} leads out of {DIRECTORY}/ over a symbolic link", code="InvalidName")
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".upload-")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".upload-{uuid.uuid4().hex}")
     try:
-        with os.fdopen(descriptor, "wb") as copy:
+        with temporary.open("xb") as copy:
             shutil.copyfileobj(source, copy)
-        Path(temporary).replace(target)
+        temporary.replace(target)
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise type(error)(error.errno, f"{error.strerror}, while saving an upload", str(target)) from error
         raise

@@ -16,17 +16,19 @@ def object_key(name: str, prefix: str | None = None) -> str:
     """Joins prefix and name to the key of an object.
 
     Raises:
-        UploadError: The name is empty, absolute, too long, holds a control character, or climbs out with ``..``.
+        UploadError: The name is empty, absolute, too long or no text, holds a control character, or climbs out with ``..``.
     """
     key = f"{prefix}/{name}" if prefix else name
     parts = PurePosixPath(key.replace("\\", "/")).parts
-    if not name or key.endswith("/"):
+    if not name or key.endswith("/") or not parts:
         problem = "is empty"
     elif ".." in parts or parts[0].startswith("/") or (len(key) > 1 and key[1] == ":"):
         problem = "leads out of its folder"
     elif any(ord(character) < 32 or ord(character) == 127 for character in key):
         problem = "holds a control character"
-    elif len(key.encode(errors="surrogatepass")) > MAX_KEY_BYTES:
+    elif any("\ud800" <= character <= "\udfff" for character in key):
+        problem = "is not Unicode text"
+    elif len(key.encode()) > MAX_KEY_BYTES:
         problem = f"is longer than {MAX_KEY_BYTES} bytes"
     else:
         return key

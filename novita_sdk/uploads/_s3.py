@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import quote
@@ -17,6 +19,7 @@ MIB = 1024 * 1024
 PART_SIZE = 16 * MIB
 CONCURRENCY = 8
 MAX_EXPIRES_IN = 7 * 24 * 3600
+MAX_CLIENTS = 16
 
 _ATTEMPTS = 6
 _CONNECT_TIMEOUT = 10
@@ -93,17 +96,22 @@ def presign(bucket: Bucket, key: str, expires_in: int, *, file_name: str | None 
     return client_for(bucket).generate_presigned_url("get_object", Params=what, ExpiresIn=expires_in)
 
 
-_clients: dict[tuple[int, Bucket], S3Client] = {}
+_clients: OrderedDict[tuple[int, Bucket], S3Client] = OrderedDict()
 _clients_lock = threading.Lock()
 
 
 def client_for(bucket: Bucket) -> S3Client:
-    """The client of these settings: one per process, safe to share between threads."""
-    key = (os.getpid(), bucket)
+    """The client of these settings, whatever the bucket: one per process, safe to share between threads.
+
+    The `MAX_CLIENTS` that were used last are kept, so that jobs with buckets of their own don't fill the memory.
+    """
+    key = (os.getpid(), dataclasses.replace(bucket, name=""))
     with _clients_lock:
-        if key not in _clients:
-            _clients[key] = _new_client(bucket)
-        return _clients[key]
+        client = _clients.pop(key, None) or _new_client(bucket)
+        _clients[key] = client
+        if len(_clients) > MAX_CLIENTS:
+            _clients.popitem(last=False)
+        return client
 
 
 def _new_client(bucket: Bucket) -> S3Client:

@@ -101,6 +101,8 @@ def _missing(source: Mapping[str, object], names: tuple[str, str, str, str]) -> 
 
 
 def _bucket(bucket_name: str | None, creds: Mapping[str, object], source: str) -> Bucket:
+    if not isinstance(creds, Mapping):
+        raise UploadError(f"{source} must be an object, not {type(creds).__name__}", code="InvalidSettings")
     if missing := _missing(creds, _IN_CREDS):
         raise UploadError(f"{source} lacks {' and '.join(missing)}", code="InvalidSettings")
     texts: dict[str, str] = {}
@@ -110,13 +112,11 @@ def _bucket(bucket_name: str | None, creds: Mapping[str, object], source: str) -
             raise UploadError(f"{key} in {source} must be text, not {type(value).__name__}", code="InvalidSettings")
         texts[key] = value.strip()
     endpoint_url = texts["endpointUrl"] or None
-    if endpoint_url:
-        parts = urlsplit(endpoint_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise UploadError(
-                f"the endpoint in {source} must be a URL such as https://s3.us-east-1.amazonaws.com",
-                code="InvalidSettings",
-            )
+    if endpoint_url and not _is_url(endpoint_url):
+        raise UploadError(
+            f"the endpoint in {source} must be a URL such as https://s3.us-east-1.amazonaws.com",
+            code="InvalidSettings",
+        )
     return Bucket(
         name=bucket_name or texts["bucketName"] or os.environ.get("BUCKET_NAME") or time.strftime("%Y-%m"),
         region=texts["region"] or region_of(endpoint_url or ""),
@@ -124,3 +124,11 @@ def _bucket(bucket_name: str | None, creds: Mapping[str, object], source: str) -
         secret_access_key=texts["accessSecret"],
         endpoint_url=endpoint_url,
     )
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)

@@ -31,6 +31,11 @@ def test_without_bucket_files_are_copied_as_published(picture: Path, caplog: pyt
     assert "BUCKET_ACCESS_KEY_ID" in caplog.text
 
 
+def test_a_copy_may_be_read_by_whom_other_files_may(picture: Path) -> None:
+    Path("ordinary").touch()
+    assert Path(upload_file("x.png", picture)).stat().st_mode == Path("ordinary").stat().st_mode
+
+
 def test_images_are_copied_in_order(tmp_path: Path) -> None:
     paths = [tmp_path / f"{n}.png" for n in range(6)]
     for n, path in enumerate(paths):
@@ -58,6 +63,8 @@ def test_a_linked_folder_does_not_lead_out(tmp_path: Path) -> None:
     Path("local_upload/link").symlink_to(outside)
     with pytest.raises(UploadError, match="symbolic link"):
         upload_bytes("link/x.txt", b"x")
+    with pytest.raises(UploadError, match="symbolic link"):
+        upload_bytes("link/made/x.txt", b"x")
     assert list(outside.iterdir()) == []
 
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gc
 import re
+import weakref
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 from novita_sdk.uploads import UploadError, upload_bytes, use_s3_config
 from novita_sdk.uploads._endpoints import is_aws, region_of
 from novita_sdk.uploads._names import media_type, object_key
-from novita_sdk.uploads._s3 import client_for, presign
+from novita_sdk.uploads._s3 import MAX_CLIENTS, client_for, presign
 from novita_sdk.uploads._settings import Bucket, configured_bucket
 
 CREDS = {"endpointUrl": "https://s3.eu-west-1.amazonaws.com", "accessId": "AK", "accessSecret": "SK-hidden"}
@@ -104,12 +107,33 @@ def test_a_secret_is_not_shown() -> None:
         ({"accessId": 5, "accessSecret": "b", "region": "r"}, "accessId"),
         ({"accessId": "a", "accessSecret": "b", "endpointUrl": "minio:9000"}, "must be a URL"),
         ({"accessId": "a", "accessSecret": "b", "endpointUrl": "ftp://minio"}, "must be a URL"),
+        ({"accessId": "a", "accessSecret": "b", "endpointUrl": "http://[::1"}, "must be a URL"),
     ],
 )
 def test_incomplete_credentials_are_refused_by_name(creds: dict, named: str) -> None:
     with pytest.raises(UploadError, match=named) as caught:
         configured_bucket("b", creds)
     assert caught.value.code == "InvalidSettings"
+
+
+@pytest.mark.parametrize("s3_config", [["https://minio.example.com"], "https://minio.example.com", 5])
+def test_a_jobs_s3_config_that_is_no_object_is_refused_and_not_passed_over(s3_config: Any) -> None:
+    with use_s3_config(s3_config), pytest.raises(UploadError, match="s3Config must be an object") as caught:
+        upload_bytes("x", b"x")
+    assert caught.value.code == "InvalidSettings"
+
+
+def test_a_worker_for_many_users_does_not_keep_a_client_of_each() -> None:
+    first = weakref.ref(client_for(configured_bucket("b", CREDS | {"accessId": "first"})))
+    for number in range(MAX_CLIENTS):
+        last = client_for(configured_bucket("b", CREDS | {"accessId": f"user-{number}"}))
+    gc.collect()
+    assert first() is None
+    assert client_for(configured_bucket("b", CREDS | {"accessId": f"user-{MAX_CLIENTS - 1}"})) is last
+
+
+def test_buckets_behind_the_same_key_share_a_client() -> None:
+    assert client_for(configured_bucket("a", CREDS)) is client_for(configured_bucket("b", CREDS))
 
 
 @pytest.mark.parametrize("variable", ["NOVITA_WEBHOOK_GET_JOB", "RUNPOD_WEBHOOK_GET_JOB"])
@@ -126,7 +150,10 @@ def test_a_platform_worker_without_bucket_names_what_is_missing(variable: str, m
 
 @pytest.mark.parametrize(
     "name",
-    ["../x", "a/../../x", "/etc/passwd", "a\0b", "", "..", "a/", "C:\\x", "..\\x", "\\\\host\\x", "a\nb", "x" * 1025],
+    [
+        *("../x", "a/../../x", "/etc/passwd", "..", "a/", "C:\\x", "..\\x", "\\\\host\\x"),
+        *("a\0b", "a\nb", "", ".", "./.", "x" * 1025, "\ud800.png"),
+    ],
 )
 def test_a_name_that_leads_astray_is_refused(name: str) -> None:
     with pytest.raises(UploadError) as caught:
