@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Final
 from novita_sdk.files._errors import FileError
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_UNFINISHED: Final = 24 * 3600
+"""Seconds after which what was begun and not finished belongs to nobody: no transfer lasts longer."""
 
 
 class ContentFolder:
@@ -87,7 +91,19 @@ class ContentFolder:
         self._evict(keep=path)
         return path
 
+    def _sweep(self) -> None:
+        """Removes what a process that was killed has left half written."""
+        for path in (*self.directory.glob(".new-*"), *self.directory.glob(".upload-*")):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime < _UNFINISHED:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+
     def _evict(self, keep: Path) -> None:
+        self._sweep()
         if self.max_bytes is None:
             return
         found = []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 
 class FileError(Exception):
     """A file that could not be moved.
@@ -14,3 +16,8 @@ class FileError(Exception):
         super().__init__(message)
         self.code = code
         self.retryable = retryable
+
+
+def without_secrets(url: str) -> str:
+    """A URL as an error may show it: without the query, which is the key of a signed link, and without a password."""
+    return re.sub(r"//[^/]*@", "//", url.partition("?")[0])

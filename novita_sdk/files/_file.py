@@ -24,8 +24,12 @@ UNKNOWN_TYPE: Final = "application/octet-stream"
 
 _KEYS: Final = frozenset({"url", "name", "mediaType", "size", "sha256"})
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_NUMBER: Final = re.compile(r"[0-9]{1,19}")
 _UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
-_MAX_NAME: Final = 150
+_MAX_NAME: Final = 200
+"""In bytes; file systems take 255, and a number or a suffix may still be added."""
+_MAX_SUFFIX: Final = 20
+_MAX_SIZE: Final = (1 << 63) - 1
 
 
 class LocalFile:
@@ -122,7 +126,7 @@ class File(dict[str, JSONValue]):
         if not isinstance(url, str) or not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
             return None
         # protobuf's own JSON form writes 64-bit integers as text.
-        if not str(size).isdecimal() or isinstance(size, bool):
+        if isinstance(size, bool) or not _NUMBER.fullmatch(str(size)) or int(size) > _MAX_SIZE:
             return None
         name, media_type = value.get("name") or "file", value.get("mediaType") or UNKNOWN_TYPE
         return cls(url=url, name=str(name), media_type=str(media_type), size=int(size), sha256=sha256)
@@ -209,10 +213,14 @@ def safe_name(name: str) -> str:
     """A name that stays in its folder and that every file system takes."""
     last = PurePosixPath(name.replace("\\", "/")).name
     cleaned = _UNSAFE.sub("_", last).encode("utf-8", "replace").decode().strip(" .")
-    stem, dot, suffix = cleaned.rpartition(".")
-    if len(cleaned) > _MAX_NAME:
-        cleaned = f"{stem[: _MAX_NAME - 20]}{dot}{suffix[:19]}"
+    if len(cleaned.encode()) > _MAX_NAME:
+        stem, suffix = os.path.splitext(cleaned)
+        cleaned = f"{_cut(stem, _MAX_NAME - _MAX_SUFFIX)}{_cut(suffix, _MAX_SUFFIX)}".strip(" .")
     return cleaned or "file"
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode()[:size].decode(errors="ignore")
 
 
 def with_members(record: JSONValue, change: Callable[[JSONValue], JSONValue]) -> JSONValue:

@@ -6,7 +6,10 @@ checked. A second look-up, a redirect or an odd spelling of an address gives nob
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import requests
@@ -20,32 +23,91 @@ from novita_sdk.files._errors import FileError
 from novita_sdk.files._policy import FetchPolicy
 
 
-def guarded_session(policy: FetchPolicy) -> requests.Session:
-    """A session under a policy. It ignores proxies and credentials of the environment."""
-    session = requests.Session()
-    session.trust_env = False
-    session.max_redirects = policy.max_redirects
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _GuardedAdapter(policy))
-    return session
+class StepwiseSession(requests.Session):
+    """A session that leaves redirects to the caller. `requests` reads the body of each one whole, whatever its size.
+
+    Attributes:
+        is_over: Whether connections were cut, so that what came may look whole and is not.
+    """
+
+    is_over = False
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None, so that nothing is followed."""
+        del resp
+        return None
+
+    def redirect_of(self, answer: requests.Response) -> str | None:
+        """Where an answer redirects to."""
+        return super().get_redirect_target(answer)
+
+
+class GuardedSession(StepwiseSession):
+    """A session under a policy, to be used as a context. It ignores proxies and credentials of the environment.
+
+    When the policy's time is over, its connections are cut: a timeout of a socket starts anew with every byte, and a
+    server that sends one now and then would hold a handshake or a header up for ever.
+    """
+
+    def __init__(self, policy: FetchPolicy) -> None:
+        super().__init__()
+        self.trust_env = False
+        self._lock = threading.Lock()
+        self._handles: list[socket.socket] = []
+        self._timer = threading.Timer(policy.max_seconds, self._cut)
+        self._timer.daemon = True
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _GuardedAdapter(policy, self._watch))
+
+    def __enter__(self) -> GuardedSession:
+        self._timer.start()
+        return self
+
+    def close(self) -> None:
+        """Ends all connections."""
+        self._timer.cancel()
+        super().close()
+        with self._lock:
+            while self._handles:
+                self._handles.pop().close()
+
+    def _watch(self, connection: socket.socket) -> None:
+        # TLS takes the socket away from its object; a second handle of it still ends the connection.
+        with self._lock:
+            self._handles.append(connection.dup())
+            is_over = self.is_over
+        if is_over:
+            self._cut()
+
+    def _cut(self) -> None:
+        with self._lock:
+            self.is_over = True
+            for handle in self._handles:
+                with contextlib.suppress(OSError):
+                    handle.shutdown(socket.SHUT_RDWR)
 
 
 class _GuardedAdapter(HTTPAdapter):
-    def __init__(self, policy: FetchPolicy) -> None:
+    def __init__(self, policy: FetchPolicy, watch: Callable[[socket.socket], None]) -> None:
         self._policy = policy
+        self._watch = watch
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        policy = self._policy
+
+        def connect(connection: HTTPConnection) -> socket.socket:
+            connected = _connect(connection, self._policy)
+            self._watch(connected)
+            return connected
 
         class GuardedHTTP(HTTPConnection):
             def _new_conn(self) -> socket.socket:
-                return _connect(self, policy)
+                return connect(self)
 
         class GuardedHTTPS(HTTPSConnection):
             def _new_conn(self) -> socket.socket:
-                return _connect(self, policy)
+                return connect(self)
 
         class HTTPPool(HTTPConnectionPool):
             ConnectionCls = GuardedHTTP
@@ -68,9 +130,12 @@ def _connect(connection: HTTPConnection, policy: FetchPolicy) -> socket.socket:
         raise FileError(
             f"{host} is at {addresses[0]}, which is not a public address; it is not fetched from", code="REFUSED"
         )
-    try:
-        return create_connection((allowed[0], port), connection.timeout, socket_options=connection.socket_options)
-    except TimeoutError as error:
-        raise ConnectTimeoutError(connection, f"{host} did not answer in time") from error
-    except OSError as error:
-        raise NewConnectionError(connection, f"{host} can't be reached: {error}") from error
+    problem: OSError | None = None
+    for address in allowed:
+        try:
+            return create_connection((address, port), connection.timeout, socket_options=connection.socket_options)
+        except OSError as error:
+            problem = error
+    if isinstance(problem, TimeoutError):
+        raise ConnectTimeoutError(connection, f"{host} did not answer in time") from problem
+    raise NewConnectionError(connection, f"{host} can't be reached: {problem}") from problem

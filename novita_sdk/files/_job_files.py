@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -11,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from novita_sdk.files._cache import ContentFolder
 from novita_sdk.files._download import Download, download_file
-from novita_sdk.files._errors import FileError
+from novita_sdk.files._errors import FileError, without_secrets
 from novita_sdk.files._file import File, safe_name
 from novita_sdk.files._policy import GIB, FetchPolicy
 from novita_sdk.wire.payload import JSONValue
@@ -33,7 +34,7 @@ def _cache_at(directory: Path, max_bytes: int) -> ContentFolder:
 
 
 class JobFiles:
-    """The input files of one job, as paths.
+    """The input files of one job, as paths. Safe for threads.
 
     Each path is the job's own: the cache may drop a file while the job works with it, and a handler that changes one
     changes it for nobody else.
@@ -47,7 +48,7 @@ class JobFiles:
         self._cache = cache
         self._policy = policy
         self._folder: Path | None = None
-        self._count = 0
+        self._lock = threading.Lock()
 
     def __enter__(self) -> JobFiles:
         return self
@@ -75,18 +76,17 @@ class JobFiles:
 
     def close(self) -> None:
         """Removes the job's copies."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        with self._lock:
+            folder, self._folder = self._folder, None
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _open_file(self, file: File) -> Path:
-        from novita_sdk.files._guard import guarded_session
+        from novita_sdk.files._guard import GuardedSession
 
         def fetch(path: Path) -> None:
-            fetched = download_file(
-                file, path.parent / "fetch", policy=self._policy, session=guarded_session(self._policy)
-            )
-            fetched.replace(path)
+            session = GuardedSession(self._policy)
+            download_file(file, path.parent / "fetch", policy=self._policy, session=session).replace(path)
 
         target = self._place(file.name)
         while True:
@@ -100,20 +100,21 @@ class JobFiles:
             return target
 
     def _open_url(self, url: str) -> Path:
-        from novita_sdk.files._guard import guarded_session
+        from novita_sdk.files._guard import GuardedSession
 
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            parts = urlsplit("")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise FileError(f"{url.partition('?')[0][:200]!r} is not an http(s) URL", code="INVALID")
+            raise FileError(f"{without_secrets(url)[:200]!r} is not an http(s) URL", code="INVALID")
         target = self._place(safe_name(unquote(parts.path)))
-        with guarded_session(self._policy) as session:
+        with GuardedSession(self._policy) as session:
             Download(url=url, part=target, policy=self._policy).run(session)
         return target
 
     def _place(self, name: str) -> Path:
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="novita-job-"))
-        self._count += 1
-        place = self._folder / str(self._count)
-        place.mkdir()
-        return place / name
+        with self._lock:
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="novita-job-"))
+            return Path(tempfile.mkdtemp(dir=self._folder), name)

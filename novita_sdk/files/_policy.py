@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 GIB: Final = 1024**3
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+# All of IPv6 that is routed; `is_global` also holds for retired and unassigned forms, some of which wrap an IPv4 address.
+_GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +58,10 @@ def is_public(address: str) -> bool:
     """Whether an IP address is one of the internet, also where it wraps an IPv4 address."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        wrapped = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (None, None))[1]
+        wrapped = ip.ipv4_mapped or ip.sixtofour
         if ip in _NAT64:
             wrapped = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if wrapped is not None:
-            ip = wrapped
+        if wrapped is None and ip not in _GLOBAL_UNICAST:
+            return False
+        ip = wrapped or ip
     return ip.is_global and not ip.is_multicast

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from novita_sdk.files._errors import FileError
 from novita_sdk.files._file import File, LocalFile, OnProgress, with_members
-from novita_sdk.wire.payload import JSONValue
+from novita_sdk.wire.payload import JSONValue, PayloadError, load
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay
 
 if TYPE_CHECKING:
@@ -83,11 +83,9 @@ class GatewayStore:
         wanted = {"name": file.name, "mediaType": file.media_type, "size": file.size, "sha256": file.sha256}
         with requests.Session() as session:
             headers = {"Authorization": self._authorization}
-            reply = self._send(lambda: session.post(self._url, json=wanted, headers=headers, timeout=30)).json()
-            stored = File.of(reply.get("file"))
-            if stored is None:
-                raise FileError(f"{self._url} does not answer as a file store does", code="NO_STORE")
-            if upload := reply.get("upload"):
+            reply = self._send(lambda: session.post(self._url, json=wanted, headers=headers, timeout=30)).content
+            stored, upload = self._read(reply)
+            if upload:
 
                 def send_content() -> requests.Response:
                     with file.open() as stream:
@@ -96,6 +94,16 @@ class GatewayStore:
 
                 self._send(send_content)
         return stored
+
+    def _read(self, reply: bytes) -> tuple[File, str]:
+        try:
+            answer = load(reply)
+            stored, upload = File.of(answer["file"]), answer.get("upload") or ""
+        except (PayloadError, LookupError, TypeError, AttributeError):
+            stored, upload = None, ""
+        if stored is None or not isinstance(upload, str):
+            raise FileError(f"{self._url} does not answer as a file store does", code="NO_STORE")
+        return stored, upload
 
     def _send(self, send: Callable[[], requests.Response]) -> requests.Response:
         import requests

@@ -68,14 +68,14 @@ class Site:
     def content_range(self, start: int) -> dict[str, str]:
         return {"Content-Range": f"bytes {start}-{len(self.content) - 1}/{len(self.content)}"}
 
-    def cut_after(self, count: int) -> Handler:
-        """Announces the whole file, sends `count` bytes more and breaks the connection."""
+    def cut_after(self, count: int, **more: str) -> Handler:
+        """Announces the whole file, sends `count` bytes more and breaks the connection; `more` are headers."""
 
         async def handler(request: web.Request) -> web.StreamResponse:
             start = request.http_range.start or 0
             length = {"Content-Length": str(len(self.content) - start)}
             headers = self.content_range(start) if start else {}
-            answer = web.StreamResponse(status=206 if start else 200, headers=length | headers)
+            answer = web.StreamResponse(status=206 if start else 200, headers=length | headers | more)
             await answer.prepare(request)
             await answer.write(self.content[start : start + count])
             await asyncio.sleep(0.05)
@@ -108,7 +108,7 @@ class Site:
 def site() -> Iterator[Site]:
     site = Site()
     app = web.Application()
-    app.router.add_get("/{tail:.*}", site.handle)
+    app.router.add_route("*", "/{tail:.*}", site.handle)
     with serve(app) as site.url:
         yield site
 

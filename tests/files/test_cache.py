@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,28 @@ def test_the_files_that_were_used_last_stay(tmp_path: Path) -> None:
     assert [path.exists() for path in paths] == [True, True, False]
 
 
+def test_what_a_killed_process_left_half_written_goes_in_time(tmp_path: Path) -> None:
+    folder = ContentFolder(tmp_path, max_bytes=1000)
+    kept = [tmp_path / ".new-now" / "content", tmp_path / ".upload-now"]
+    left = [tmp_path / ".new-old" / "content", tmp_path / ".upload-old"]
+    for path in kept + left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+    for path in (left[0].parent, left[1]):
+        os.utime(path, (0, path.stat().st_mtime - 2 * 24 * 3600))
+    add(folder, b"x")
+    assert [path.exists() for path in kept + left] == [True, True, False, False]
+
+
+def test_threads_of_a_job_get_copies_of_their_own(site, tmp_path: Path) -> None:
+    site.content = b"shared"
+    with JobFiles(ContentFolder(tmp_path), FetchPolicy(allow_private=True)) as files, ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(files.open, [site.file("in.png")] * 64))
+    assert len(set(opened)) == 64
+    assert {path.parent.parent for path in opened} == {opened[0].parent.parent}
+    assert not opened[0].parent.parent.exists()
+
+
 def test_a_job_keeps_its_file_when_the_cache_drops_it(site, tmp_path: Path) -> None:
     folder = ContentFolder(tmp_path / "cache", max_bytes=10)
     site.content = b"first"
@@ -69,6 +92,7 @@ def test_a_job_keeps_its_file_when_the_cache_drops_it(site, tmp_path: Path) -> N
 
 def test_a_download_that_outlives_its_job_ends(site, tmp_path: Path) -> None:
     files = JobFiles(ContentFolder(tmp_path), FetchPolicy(allow_private=True))
+    site.content = b"x"
 
     async def end_the_job(request: web.Request) -> web.Response:
         files.close()

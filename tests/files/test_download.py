@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gzip
 import hashlib
 import io
+import json
 import os
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
-from novita_sdk.files import FetchPolicy, File, FileError, progress_bar
+from novita_sdk.files import ContentFolder, FetchPolicy, File, FileError, JobFiles, progress_bar
 from novita_sdk.files._download import download_file
 
 MIB = 1 << 20
@@ -146,6 +156,158 @@ def test_redirects_are_followed_so_far_and_no_further(site, tmp_path: Path) -> N
     other = File(url=f"{site.url}/file", name="y", size=1, sha256="1" * 64)
     with pytest.raises(FileError, match="redirects more than"):
         fetch(other, tmp_path)
+
+
+def open_url(url: str, directory: Path, **limits) -> bytes:
+    with JobFiles(ContentFolder(directory), FetchPolicy(allow_private=True, **limits)) as files:
+        return files.open(url).read_bytes()
+
+
+def test_the_body_of_a_redirect_is_not_read(site, tmp_path: Path) -> None:
+    sent = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        answer = web.StreamResponse(status=302, headers={"Location": "/file"})
+        await answer.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while sent < 300 * MIB:
+                await answer.write(bytes(MIB))
+                sent += MIB
+        return answer
+
+    site.content = b"x"
+    site.answers = [endless]
+    assert open_url(f"{site.url}/there", tmp_path) == b"x"
+    assert sent < 100 * MIB
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "ftp://host/x", "http://a b/"])
+def test_a_redirect_to_nowhere_is_refused(site, tmp_path: Path, location: str) -> None:
+    site.answers = [site.status(302, Location=location)]
+    with pytest.raises(FileError) as caught:
+        open_url(f"{site.url}/there", tmp_path)
+    assert caught.value.code == "INVALID"
+
+
+def test_a_file_that_changes_while_it_is_fetched_is_fetched_anew(site, tmp_path: Path) -> None:
+    first, second = os.urandom(2 * MIB), os.urandom(2 * MIB)
+    site.content = first
+
+    async def cut_and_change(request: web.Request) -> web.StreamResponse:
+        answer = await site.cut_after(MIB)(request)
+        site.content = second
+        return answer
+
+    site.answers = [cut_and_change]
+    assert open_url(f"{site.url}/now.png", tmp_path) == second
+
+
+def test_the_rest_of_a_file_is_asked_for_in_the_version_that_was_begun(site, tmp_path: Path) -> None:
+    site.content = os.urandom(2 * MIB)
+    site.answers = [site.cut_after(MIB, ETag='"v1"'), site.cut_after(1000, ETag='"v1"')]
+    assert open_url(f"{site.url}/file", tmp_path) == site.content
+    assert [request.headers.get("If-Range") for request in site.requests] == [None, '"v1"', '"v1"']
+
+
+def test_a_file_that_comes_compressed_is_unpacked_also_after_a_break(site, tmp_path: Path) -> None:
+    plain = os.urandom(MIB)
+    site.content = gzip.compress(plain)
+    packed = {"Content-Encoding": "gzip", "ETag": '"v1"'}
+    site.answers = [
+        site.cut_after(MIB // 2, **packed),
+        site.cut_after(MIB // 4, **packed),
+        site.cut_after(2 * MIB, **packed),
+    ]
+    assert open_url(f"{site.url}/file", tmp_path) == plain
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip"])
+def test_a_file_that_unpacks_to_more_than_the_limit_is_cut_off(site, tmp_path: Path, encoding: str) -> None:
+    site.content = gzip.compress(bytes(20 * MIB))
+    site.answers = [site.cut_after(MIB, **{"Content-Encoding": encoding})]
+    with pytest.raises(FileError) as caught:
+        open_url(f"{site.url}/file", tmp_path, max_bytes=MIB)
+    assert caught.value.code == {"gzip": "TOO_LARGE"}.get(encoding, "REFUSED")
+
+
+@pytest.mark.parametrize(
+    "begin", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"]
+)
+def test_a_server_that_never_finishes_a_line_meets_the_time_limit(tmp_path: Path, begin: bytes) -> None:
+    given_up = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            client, _ = listener.accept()
+            with client, contextlib.suppress(OSError):
+                client.recv(65536)
+                client.sendall(begin)
+                # A thousand seconds, for who does not give up.
+                for _ in range(10_000):
+                    client.sendall(b"0")
+                    if given_up.wait(0.1):
+                        return
+
+        server = threading.Thread(target=drip)
+        server.start()
+        try:
+            with pytest.raises(FileError) as caught:
+                open_url(f"http://127.0.0.1:{listener.getsockname()[1]}/", tmp_path, max_seconds=0.5)
+        finally:
+            given_up.set()
+            server.join()
+    assert caught.value.code == "TOO_SLOW"
+
+
+def test_threads_that_want_the_same_file_share_a_download(site, tmp_path: Path) -> None:
+    site.content = os.urandom(3 * MIB)
+    with ThreadPoolExecutor(8) as pool:
+        paths = list(pool.map(lambda file: file.download(tmp_path), [site.file()] * 8))
+    assert set(paths) == {tmp_path / "file.bin"}
+    assert paths[0].read_bytes() == site.content
+    assert list(tmp_path.iterdir()) == [paths[0]]
+    assert len(site.requests) == 1
+
+
+def test_processes_that_want_the_same_file_share_a_download(site, tmp_path: Path) -> None:
+    site.content = os.urandom(3 * MIB)
+    site.answers = [site.cut_after(MIB)]
+    script = (
+        "import sys, json; from novita_sdk.files import File; print(File.of(json.loads(sys.argv[1])).download('.'))"
+    )
+    command = [sys.executable, "-c", script, json.dumps(site.file())]
+    downloads = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [download.communicate(timeout=120)[0] for download in downloads] == ["file.bin\n"] * 3
+    assert (tmp_path / "file.bin").read_bytes() == site.content
+    assert len(site.requests) == 2
+
+
+def test_files_of_one_name_that_come_at_once_are_all_kept(site, tmp_path: Path) -> None:
+    contents = [b"%d" % number for number in range(8)]
+    all_asked = asyncio.Barrier(8)
+
+    async def together(request: web.Request) -> web.Response:
+        await all_asked.wait()
+        return web.Response(body=request.query["n"].encode())
+
+    site.answers = [together] * 8
+    files = [
+        File(url=f"{site.url}/?n={n}", name="out.png", size=1, sha256=hashlib.sha256(content).hexdigest())
+        for n, content in enumerate(contents)
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        paths = list(pool.map(lambda file: file.download(tmp_path), files))
+    assert [path.read_bytes() for path in paths] == contents
+    assert {path.name for path in paths} == {"out.png", *(f"out-{n}.png" for n in range(1, 8))}
+
+
+def test_no_error_shows_the_password_of_a_url(site, tmp_path: Path) -> None:
+    site.answers = [site.status(404)]
+    for url in (site.url.replace("//", "//user:hidden@"), "ftp://user:hidden@host/x?key=hidden"):
+        with pytest.raises(FileError) as caught:
+            open_url(url, tmp_path)
+        assert "hidden" not in str(caught.value)
 
 
 def test_a_bar_shows_a_download(site, tmp_path: Path) -> None:

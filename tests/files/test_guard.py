@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3.exceptions import NewConnectionError
 
 from novita_sdk.files import ContentFolder, FetchPolicy, FileError, JobFiles
-from novita_sdk.files._guard import guarded_session
+from novita_sdk.files._guard import GuardedSession
 from novita_sdk.files._policy import is_public
 
 
@@ -35,6 +38,12 @@ from novita_sdk.files._policy import is_public
         "64:ff9b::7f00:1",
         "2002:7f00:1::",
         "2001:db8::1",
+        "fec0::1",
+        "5f00::1",
+        "64:ff9b:1::7f00:1",
+        "::7f00:1",
+        "::ffff:0:7f00:1",
+        "2001:0:808:808::80ff:fffe",
     ],
 )
 def test_addresses_that_are_not_of_the_internet_are_told(address: str) -> None:
@@ -86,6 +95,54 @@ def test_a_redirect_to_a_private_address_is_refused(site, tmp_path: Path) -> Non
     assert len(site.requests) == 1
 
 
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
+    """The answers that each look-up of a name gets, one after the other."""
+    answers: dict[str, list[list[str]]] = {}
+    real = socket.getaddrinfo
+
+    def resolve(host: str, port: int, *args: Any, **options: Any) -> list[Any]:
+        found = answers[host].pop(0) if host in answers else [host]
+        return [entry for address in found for entry in real(address, port, *args, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return answers
+
+
+def test_a_name_is_looked_up_once_and_the_connection_goes_to_what_was_checked(site, tmp_path: Path, names) -> None:
+    site.content = b"x"
+    names["rebind.test"] = [["127.0.0.1"], ["10.0.0.1"]]
+    port = site.url.rpartition(":")[2]
+    with JobFiles(ContentFolder(tmp_path), FetchPolicy(allow_private=True)) as files:
+        assert files.open(f"http://rebind.test:{port}/").read_bytes() == b"x"
+    assert names["rebind.test"] == [["10.0.0.1"]]
+
+
+def test_a_name_that_changes_its_address_between_attempts_is_checked_again(site, tmp_path: Path, names) -> None:
+    names["rebind.test"] = [["8.8.8.8"], ["127.0.0.1"]]
+    port = site.url.rpartition(":")[2]
+
+    class FirstUnreachable(FetchPolicy):
+        def allows(self, host: str, port: int, address: str) -> bool:
+            if address == "8.8.8.8":
+                raise NewConnectionError(None, "no way there from a test")
+            return super().allows(host, port, address)
+
+    with JobFiles(ContentFolder(tmp_path), FirstUnreachable()) as files, pytest.raises(FileError) as caught:
+        files.open(f"http://rebind.test:{port}/")
+    assert caught.value.code == "REFUSED"
+    assert site.requests == []
+
+
+def test_every_address_of_a_name_is_tried(site, tmp_path: Path, names) -> None:
+    site.content = b"x"
+    # Nobody listens at the first.
+    names["two.test"] = [["127.0.0.2", "127.0.0.1"]]
+    port = site.url.rpartition(":")[2]
+    with JobFiles(ContentFolder(tmp_path), FetchPolicy(allow_private=True)) as files:
+        assert files.open(f"http://two.test:{port}/").read_bytes() == b"x"
+
+
 def test_allowed_hosts_are_fetched_from(site, tmp_path: Path) -> None:
     site.content = b"x"
     port = site.url.rpartition(":")[2]
@@ -96,12 +153,26 @@ def test_allowed_hosts_are_fetched_from(site, tmp_path: Path) -> None:
 
 def test_a_proxy_of_the_environment_is_not_used(site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", site.url)
-    with guarded_session(FetchPolicy()) as session, pytest.raises(FileError):
+    with GuardedSession(FetchPolicy()) as session, pytest.raises(FileError):
         session.get("http://10.0.0.1/")
     assert site.requests == []
 
 
-@pytest.mark.parametrize("value", ["file:///etc/passwd", "ftp://host/x", "x.png", "http://", 5, {"url": "x"}, None])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "file:///etc/passwd",
+        "ftp://host/x",
+        "x.png",
+        "http://",
+        "http://[::1",
+        "http://h:99999/",
+        "http://\ud800/",
+        5,
+        {"url": "x"},
+        None,
+    ],
+)
 def test_what_is_no_file_is_refused(tmp_path: Path, value) -> None:
     with JobFiles(ContentFolder(tmp_path), FetchPolicy()) as files, pytest.raises(FileError) as caught:
         files.open(value)

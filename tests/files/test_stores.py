@@ -105,8 +105,24 @@ def test_a_gateway_without_a_store_says_what_to_set(site) -> None:
     async def missing(request: web.Request) -> web.StreamResponse:
         return web.Response(status=404)
 
+    site.answers = [missing]
     with pytest.raises(FileError, match="BUCKET_ENDPOINT_URL") as caught:
         client_store(site.url, "ep", "key").put(File.from_bytes(b"x"))
+    assert caught.value.code == "NO_STORE"
+
+
+@pytest.mark.parametrize(
+    "reply", [b"", b"<html>", b"[]", b"{}", b'{"file": []}', b'{"file": {"url": "u"}}', b'{"file": FILE, "upload": 5}']
+)
+def test_a_gateway_that_answers_something_else_is_no_store(site, reply: bytes) -> None:
+    file = b'{"url": "http://h/", "size": 1, "sha256": "%s"}' % (b"0" * 64)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=reply.replace(b"FILE", file))
+
+    site.answers = [answer]
+    with pytest.raises(FileError, match="does not answer as a file store does") as caught:
+        GatewayStore(f"{site.url}/v1/ep/files", "key").put(File.from_bytes(b"x"))
     assert caught.value.code == "NO_STORE"
 
 
