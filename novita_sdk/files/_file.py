@@ -214,8 +214,8 @@ def safe_name(name: str) -> str:
     last = PurePosixPath(name.replace("\\", "/")).name
     cleaned = _UNSAFE.sub("_", last).encode("utf-8", "replace").decode().strip(" .")
     if len(cleaned.encode()) > _MAX_NAME:
-        stem, suffix = os.path.splitext(cleaned)
-        cleaned = f"{_cut(stem, _MAX_NAME - _MAX_SUFFIX)}{_cut(suffix, _MAX_SUFFIX)}".strip(" .")
+        path = PurePosixPath(cleaned)
+        cleaned = f"{_cut(path.stem, _MAX_NAME - _MAX_SUFFIX)}{_cut(path.suffix, _MAX_SUFFIX)}".strip(" .")
     return cleaned or "file"
 
 

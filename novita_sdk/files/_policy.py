@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 GIB: Final = 1024**3
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-# All of IPv6 that is routed; `is_global` also holds for retired and unassigned forms, some of which wrap an IPv4 address.
+# All of IPv6 that is routed; `is_global` also holds for retired forms, some of which wrap an IPv4 address.
 _GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
 
 

@@ -16,7 +16,7 @@ def object_key(name: str, prefix: str | None = None) -> str:
     """Joins prefix and name to the key of an object.
 
     Raises:
-        UploadError: The name is empty, absolute, too long or no text, holds a control character, or climbs out with ``..``.
+        UploadError: The name is empty, absolute, too long, no text, holds a control character, or climbs out.
     """
     key = f"{prefix}/{name}" if prefix else name
     parts = PurePosixPath(key.replace("\\", "/")).parts
