@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
@@ -161,25 +162,35 @@ class JobContext:
         """Uploads an image beside the job's other files; see `novita_sdk.uploads.upload_image`."""
         from novita_sdk.uploads import upload_image
 
-        return upload_image(self.id, image_path)
+        with self._own_bucket():
+            return upload_image(self.id, image_path)
 
     def upload_images(self, image_paths: Sequence[str | os.PathLike[str]]) -> list[str]:
         """Uploads images in parallel; see `novita_sdk.uploads.upload_images`."""
         from novita_sdk.uploads import upload_images
 
-        return upload_images(self.id, image_paths)
+        with self._own_bucket():
+            return upload_images(self.id, image_paths)
 
     def upload_file(self, file_name: str, file_path: str | os.PathLike[str]) -> str:
         """Uploads a file of any size under the job's id; see `novita_sdk.uploads.upload_file`."""
         from novita_sdk.uploads import upload_file
 
-        return upload_file(file_name, file_path, prefix=self.id)
+        with self._own_bucket():
+            return upload_file(file_name, file_path, prefix=self.id)
 
     def upload_bytes(self, file_name: str, data: bytes | bytearray | memoryview) -> str:
         """Uploads bytes under the job's id; see `novita_sdk.uploads.upload_bytes`."""
         from novita_sdk.uploads import upload_bytes
 
-        return upload_bytes(file_name, data, prefix=self.id)
+        with self._own_bucket():
+            return upload_bytes(file_name, data, prefix=self.id)
+
+    def _own_bucket(self) -> AbstractContextManager[None]:
+        """Sends uploads to the bucket that the job brought along, also from a thread that the handler started."""
+        from novita_sdk.uploads import use_s3_config
+
+        return use_s3_config(self.job.get("s3Config"))
 
     def open(self, file: JSONValue) -> Path:
         """The local path of an input file; the copy is the job's own and goes when the job ends.
