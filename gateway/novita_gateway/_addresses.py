@@ -16,12 +16,17 @@ __all__ = ["PublicResolver", "check_webhook", "is_public"]
 
 MAX_URL: Final = 2048
 
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+"""Its last 32 bits are the IPv4 address that is reached."""
+
 
 def is_public(address: str) -> bool:
     """Whether an IP address belongs to the public internet."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour
+        if ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             ip = inner
     return ip.is_global and not ip.is_multicast
@@ -37,14 +42,16 @@ def check_webhook(url: str, *, allow_private: bool) -> None:
     """
     try:
         parsed = URL(url)
+        host = parsed.host or ""
+        host.encode("idna")  # as a look-up will; it refuses empty and long labels
     except ValueError:
-        parsed = URL()
-    if parsed.scheme not in {"http", "https"} or not parsed.host or len(url) > MAX_URL:
+        parsed, host = URL(), ""
+    if parsed.scheme not in {"http", "https"} or not host or len(url) > MAX_URL:
         raise BadRequestError(f"webhook {url[:100]!r} is not an http or https URL of at most {MAX_URL} characters")
     if parsed.user is not None or parsed.password is not None:
         raise BadRequestError("the webhook URL holds a user name; verify the signature instead")
-    if not allow_private and _is_private_literal(parsed.host):
-        raise BadRequestError(f"webhook host {parsed.host!r} is a private address, which this gateway does not call")
+    if not allow_private and _is_private_literal(host):
+        raise BadRequestError(f"webhook host {host!r} is a private address, which this gateway does not call")
 
 
 class PublicResolver(AbstractResolver):

@@ -155,6 +155,7 @@ class Board:
             return []
         self.ledger.count_final(self.ledger.endpoint(row.endpoint), row, -1)
         row.finished = None
+        row.notify = command.notify
         row.attempt = 0
         row.expires = now + row.ttl
         return self._requeue(row, at_front=False)
@@ -216,10 +217,16 @@ class Board:
         return events
 
     def _ping(self, command: commands.Ping, now: int) -> list[Event]:
-        self._worker(self.ledger.endpoint(command.endpoint), command.worker_id, now)
+        worker = self._worker(self.ledger.endpoint(command.endpoint), command.worker_id, now)
+        events: list[Event] = []
         for job_id in command.ids:
-            self._held(command.endpoint, command.worker_id, job_id, now)
-        return []
+            if self._held(command.endpoint, worker.id, job_id, now) is not None:
+                continue
+            # Its stop order may have been lost, with an earlier process or on the way.
+            row = self.find(command.endpoint, job_id)
+            if row is not None and (row.is_running or row.status in {states.CANCELLED, states.TIMED_OUT}):
+                events += self._order_stop(row, worker)
+        return events
 
     def _report(self, command: commands.Report, now: int) -> list[Event]:
         row = self._held(command.endpoint, command.worker_id, command.id, now)
@@ -264,7 +271,7 @@ class Board:
 
     def _mark_notified(self, command: commands.MarkNotified, now: int) -> list[Event]:  # noqa: ARG002
         row = self.find(command.endpoint, command.id)
-        if row is None or not row.notify:
+        if row is None or not row.notify or row.revision != command.revision:
             return []
         row.notify = False
         return [Event(EventKind.NOTIFIED, row)]

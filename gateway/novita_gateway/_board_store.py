@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 from novita_gateway import _commands as commands
+from novita_gateway._alarm import Alarm
 from novita_gateway._board import Board, Limits
-from novita_gateway._clock import Clock, SystemClock, Timer
+from novita_gateway._clock import Clock, SystemClock
 from novita_gateway._commands import Command, Event, EventKind
 from novita_gateway._errors import (
     BadRequestError,
     JobNotFoundError,
+    KeyReusedError,
     NotRetryableError,
     SchemaNotFoundError,
     UnavailableError,
 )
 from novita_gateway._journal import FIRST_CHUNK, Journal, Part
 from novita_gateway._messages import bare_status, endpoint_health, job_status, taken_job
+from novita_gateway._notices import NoticeQueue
 from novita_gateway._parking import Lot, Taker
+from novita_gateway._repeats import is_repeat
 from novita_gateway._rows import Row
 from novita_gateway._store import Handover, Notice
 from novita_sdk.models import (
@@ -84,10 +87,8 @@ class BoardStore:
         self._followers: Lot[str, object] = Lot(self.clock)
         self._readers: Lot[str, object] = Lot(self.clock)
         self._stoppers: Lot[tuple[str, str], object] = Lot(self.clock)
-        self._notices: deque[Row] = deque()
-        self._notice_added = asyncio.Event()
-        self._timer: Timer | None = None
-        self._timer_at: int | None = None
+        self._notices = NoticeQueue()
+        self._alarm = Alarm(self.clock, lambda: self._apply(commands.Tick()))
         self._is_open = False
 
     @property
@@ -99,15 +100,14 @@ class BoardStore:
         """Reads the journal and takes up its jobs."""
         rows = await self._journal.open()
         self._board.restore(rows, self.clock.now())
-        self._notices.extend(row for row in rows if row.notify and row.is_final)
+        self._notices.add(row for row in rows if row.notify and row.is_final)
         self._is_open = True
-        self._arm()
+        self._alarm.set(self._board.next_wake())
 
     async def close(self) -> None:
         """Wakes everybody who is parked, and finishes writing."""
         self._is_open = False
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         for lot in (self._takers, self._watchers, self._followers, self._readers, self._stoppers):
             lot.clear()
         await self._journal.close()
@@ -130,6 +130,8 @@ class BoardStore:
             request.request.SerializeToString(),
         )
         is_new = event.kind is EventKind.QUEUED
+        if not is_new and not is_repeat(request.request, self._request(event.row)):
+            raise KeyReusedError(request.idempotency_key, event.row.id)
         # A parked worker may have it already; the answer to a submit is the state that the submit made.
         status = JobStatus(id=event.row.id, status=states.PENDING) if is_new else job_status(event.row, self._journal)
         await self._settle(event.row)
@@ -180,7 +182,8 @@ class BoardStore:
     async def retry(self, endpoint: str, job_id: str) -> JobStatus:
         """Queues a failed job again."""
         row = self._find(endpoint, job_id)
-        if not self._apply(commands.Retry(endpoint=endpoint, id=job_id)):
+        has_webhook = self._request(row).HasField("webhook")
+        if not self._apply(commands.Retry(endpoint=endpoint, id=job_id, notify=has_webhook)):
             raise NotRetryableError(
                 f"job {job_id!r} is {row.status}; only FAILED and TIMED_OUT jobs can be retried", job_id=job_id
             )
@@ -302,19 +305,17 @@ class BoardStore:
     async def next_notice(self) -> Notice:
         """Waits for the next webhook."""
         while True:
-            while not self._notices:
-                self._notice_added.clear()
-                await self._notice_added.wait()
-            row = self._notices[0]
+            row = await self._notices.first()
             await self._settle(row)
-            self._notices.popleft()
-            if row.notify and row.is_final and self._board.find(row.endpoint, row.id) is row:
-                request = JobRequest.FromString(self._journal.get(row, Part.REQUEST))
-                return Notice(endpoint=row.endpoint, url=request.webhook, status=job_status(row, self._journal))
+            is_due = row.notify and row.is_final and self._board.find(row.endpoint, row.id) is row
+            url = self._request(row).webhook if is_due else ""
+            self._notices.remove_first()
+            if is_due:
+                return Notice(endpoint=row.endpoint, job_id=row.id, revision=row.revision, url=url)
 
-    async def mark_notified(self, endpoint: str, job_id: str) -> None:
-        """The webhook was delivered or given up."""
-        self._apply(commands.MarkNotified(endpoint=endpoint, id=job_id))
+    async def mark_notified(self, endpoint: str, job_id: str, revision: int) -> None:
+        """The webhook was called or given up."""
+        self._apply(commands.MarkNotified(endpoint=endpoint, id=job_id, revision=revision))
 
     # Events
 
@@ -322,7 +323,7 @@ class BoardStore:
         events = self._board.apply(command, self.clock.now())
         for event in events:
             self._handle(event, request)
-        self._arm()
+        self._alarm.set(self._board.next_wake())
         return events
 
     def _handle(self, event: Event, request: bytes | None) -> None:
@@ -352,8 +353,7 @@ class BoardStore:
             self._watchers.call_all(row.id)
             self._readers.call_all(row.id)
             if row.notify:
-                self._notices.append(row)
-                self._notice_added.set()
+                self._notices.add([row])
 
     def _offer(self, endpoint: str) -> None:
         """Hands what waits to the take that was parked first."""
@@ -371,24 +371,12 @@ class BoardStore:
             ids = tuple(row.id for row in rows)
             self._undo(commands.GiveBack(endpoint=endpoint, worker_id=worker_id, ids=ids))
 
-    def _arm(self) -> None:
-        when = self._board.next_wake()
-        if when is None or (self._timer_at is not None and self._timer_at <= when):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = when
-        self._timer = self.clock.call_at(when, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = self._timer_at = None
-        self._apply(commands.Tick())
-
     async def _settle(self, *rows: Row) -> None:
         if not all(map(self._journal.is_settled, rows)):
             await self._journal.commit()
 
-    # Messages
+    def _request(self, row: Row) -> JobRequest:
+        return JobRequest.FromString(self._journal.get(row, Part.REQUEST))
 
     def _find(self, endpoint: str, job_id: str) -> Row:
         row = self._board.find(endpoint, job_id)

@@ -66,7 +66,7 @@ class GiveBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ping:
-    """A worker is alive and still has these jobs."""
+    """A worker is alive and still has these jobs; it is told to stop those that went on without it."""
 
     endpoint: str
     worker_id: str
@@ -116,6 +116,8 @@ class Retry:
 
     endpoint: str
     id: str
+    notify: bool = False
+    """Its webhook, which may have been called, waits for the next final state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,10 +164,11 @@ class RestoreChunks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkNotified:
-    """The webhook was delivered or given up."""
+    """The webhook was called with the final state of this revision, or given up."""
 
     endpoint: str
     id: str
+    revision: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ __all__ = [
     "ForbiddenError",
     "GatewayError",
     "JobNotFoundError",
+    "KeyReusedError",
     "MethodNotAllowedError",
     "NotRetryableError",
     "RouteNotFoundError",
@@ -114,6 +115,20 @@ class TooLargeError(GatewayError):
 
     status = 413
     code = "PAYLOAD_TOO_LARGE"
+
+
+class KeyReusedError(GatewayError):
+    """An idempotency key came again with another request, so that neither answer would be right."""
+
+    status = 422
+    code = "IDEMPOTENCY_KEY_REUSED"
+
+    def __init__(self, key: str, job_id: str) -> None:
+        super().__init__(
+            f"Idempotency-Key {key!r} belongs to job {job_id!r}, which was submitted with another input, webhook or "
+            "policy; nothing was queued. Send a key of its own with every new job",
+            job_id=job_id,
+        )
 
 
 class TooManyRequestsError(GatewayError):

@@ -29,6 +29,8 @@ _SCALARS: Final[dict[int, JSONValue]] = {
 _SECURITY: Final = {"clientKey": "The gateway's API key.", "workerToken": "The gateway's worker token."}
 _EMPTY: Final = {"TakeJob", "TakeJobs", "WatchStops"}
 """Methods that answer 204 where there is nothing."""
+_REUSED: Final = {"422": "The idempotency key came before with another request"}
+_ERRORS_OF: Final = {"Run": _REUSED, "RunSync": _REUSED, "Retry": {"409": "Not FAILED or TIMED_OUT"}}
 _ERRORS: Final = {"400": "Bad request", "401": "No key", "403": "Wrong key", "404": "Not found", "413": "Too large"}
 
 
@@ -73,7 +75,7 @@ def _operation(method: Method[Message, Message], security: str, schemas: dict[st
         operation["requestBody"] = {"required": True, "content": content}
     if method.name in _EMPTY:
         operation["responses"]["204"] = {"description": "There is nothing"}
-    codes = {**_ERRORS, **({"409": "Not FAILED or TIMED_OUT"} if method.name == "Retry" else {})}
+    codes = {**_ERRORS, **_ERRORS_OF.get(method.name, {})}
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/ApiError"}}}
     operation["responses"] |= {code: {"description": text, "content": error} for code, text in codes.items()}
     return operation

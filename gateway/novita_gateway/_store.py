@@ -41,8 +41,10 @@ class Notice:
     """A final job whose webhook is to be called."""
 
     endpoint: str
+    job_id: str
+    revision: int
+    """Of the final state; a retried job comes to another one."""
     url: str
-    status: JobStatus
 
 
 class Store(Protocol):
@@ -115,7 +117,7 @@ class Store(Protocol):
         ...
 
     async def ping(self, endpoint: str, worker_id: str, job_ids: Sequence[str]) -> None:
-        """Extends the leases of the named jobs."""
+        """Extends the leases of the named jobs; orders those stopped that were cancelled or are another worker's."""
         ...
 
     async def report(self, endpoint: str, worker_id: str, job_id: str, progress: bytes) -> None:
@@ -142,6 +144,6 @@ class Store(Protocol):
         """Waits for the next webhook that is to be called. Those of an earlier process come first."""
         ...
 
-    async def mark_notified(self, endpoint: str, job_id: str) -> None:
-        """The webhook was delivered or given up."""
+    async def mark_notified(self, endpoint: str, job_id: str, revision: int) -> None:
+        """The webhook was called with the final state of that revision, or given up."""
         ...

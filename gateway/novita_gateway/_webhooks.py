@@ -13,7 +13,7 @@ from typing import Final
 import aiohttp
 
 from novita_gateway._addresses import PublicResolver, check_webhook
-from novita_gateway._errors import BadRequestError, StoreError
+from novita_gateway._errors import BadRequestError, JobNotFoundError, StoreError
 from novita_gateway._store import Notice, Store
 from novita_sdk.webhooks import sign
 from novita_sdk.wire import codec
@@ -66,8 +66,7 @@ class WebhookSender:
             while True:
                 await slots.acquire()
                 notice = await self._next_notice()
-                task = group.create_task(self._deliver(session, notice))
-                task.add_done_callback(lambda _: slots.release())
+                group.create_task(self._deliver(session, notice, slots))
 
     async def _next_notice(self) -> Notice:
         while True:
@@ -76,39 +75,61 @@ class WebhookSender:
             except StoreError:
                 await asyncio.sleep(1)
 
-    async def _deliver(self, session: aiohttp.ClientSession, notice: Notice) -> None:
-        body = codec.encode(notice.status)
-        message_id = f"{notice.status.id}-{notice.status.retries}"
+    async def _deliver(self, session: aiohttp.ClientSession, notice: Notice, slots: asyncio.Semaphore) -> None:
+        """Begins with a slot. It waits for another try without one, so that a receiver that is away holds up no other."""
         attempt, begin = 1, time.monotonic()
-        while (failure := await self._post(session, notice.url, body, message_id)) is not None:
+        while True:
+            try:
+                failure = await self._try(session, notice)
+            finally:
+                slots.release()
+            if failure is None:
+                return
             elapsed = time.monotonic() - begin
             delay = next_delay(self._retries, failure, attempt=attempt, elapsed=elapsed, random=random.random())
             extra = {
                 "endpoint": notice.endpoint,
-                "job_id": notice.status.id,
+                "job_id": notice.job_id,
                 "attempt": attempt,
                 "status": failure.status,
             }
             if delay is None:
-                _log.warning("webhook of job %s was given up", notice.status.id, extra=extra)
-                break
-            _log.info("webhook of job %s failed, again in %.1f s", notice.status.id, delay, extra=extra)
+                _log.warning("webhook of job %s was given up", notice.job_id, extra=extra)
+                await self._store.mark_notified(notice.endpoint, notice.job_id, notice.revision)
+                return
+            _log.info("webhook of job %s failed, again in %.1f s", notice.job_id, delay, extra=extra)
             attempt += 1
             await asyncio.sleep(delay)
-        await self._store.mark_notified(notice.endpoint, notice.status.id)
+            await slots.acquire()
 
-    async def _post(self, session: aiohttp.ClientSession, url: str, body: bytes, message_id: str) -> Failure | None:
+    async def _try(self, session: aiohttp.ClientSession, notice: Notice) -> Failure | None:
+        """One call; None when there is nothing left to do. The body is read anew, for it may be large."""
+        try:
+            status = await self._store.status(notice.endpoint, notice.job_id)
+        except JobNotFoundError:
+            return None
+        except StoreError:
+            return Failure(kind=FailureKind.LOST)
+        if status.revision != notice.revision:
+            return None  # it was retried, and its next final state is the next notice
+        failure = await self._post(session, notice, codec.encode(status))
+        if failure is None:
+            await self._store.mark_notified(notice.endpoint, notice.job_id, notice.revision)
+        return failure
+
+    async def _post(self, session: aiohttp.ClientSession, notice: Notice, body: bytes) -> Failure | None:
+        message_id = f"{notice.job_id}-{notice.revision}"
         headers = sign(body, message_id=message_id, secret=self._secret, timestamp=int(time.time()))
         headers["Content-Type"] = "application/json"
         try:
-            self.check(url)
-            async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+            self.check(notice.url)
+            async with session.post(notice.url, data=body, headers=headers, allow_redirects=False) as response:
                 if response.status < 300:
                     return None
                 retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
                 return Failure(kind=FailureKind.STATUS, status=response.status, retry_after=retry_after)
-        except BadRequestError:
-            # Stored by a gateway that allowed it.
+        except (BadRequestError, ValueError):
+            # Stored by a gateway that allowed it, or a name that can't be looked up.
             return Failure(kind=FailureKind.STATUS, status=400)
         except (aiohttp.ClientError, OSError, TimeoutError):
             return Failure(kind=FailureKind.LOST)

@@ -122,10 +122,18 @@ def parse_request(
             values[name] = codec.parse_scalar(method.request, name, text)
     for name, key in binding.headers:
         if (text := headers.get(key)) is not None:
-            values[name] = text
+            values[name] = _header_text(key, text)
     if binding.body is not None:
         values[method.body] = codec.decode(binding.body, body)
     return method.request(**values)
+
+
+def _header_text(key: str, text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise codec.WireError(f"the header {key} is not UTF-8") from None
+    return text
 
 
 def build_response(method: Method[RequestT, ResponseT], response: ResponseT) -> bytes:

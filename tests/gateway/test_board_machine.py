@@ -78,6 +78,11 @@ class Model:
         job.heard = now
         return job
 
+    def is_revoked(self, endpoint: str, job_id: str) -> bool:
+        """Of a job that who names it does not hold."""
+        job = self.jobs.get(job_id)
+        return job is not None and job.endpoint == endpoint and job.status in {"CANCELLED", "TIMED_OUT", "IN_PROGRESS"}
+
     def pass_time(self, now: int) -> None:
         for job in sorted(self.jobs.values(), key=lambda job: job.order):
             if job.status in FINAL:
@@ -178,9 +183,12 @@ class BoardMachine(RuleBasedStateMachine):
     def ping(self, pick: int, right: bool) -> None:
         endpoint, worker, job_id = self.pick(pick, right)
         ids = ["unknown", job_id]
-        assert self.apply(commands.Ping(endpoint=endpoint, worker_id=worker, ids=tuple(ids))) == []
-        for job_id in ids:
-            self.model.held(endpoint, worker, job_id, self.now)
+        events = self.apply(commands.Ping(endpoint=endpoint, worker_id=worker, ids=tuple(ids)))
+        if self.model.held(endpoint, worker, job_id, self.now) is None and self.model.is_revoked(endpoint, job_id):
+            self.model.stops.setdefault((endpoint, worker), set()).add(job_id)
+            assert [(event.kind, event.row.id) for event in events] == [(EventKind.STOP_ORDERED, job_id)]
+        else:
+            assert events == []
 
     @rule(pick=PICKS, right=RIGHT)
     def report(self, pick: int, right: bool) -> None:

@@ -140,6 +140,25 @@ async def test_a_restart_resumes_the_queue_leases_chunks_and_webhook_notices(tmp
     await store.close()
 
 
+async def test_a_worker_that_pings_learns_after_a_restart_that_its_job_was_cancelled(gateway: Process) -> None:
+    async with aiohttp.ClientSession() as session:
+
+        async def call(verb: str, path: str, key: str, body: Any = None) -> Any:
+            url = f"http://127.0.0.1:{gateway.port}/v1/ep/{path}"
+            async with session.request(verb, url, json=body, headers={"Authorization": key}) as response:
+                assert response.status == 200
+                return await response.json()
+
+        job_id = (await call("POST", "run", "k", {"input": 1}))["id"]
+        assert (await call("GET", "job-take/w1", "w"))["id"] == job_id
+        assert (await call("POST", f"cancel/{job_id}", "k"))["status"] == "CANCELLED"
+        gateway.stop(signal.SIGKILL)
+        gateway.start()
+        stop = asyncio.ensure_future(call("GET", "job-stop/w1", "w"))
+        await call("GET", f"ping/w1?job_id={job_id}", "w")
+        assert await asyncio.wait_for(stop, 10) == {"jobsToStop": [job_id]}
+
+
 async def test_a_file_has_one_gateway_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     async with Gateway(store=SQLiteStore(path)):

@@ -38,6 +38,8 @@ def check_error(reply: Any, status: int, code: str, *words: str) -> None:
         (b'{"input": 1, "webhook": "http://[::ffff:10.0.0.1]/x"}', "private"),
         (b'{"input": 1, "webhook": "http://localhost:80/x"}', "private"),
         (b'{"input": 1, "webhook": "http://user:pw@example.com/"}', "user name"),
+        (b'{"input": 1, "webhook": "http://xn--/"}', "webhook"),
+        (b'{"input": 1, "webhook": "http://a..b/"}', "webhook"),
         (b'{"input": 1, "webhook": 5}', "webhook"),
     ],
 )
