@@ -17,7 +17,7 @@ class Alarm:
         ring: Called at that time; it asks again for the next one.
     """
 
-    def __init__(self, clock: Clock, ring: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, ring: Callable[[], object]) -> None:
         self._clock = clock
         self._ring = ring
         self._timer: Timer | None = None

@@ -11,15 +11,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import RawRequestMessage
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
 
 from novita_gateway._auth import Keys, Role, new_key
+from novita_gateway._connections import Server
 from novita_gateway._faults import FaultInjector, Faults
 from novita_gateway._files import FileRoutes
-from novita_gateway._http import MAX_BODY, Door, Page
+from novita_gateway._http import Door, Page
 from novita_gateway._memory_store import MemoryStore
 from novita_gateway._metrics import CONTENT_TYPE, Metrics
 from novita_gateway._openapi import openapi
@@ -31,9 +28,6 @@ from novita_gateway._worker_env import Flavour, worker_env
 __all__ = ["Gateway"]
 
 _log = logging.getLogger("novita_gateway")
-
-KEEPALIVE: Final = 75.0
-"""Seconds that a connection may be idle, or take for the head of a request."""
 
 
 class Gateway:
@@ -130,14 +124,7 @@ class Gateway:
             OSError: The port is taken, or the host is not one of this machine.
         """
         await self.store.open()
-        server = web.Server(
-            self._door(),
-            request_factory=_make_request,
-            handler_cancellation=True,
-            access_log=None,
-            keepalive_timeout=KEEPALIVE,
-        )
-        runner = web.ServerRunner(server, shutdown_timeout=2.0)
+        runner = web.ServerRunner(Server(self._door()), shutdown_timeout=2.0)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._port, backlog=4096).start()
@@ -189,17 +176,6 @@ class Gateway:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def _make_request(
-    message: RawRequestMessage,
-    payload: StreamReader,
-    protocol: RequestHandler,
-    writer: AbstractStreamWriter,
-    task: asyncio.Task[None],
-) -> web.BaseRequest:
-    loop = asyncio.get_running_loop()
-    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY + 1)
 
 
 def _report(task: asyncio.Task[None]) -> None:

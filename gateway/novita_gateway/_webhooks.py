@@ -76,7 +76,7 @@ class WebhookSender:
                 await asyncio.sleep(1)
 
     async def _deliver(self, session: aiohttp.ClientSession, notice: Notice, slots: asyncio.Semaphore) -> None:
-        """Begins with a slot. It waits for another try without one, so that a receiver that is away holds up no other."""
+        """Begins with a slot, and waits for another try without one: a receiver that is away holds up no other."""
         attempt, begin = 1, time.monotonic()
         while True:
             try:

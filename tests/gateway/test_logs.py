@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -41,3 +42,28 @@ async def test_what_the_board_decides_is_logged_in_json_without_payloads_or_keys
     assert (unhealthy["level"], unhealthy["check"]) == ("WARNING", "gpu")
     for secret in ("the payload", api.gateway.api_key, api.gateway.worker_token):
         assert secret not in log.getvalue()
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /v1/ep/health HTTP/1.1\r\nAuthorization: Bearer SECRET\x00\r\n\r\n",
+        b"GET /v1/ep/health HTTP/1.1\r\nAuthorization: Bearer SECRET" + b"x" * 9000 + b"\r\n\r\n",
+        b"GET /v1/SECRET" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n",
+        b"SECRET\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: SECRET\r\n\r\n",
+    ],
+)
+async def test_a_request_that_is_no_http_is_answered_in_json_and_repeated_nowhere(
+    api: Any, caplog: pytest.LogCaptureFixture, request_bytes: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+    writer.write(request_bytes)
+    head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    assert b" 400 " in head.splitlines()[0]
+    assert b"content-type: application/json" in head.lower()
+    assert json.loads(body)["code"] == "BAD_REQUEST"
+    assert b"SECRET" not in body
+    assert "SECRET" not in caplog.text

@@ -60,7 +60,7 @@ async def test_a_webhook_carries_the_final_status_and_its_signature(connect: Any
     await api.done(job_id, b'{"output": {"seed": 1125899906842624123}}')
     await asyncio.wait_for(receiver.arrived.wait(), 5)
     ((headers, body),) = receiver.requests
-    assert verify(body, headers, secret=SECRET) .startswith(f"{job_id}-")
+    assert verify(body, headers, secret=SECRET).startswith(f"{job_id}-")
     assert json.loads(body) == await api.status(job_id)
     with pytest.raises(WebhookVerificationError, match="secret differs"):
         verify(body + b" ", headers, secret=SECRET)
