@@ -19,6 +19,8 @@ PEERS = Path(__file__).parent / "peers"
 CHUNKS = [{"i": index, "u": "é"} for index in range(3)]
 CLIENTS = {"sync": "ours", "async": "ours", "novita_gpus": "novita-gpus", "runpod": "runpod"}
 WORKERS = ["ours", "novita-gpus", "runpod"]
+DEAF = "novita-gpus"
+"""The worker that has no stop channel: what it runs on is ignored."""
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -35,6 +37,7 @@ def test_client_and_worker_agree_on_every_scenario(
     version = "v2" if client == "runpod" else "v1"
     base_url = interop_gateway.url.replace("/v1", f"/{version}")
     arguments = [client, base_url, interop_gateway.api_key, prefix, str(tmp_path)]
+    arguments.append("no" if worker == DEAF else "yes")
     with subprocess.Popen(
         [pythons[CLIENTS[client]], PEERS / "client.py", *arguments],
         stdout=subprocess.PIPE,

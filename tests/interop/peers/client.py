@@ -1,5 +1,6 @@
-"""Every scenario, run with whichever client this interpreter has: client.py KIND BASE_URL KEY PREFIX SCRATCH.
+"""Every scenario, run with whichever client this interpreter has: client.py KIND BASE_URL KEY PREFIX SCRATCH STOPS.
 
+STOPS is `yes` where the worker hears that a running job was cancelled.
 Prints `submitted` once the first jobs wait in the queue, and at the end one JSON object: scenario to what came of it.
 """
 
@@ -12,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-KIND, BASE_URL, KEY, PREFIX, SCRATCH = sys.argv[1:]
+KIND, BASE_URL, KEY, PREFIX, SCRATCH, STOPS = sys.argv[1:]
 LARGE = "é☃" + "x" * (3 * 1024 * 1024)
 FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}
 
@@ -203,10 +204,13 @@ def main() -> None:
     release.touch()
     results["after progress"] = client.end(reporting)
 
-    started, release = scratch / "started", scratch / "release-hang"
-    hanging = client.run(plain, {"what": "hang", "started": str(started), "release": str(release)})
+    started, stopped, release = scratch / "started", scratch / "stopped", scratch / "release-hang"
+    files = {"started": str(started), "stopped": str(stopped), "release": str(release)}
+    hanging = client.run(plain, {"what": "hang", **files})
     until(started.exists)
     results["cancel running"] = client.cancel(hanging)["status"]
+    if STOPS == "yes":
+        until(stopped.exists)
     release.touch()
     results["after cancel"] = client.end(client.run(plain, {"what": "echo", "value": "still there"}))
     results["cancelled"] = client.end(hanging)

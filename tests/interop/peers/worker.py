@@ -38,7 +38,11 @@ async def handler(job):
         return "done"
     if what == "hang":
         Path(asked["started"]).touch()
-        await there(asked["release"])
+        try:
+            await there(asked["release"])
+        except asyncio.CancelledError:
+            Path(asked["stopped"]).touch()
+            raise
         return "too late"
     if what == "meet":
         Path(asked["mine"]).touch()
