@@ -6,7 +6,7 @@ import http.client
 import json
 import re
 import socket
-import string
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +14,7 @@ from urllib.parse import quote
 import jsonschema
 import openapi_spec_validator
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from novita_gateway import Gateway, Waits, openapi, serve_in_thread
@@ -24,16 +24,17 @@ DESCRIPTION = openapi()
 OPERATIONS = [
     (path, verb, operation) for path, verbs in DESCRIPTION["paths"].items() for verb, operation in verbs.items()
 ]
-NAMES = st.sampled_from(["ep", "ep", "ep", "w1", "none"])
 ANYTHING = st.text(st.characters(codec="utf-8"), max_size=20)
+INTEGERS = st.integers() | st.sampled_from([0, 1, 2**31, 2**63 - 1, 2**63, -(2**63) - 1, 10**400])
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    st.none() | st.booleans() | INTEGERS | st.floats() | st.text(max_size=5) | st.just("\ud800"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-KEYS = st.sampled_from(
-    ["input", "output", "error", "status", "policy", "webhook", "s3Config", "ttl", "executionTimeout", "stopPod"]
-)
+HOSTS = st.sampled_from(["example.com", "xn--", "a..b", "127.0.0.1", "[::1", "x:99999", "a" * 64]) | ANYTHING
+HEADERS = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=20)
+JOB = "the job"
+"""Stands for the id of a job that is there."""
 
 
 @pytest.fixture(scope="module")
@@ -52,59 +53,122 @@ def test_the_published_description_is_valid_and_complete(fuzzed: Gateway) -> Non
     connection.close()
 
 
-def bodies() -> st.SearchStrategy[bytes]:
-    values = st.dictionaries(KEYS, JSON, max_size=4) | JSON
-    return st.binary(max_size=40) | values.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass"))
+def mostly(right: st.SearchStrategy[Any], wrong: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.integers(0, 5).flatmap(lambda roll: right if roll else wrong)
+
+
+def values(schema: dict[str, Any], name: str = "") -> st.SearchStrategy[Any]:
+    """Values that are as the description says, for the most part."""
+    if reference := schema.get("$ref"):
+        return values(DESCRIPTION["components"]["schemas"][reference.rpartition("/")[2]])
+    kind = schema.get("type")
+    if kind == "object":
+        members = {key: values(inner, key) for key, inner in schema.get("properties", {}).items()}
+        needed = set(schema.get("required", [])) | ({"output"} & set(members))
+        return mostly(
+            st.fixed_dictionaries(
+                {key: value for key, value in members.items() if key in needed},
+                optional={key: value for key, value in members.items() if key not in needed},
+            ),
+            st.dictionaries(st.sampled_from([*members, "stopPod"]), JSON, max_size=4),
+        )
+    if kind == "array":
+        return mostly(st.lists(values(schema["items"]), max_size=2), JSON)
+    if name == "webhook":
+        return HOSTS.map(lambda host: f"http://{host}/")
+    right = {"integer": INTEGERS, "boolean": st.booleans(), "string": st.text(max_size=5)}
+    return mostly(right[kind], JSON) if kind in right else JSON
+
+
+def bodies(operation: dict[str, Any]) -> st.SearchStrategy[bytes]:
+    described = operation.get("requestBody", {"content": {"application/json": {"schema": {}}}})
+    body = values(described["content"]["application/json"]["schema"])
+    return mostly(body.map(lambda value: json.dumps(value).encode()), st.binary(max_size=40))
 
 
 @st.composite
 def described_requests(draw: st.DrawFn) -> tuple[dict[str, Any], str, str, dict[str, str], bytes | None]:
     path, verb, operation = draw(st.sampled_from(OPERATIONS))
+    names = {"endpoint": st.just("ep"), "worker_id": st.just("w1"), "id": st.just(JOB)}
     query: list[tuple[str, str]] = []
     headers: dict[str, str] = {}
     for parameter in operation["parameters"]:
+        name = parameter["name"]
         if parameter["in"] == "path":
-            value = draw(NAMES | ANYTHING)
-            path = path.replace("{" + parameter["name"] + "}", quote(value, safe=""))
+            path = path.replace("{" + name + "}", quote(draw(mostly(names[name], ANYTHING)), safe=""))
         elif parameter["in"] == "query":
             if draw(st.booleans()):
-                query.append((parameter["name"], draw(st.integers().map(str) | ANYTHING)))
+                right = INTEGERS.map(str) if parameter["schema"]["type"] == "integer" else st.just(JOB)
+                query.append((name, draw(mostly(right, ANYTHING))))
         elif draw(st.booleans()):
-            headers[parameter["name"]] = draw(st.text(string.printable[:94], max_size=20))
+            headers[name] = draw(HEADERS)
     if query:
         path += "?" + "&".join(f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in query)
-    body = draw(bodies()) if "requestBody" in operation or draw(st.booleans()) else None
+    body = draw(bodies(operation)) if "requestBody" in operation or draw(st.booleans()) else None
     return operation, verb.upper(), path, headers, body
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(request=described_requests(), version=st.sampled_from(["v1", "v2"]))
-@example(request=(OPERATIONS[0][2], "POST", "/ep/run", {}, b'{"input": 1}'), version="v1")
-def test_every_answer_to_a_described_request_is_described(fuzzed: Gateway, request: Any, version: str) -> None:
-    operation, verb, path, headers, body = request
-    role = operation["security"][0]
-    headers["Authorization"] = f"Bearer {fuzzed.api_key if 'clientKey' in role else fuzzed.worker_token}"
-    connection = http.client.HTTPConnection("127.0.0.1", fuzzed.port, timeout=10)
+def call(gateway: Gateway, verb: str, path: str, key: str, body: bytes | None = None, **headers: str) -> Any:
+    """Status, headers and body of the answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
     try:
-        connection.request(verb, f"/{version}{path}", body, headers)
+        connection.request(verb, path, body, {"Authorization": f"Bearer {key}", **headers})
         response = connection.getresponse()
-        data = response.read()
+        return response.status, response.headers, response.read()
     finally:
         connection.close()
-    assert str(response.status) in operation["responses"], data
-    if response.status == 204:
-        assert data == b""
-        return
-    assert response.headers["Content-Type"] == "application/json"
-    content = operation["responses"][str(response.status)]["content"]
-    schema = content["application/json"]["schema"]
-    jsonschema.validate(json.loads(data), {**schema, "components": DESCRIPTION["components"]})
+
+
+def make_job(gateway: Gateway, state: str) -> str:
+    """The id of a job in that state; where it was taken, w1 has it."""
+    call(gateway, "POST", "/v1/ep/purge-queue", gateway.api_key)
+    _, _, reply = call(gateway, "POST", "/v1/ep/run", gateway.api_key, b'{"input": 1}')
+    job_id = str(json.loads(reply)["id"])
+    if state != "queued":
+        call(gateway, "GET", "/v1/ep/job-take/w1", gateway.worker_token)
+    if state in {"streaming", "failed"}:
+        path, body = {"streaming": ("stream", b'{"output": 1}'), "failed": ("done", b'{"error": 1}')}[state]
+        call(gateway, "POST", f"/v1/ep/job-{path}/w1/{job_id}", gateway.worker_token, body)
+    return job_id
+
+
+def test_every_answer_to_a_described_request_is_described(fuzzed: Gateway) -> None:
+    schema = {"methods": [{"input": {"type": "object"}, "output": {}}]}
+    call(fuzzed, "POST", "/v1/ep/job-schema/w1", fuzzed.worker_token, json.dumps(schema).encode())
+    done: Counter[str] = Counter()
+
+    @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(
+        request=described_requests(),
+        state=st.sampled_from(["queued", "running", "streaming", "failed"]),
+        version=st.sampled_from(["v1", "v2"]),
+    )
+    def check(request: Any, state: str, version: str) -> None:
+        operation, verb, path, headers, body = request
+        job_id = make_job(fuzzed, state)
+        key = fuzzed.api_key if "clientKey" in operation["security"][0] else fuzzed.worker_token
+        path = f"/{version}{path.replace(quote(JOB), job_id)}"
+        status, reply_headers, data = call(fuzzed, verb, path, key, body, **headers)
+        assert str(status) in operation["responses"], data
+        if status == 204:
+            assert data == b""
+            done[operation["operationId"]] += 1
+            return
+        assert reply_headers["Content-Type"] == "application/json"
+        described = operation["responses"][str(status)]["content"]["application/json"]["schema"]
+        jsonschema.validate(json.loads(data), {**described, "components": DESCRIPTION["components"]})
+        done[operation["operationId"]] += status == 200
+
+    check()
+    missed = {operation["operationId"] for _, _, operation in OPERATIONS} - {name for name in done if done[name]}
+    assert not missed, "never got as far as a success"
 
 
 REQUEST_LINES = st.builds(
     lambda verb, path, version: verb + b" " + path + b" HTTP/" + version,
     st.sampled_from([b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"get", b"\x00", b""]),
     st.sampled_from([b"/v1/ep/health", b"/", b"*", b"http://x/v1/ep/health", b"/v1//run", b"/v1/ep/../x/health", b"//"])
+    | st.sampled_from([b"/healthz", b"/metrics", b"/openapi.json", b"/v1/ep/files", b"/v1/blobs/" + b"0" * 64])
     | st.binary(max_size=30),
     st.sampled_from([b"1.1", b"1.0", b"2.0", b"0.9", b"x"]),
 )
