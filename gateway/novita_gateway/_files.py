@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -30,6 +33,9 @@ __all__ = ["FileRoutes"]
 MAX_BYTES: Final = 50 * 1024**3
 """What all files together may take, in bytes; those that were not used for longest go first."""
 _PIECE: Final = 1024 * 1024
+_SECRET_BYTES: Final = 32
+_HALF_UPLOAD_AGE: Final = 24 * 3600
+"""Seconds without a write."""
 _BLOBS: Final = "blobs"
 _FILES: Final = "files"
 
@@ -132,6 +138,7 @@ class FileRoutes:
             if self._directory is None:
                 self._directory = Path(tempfile.mkdtemp(prefix="novita-gateway-files-"))
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _remove_half_uploads(self._directory)
             folder = ContentFolder(self._directory, max_bytes=MAX_BYTES)
             self._opened = LinkedStore(folder, secret=_secret(self._directory / "link-secret"))
         return self._opened
@@ -139,7 +146,24 @@ class FileRoutes:
 
 def _secret(path: Path) -> bytes:
     """The secret that the links are made with: kept, so that they outlive the process."""
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(32))
-    return path.read_bytes()
+    try:
+        secret = path.read_bytes()
+    except FileNotFoundError:
+        secret = b""
+    if len(secret) < _SECRET_BYTES:  # new, or cut short by a crash
+        secret = secrets.token_bytes(_SECRET_BYTES)
+        descriptor, name = tempfile.mkstemp(dir=path.parent)  # for its owner alone
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(secret)
+            stream.flush()
+            os.fsync(descriptor)
+        Path(name).replace(path)
+    return secret
+
+
+def _remove_half_uploads(directory: Path) -> None:
+    """Removes what a gateway left that was killed; a young one may be another process's."""
+    for path in directory.glob(".upload-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - _HALF_UPLOAD_AGE:
+                path.unlink()

@@ -122,14 +122,12 @@ class SqliteFile:
         return rows
 
     def read(self, seq: int, part: int) -> bytes | None:
-        """Reads a payload that was written, on the reading connection."""
-        record = self._reader.execute("SELECT body FROM body WHERE key = ?", (body_key(seq, part),)).fetchone()
-        return None if record is None else bytes(record[0])
+        """Reads a payload that was written, on the reading connection; raises StoreError where the disk fails."""
+        return self._read("SELECT body FROM body WHERE key = ?", body_key(seq, part))
 
     def read_schema(self, endpoint: str) -> bytes | None:
-        """Reads a schema that was written, on the reading connection."""
-        record = self._reader.execute("SELECT body FROM schema WHERE endpoint = ?", (endpoint,)).fetchone()
-        return None if record is None else bytes(record[0])
+        """Reads a schema that was written, on the reading connection; raises StoreError where the disk fails."""
+        return self._read("SELECT body FROM schema WHERE endpoint = ?", endpoint)
 
     def write(self, batch: Batch) -> None:
         """Writes a frozen batch; it is durable when this returns."""
@@ -159,6 +157,13 @@ class SqliteFile:
         self._writer.close()
         self._lock.close()
 
+    def _read(self, query: str, key: int | str) -> bytes | None:
+        try:
+            record = self._reader.execute(query, (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(f"the job store could not read ({error}); ask again") from None
+        return None if record is None else bytes(record[0])
+
     def _insert(self, table: str, width: int, records: Sequence[tuple[object, ...]]) -> None:
         start = 0
         for size in _SIZES:
@@ -185,7 +190,9 @@ class SqliteFile:
     def _prepare(self) -> None:
         execute = self._writer.execute
         execute("PRAGMA journal_mode = WAL")
+        # Every commit is followed by an fsync of the log; SQLite syncs the folder when it makes the log.
         execute("PRAGMA synchronous = FULL")
+        execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync leaves the data in the drive's cache
         columns = ", ".join(f"{name} {kind}" for name, kind in _TYPES.items())
         execute("BEGIN IMMEDIATE")
         execute(f"CREATE TABLE IF NOT EXISTS job ({columns})")

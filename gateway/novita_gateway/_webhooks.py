@@ -50,6 +50,7 @@ class WebhookSender:
         self._secret = secret
         self._allow_private = allow_private
         self._retries = retries
+        self._random = random.Random()  # of its own, so that who seeds the process's sees no other draw
 
     def check(self, url: str) -> None:
         """Raises BadRequestError for a URL that would not be called."""
@@ -86,7 +87,7 @@ class WebhookSender:
             if failure is None:
                 return
             elapsed = time.monotonic() - begin
-            delay = next_delay(self._retries, failure, attempt=attempt, elapsed=elapsed, random=random.random())
+            delay = next_delay(self._retries, failure, attempt=attempt, elapsed=elapsed, random=self._random.random())
             extra = {
                 "endpoint": notice.endpoint,
                 "job_id": notice.job_id,

@@ -159,15 +159,29 @@ class Upload(AbstractContextManager["Upload"]):
         self._stream.write(chunk)
 
     def finish(self) -> None:
-        """Keeps the content.
+        """Keeps the content; it survives power loss when this returns.
 
         Raises:
             FileError: It is not what was announced.
         """
-        self._stream.close()
         if self._received != self._size or self._digest.hexdigest() != self._sha256:
             raise FileError("the content is not the one that was announced", code="CORRUPT")
-        self._folder.adopt(self._sha256, self._path)
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+        kept = self._folder.adopt(self._sha256, self._path)
+        for folder in kept.parents[:3]:  # its name, and the folders that may be new
+            _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return  # folders can't be opened there
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sha256(path: str) -> str:

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from novita_gateway import Gateway, Limits, SQLiteStore, StoreError
+from novita_gateway._errors import JobNotFoundError
 from novita_sdk.models import JobRequest, JobResult, RunRequest
 
 PROGRAM = """
@@ -137,6 +138,58 @@ async def test_a_restart_resumes_the_queue_leases_chunks_and_webhook_notices(tmp
     assert [(job.id, job.input) for job in rest.value] == [(ids[1], b'"1"'), (ids[2], b'"2"')]
     await store.finish("ep", "w1", taken.value[0].id, result(b"5"))
     assert (await store.status("ep", ids[0])).output == b"5"
+    await store.close()
+
+
+async def test_a_commit_that_power_loss_cut_short_takes_nothing_acknowledged_with_it(tmp_path: Path) -> None:
+    path, log = tmp_path / "jobs.db", tmp_path / "jobs.db-wal"
+    store = SQLiteStore(path)
+    await store.open()
+    await store.submit(run_request(b"0"))  # it makes the pages that the two others change
+    first = await store.submit(run_request(b"1"))
+    begin = log.stat().st_size
+    second = await store.submit(run_request(b'"' + b"x" * 20_000 + b'"'))
+    whole = log.read_bytes()
+    for number, end in enumerate(range(begin, len(whole), 1777)):
+        copy = tmp_path / f"{number}.db"
+        copy.write_bytes(path.read_bytes())
+        # What was not synced may be cut off, or be there in name alone.
+        copy.with_name(f"{copy.name}-wal").write_bytes(whole[:end] + bytes(number % 2 * (len(whole) - end)))
+        after = SQLiteStore(copy)
+        await after.open()
+        taken = await after.take("ep", "w", 5, 0)
+        assert [(job.id, job.input) for job in taken.value][1:] == [(first.id, b"1")]
+        with pytest.raises(JobNotFoundError):
+            await after.status("ep", second.id)
+        await after.close()
+    await store.close()
+
+
+async def test_every_commit_is_synced(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "jobs.db")
+    await store.open()
+    connection = store._journal._file._writer
+    settings = [
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "fullfsync")
+    ]
+    assert settings == ["wal", 2, 1]
+    await store.close()
+
+
+async def test_a_disk_that_can_not_be_read_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    store = SQLiteStore(path)
+    await store.open()
+    job = await store.submit(run_request(b"1"))
+    await store.take("ep", "w1", 1, 0)
+    await store.finish("ep", "w1", job.id, result(b'"' + b"x" * 50_000 + b'"'))
+    await store.close()
+    store = SQLiteStore(path)
+    await store.open()
+    with path.open("r+b") as file:
+        file.truncate(4 * 4096)
+    with pytest.raises(StoreError, match="could not read"):
+        await store.status("ep", job.id)
     await store.close()
 
 

@@ -78,6 +78,43 @@ async def test_files_and_their_links_outlive_the_gateway_where_a_directory_is_na
     assert (tmp_path / "files").stat().st_mode & 0o077 == 0
 
 
+async def test_a_content_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_answer(
+    connect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final = tmp_path / "files" / SHA256[:2] / SHA256
+    synced: list[tuple[int, bool]] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append((os.fstat(descriptor).st_ino, final.exists()))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    await upload(await connect(Gateway(files=tmp_path / "files")))
+    assert (final.stat().st_ino, False) in synced, "power loss could leave the name of a content that is not there"
+    for folder in (final.parent, final.parents[1], tmp_path):
+        assert (folder.stat().st_ino, True) in synced
+
+
+@pytest.mark.parametrize("left", [b"", b"short"])
+async def test_a_secret_that_a_crash_cut_short_is_made_anew(connect: Any, tmp_path: Path, left: bytes) -> None:
+    secret = tmp_path / "link-secret"
+    secret.write_bytes(left)
+    await upload(await connect(Gateway(files=tmp_path)))
+    assert len(secret.read_bytes()) == 32
+    assert secret.stat().st_mode & 0o077 == 0
+
+
+async def test_what_a_killed_gateway_left_half_is_removed(connect: Any, tmp_path: Path) -> None:
+    old, new = tmp_path / ".upload-old", tmp_path / ".upload-new"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    await upload(await connect(Gateway(files=tmp_path)))
+    assert not old.exists()
+    assert new.exists(), "another gateway of this directory may be at it"
+
+
 async def test_a_directory_of_its_own_goes_with_the_gateway(connect: Any) -> None:
     api = await connect(Gateway())
     await upload(api)
