@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from novita_gateway._errors import ForbiddenError, UnauthorizedError
 
-__all__ = ["Keys", "Role", "new_key"]
+__all__ = ["Keys", "Role", "check_key", "new_key"]
 
 
 class Role(enum.Enum):
@@ -23,6 +23,17 @@ class Role(enum.Enum):
 def new_key(prefix: str) -> str:
     """Makes a key with 256 bits of randomness."""
     return f"{prefix}_{secrets.token_urlsafe(32)}"
+
+
+def check_key(name: str, key: str) -> str:
+    """Returns a key that can be sent in a header.
+
+    Raises:
+        ValueError: It is empty, or has characters that a header can't hold.
+    """
+    if not key or not key.isprintable() or key != key.strip():
+        raise ValueError(f"{name} must be printable text, without spaces around it and not empty")
+    return key
 
 
 class Keys:

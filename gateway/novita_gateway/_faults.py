@@ -6,15 +6,21 @@ import enum
 import random
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 from novita_gateway._errors import GatewayError, TooManyRequestsError, UnavailableError
+from novita_sdk.rpc import JobsServiceMethods, WorkerServiceMethods
 
 __all__ = ["Fate", "FaultInjector", "Faults"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """How often what goes wrong. Rates are probabilities from 0 to 1, for each request that could be hit."""
+    """How often what goes wrong. Rates are probabilities from 0 to 1, for each request that could be hit.
+
+    Raises:
+        ValueError: A field is out of its range, or there is no such method.
+    """
 
     seed: int = 0
     """The same seed and the same order of requests give the same faults."""
@@ -34,6 +40,21 @@ class Faults:
     """Hands a job that was just taken to the next take as well, which is the one whose result counts. Once per job."""
     lost_ping: float = 0.0
     """Answers a ping and ignores it, so that leases end."""
+
+    def __post_init__(self) -> None:
+        for name in _RATES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
+        if self.storm < 1:
+            raise ValueError(f"storm must be at least 1, not {self.storm}")
+        if unknown := set(self.methods or ()) - _METHODS:
+            raise ValueError(
+                f"no method is called {', '.join(sorted(unknown))}; there are {', '.join(sorted(_METHODS))}"
+            )
+
+
+_RATES: Final = ("too_many_requests", "unavailable", "lost_reply", "slow_body", "duplicate_delivery", "lost_ping")
+_METHODS: Final = frozenset(method.name for method in (*JobsServiceMethods.ALL, *WorkerServiceMethods.ALL))
 
 
 class Fate(enum.Enum):

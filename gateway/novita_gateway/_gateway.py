@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from aiohttp import web
 
-from novita_gateway._auth import Keys, Role, new_key
+from novita_gateway._auth import Keys, Role, check_key, new_key
 from novita_gateway._connections import Server
 from novita_gateway._faults import FaultInjector, Faults
 from novita_gateway._files import FileRoutes
@@ -54,7 +54,7 @@ class Gateway:
         webhook_secret: For who receives webhooks.
 
     Raises:
-        ValueError: The host is not loopback and a key is missing.
+        ValueError: The host is not loopback and a key is missing, or a key or the secret can't be one.
     """
 
     def __init__(
@@ -77,8 +77,12 @@ class Gateway:
                 f"refusing to listen on {host!r} without keys: others could reach it; pass api_key and worker_token"
             )
         self.store: Final[Store] = MemoryStore() if store is None else store
-        self.api_key: Final = new_key("key") if api_key is None else api_key
-        self.worker_token: Final = new_key("worker") if worker_token is None else worker_token
+        self.api_key: Final = new_key("key") if api_key is None else check_key("api_key", api_key)
+        self.worker_token: Final = (
+            new_key("worker") if worker_token is None else check_key("worker_token", worker_token)
+        )
+        if self.api_key == self.worker_token:
+            raise ValueError("api_key and worker_token must differ: each opens what the other must not")
         self.webhook_secret: Final = new_secret() if webhook_secret is None else webhook_secret
         self._sender = WebhookSender(self.store, secret=self.webhook_secret, allow_private=allow_private_webhooks)
         self._sending: asyncio.Task[None] | None = None

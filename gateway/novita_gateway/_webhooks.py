@@ -43,9 +43,13 @@ class WebhookSender:
         secret: Signs.
         allow_private: Whether private addresses may be called.
         retries: How often and how long to try.
+
+    Raises:
+        ValueError: The secret is not one.
     """
 
     def __init__(self, store: Store, *, secret: str, allow_private: bool, retries: RetryPolicy = RETRIES) -> None:
+        sign(b"", message_id="", secret=secret, timestamp=0)  # raises now what it would at the first webhook
         self._store = store
         self._secret = secret
         self._allow_private = allow_private

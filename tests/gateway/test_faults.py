@@ -33,6 +33,20 @@ async def test_a_storm_lasts_for_so_many_requests(connect: Any) -> None:
     assert all(len(storm) % 4 == 0 for storm in storms)
 
 
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"storm": 0}, "storm"),
+        ({"lost_reply": 1.5}, "lost_reply"),
+        ({"slow_body": -0.1}, "slow_body"),
+        ({"methods": {"FinishJbo"}}, "FinishJbo"),
+    ],
+)
+def test_faults_that_make_no_sense_are_refused(fields: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        Faults(**fields)
+
+
 async def test_a_refused_submit_queues_nothing(connect: Any) -> None:
     api = await connect(Gateway(faults=Faults(too_many_requests=1.0, methods={"Run"})))
     reply = await api.client("POST", "/v1/ep/run", b'{"input": 1}')

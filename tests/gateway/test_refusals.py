@@ -128,6 +128,32 @@ def test_listening_beyond_loopback_needs_both_keys(host: str) -> None:
     Gateway(host=host, api_key="k", worker_token="w")
 
 
+@pytest.mark.parametrize(
+    ("keys", "word"),
+    [
+        ({"api_key": ""}, "api_key"),
+        ({"worker_token": " "}, "worker_token"),
+        ({"api_key": "k\n"}, "api_key"),
+        ({"api_key": "same", "worker_token": "same"}, "differ"),
+        ({"webhook_secret": "whsec_"}, "webhook secret"),
+    ],
+)
+def test_keys_that_are_none_are_refused(keys: dict[str, str], word: str) -> None:
+    with pytest.raises(ValueError, match=word) as caught:
+        Gateway(**keys)
+    assert "same" not in str(caught.value)
+
+
+async def test_a_sender_that_is_slow_with_the_head_is_cut_off(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("novita_gateway._connections.KEEPALIVE", 0.1)
+    api = await connect(Gateway())
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+    writer.write(b"GET /v1/ep/health HTTP/1.1\r\nHos")
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_a_body_over_the_limit_is_refused_before_it_is_read(api: Any) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     writer.write(
