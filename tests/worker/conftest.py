@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-TIMEOUT = 20.0
+TIMEOUT = 120.0
+"""Seconds; only a test that fails waits so long, and a busy machine may take a while to start a process."""
 
 
 @dataclass

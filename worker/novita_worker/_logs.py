@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TextIO
 
 from novita_worker._context import current_context
 
@@ -38,6 +39,14 @@ class _JobFilter(logging.Filter):
             record.job_id = context.id if context is not None else None
         record.worker_id = self._worker_id
         return True
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Writes lines; a stream that a handler has closed takes none, and is no reason for the worker to fail."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        with contextlib.suppress(ValueError):
+            super().handleError(record)
 
 
 class TextFormatter(logging.Formatter):
@@ -85,7 +94,7 @@ def set_up_logging(level: str | None, environ: Mapping[str, str], worker_id: str
     logging.getLogger("novita_worker").setLevel(number)
     root = logging.getLogger()
     if not root.handlers:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _Lines(sys.stderr)
         is_json = environ.get("NOVITA_LOG_FORMAT", "text").lower() == "json"
         handler.setFormatter(JsonFormatter() if is_json else TextFormatter())
         handler.addFilter(_JobFilter(worker_id))

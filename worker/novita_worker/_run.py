@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import os
 import sys
 import threading
 from collections.abc import AsyncGenerator, Generator
@@ -15,6 +16,7 @@ from novita_sdk.tracing import job_span
 from novita_worker._attachments import NeedsStoreError
 from novita_worker._context import JobContext, current_context
 from novita_worker._errors import JobCancelled
+from novita_worker._forks import leave
 from novita_worker._outbox import Failure
 from novita_worker._outcome import Outcome, Writer, yielded_error
 from novita_worker._window import ChunkWindow
@@ -66,6 +68,7 @@ class JobRun:
         self._is_stream = writer.spec.kind.is_stream
         self._task: asyncio.Task[Any] | None = None
         self._claim = threading.Lock()
+        self._process = os.getpid()
         self.has_begun = False
 
     def cancel(self, reason: str) -> None:
@@ -143,6 +146,8 @@ class JobRun:
             set_s3_config(s3_config)
 
     def _finished(self, outcome: Outcome) -> None:
+        if os.getpid() != self._process:
+            leave(None)
         self.context.close_files()
         self._sink.finished(self.context.id, outcome)
 
@@ -208,6 +213,8 @@ class JobRun:
         self._sink.chunk(self.context.id, chunk)
 
     def _raised(self, error: BaseException) -> Outcome:
+        if os.getpid() != self._process:
+            leave(error)
         if self.context.cancelled and isinstance(error, (JobCancelled, asyncio.CancelledError)):
             reason = self.context.cancel_reason or ""
             return Outcome(body=self._writer.failed(Failure(code="CANCELLED", message=reason)), error=reason)

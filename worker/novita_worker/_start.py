@@ -10,6 +10,7 @@ from typing import Any
 
 from novita_worker._config import parse_config
 from novita_worker._environment import is_worker_environment, read_environment
+from novita_worker._forks import is_starting_up
 from novita_worker._handler import inspect_handler
 
 __all__ = ["start"]
@@ -27,6 +28,9 @@ def start(config: Mapping[str, Any]) -> None:
         ConfigError: The handler can't be called with a job, or a value makes no sense. Nothing was taken.
         SystemExit: The worker broke and is to be replaced, or the local run failed.
     """
+    if is_starting_up():
+        # A handler uses multiprocessing, and this file does not guard its call with `if __name__ == "__main__"`.
+        return
     arguments = _parse_arguments()
     settings = parse_config(config)
     spec = inspect_handler(settings.handler, lenient=settings.unknown_fields == "ignore")

@@ -91,6 +91,7 @@ class Worker:
             _log.exception("setup failed; no job was taken")
             self._engine.exit_code = 1
             return False
+        self._signals.renew()
         return True
 
     def _tear_down(self) -> None:
