@@ -92,6 +92,8 @@ def main() -> None:
         clients = [
             ("ours, long polling", ours, "ours", parking, "latency"),
             ("ours async, long polling", ours, "ours", parking, "latency_async"),
+            ("bare requests, long polling", ours, "bare", parking, "latency_bare"),
+            ("bare aiohttp, long polling", ours, "bare", parking, "latency_bare_async"),
             ("ours", ours, "ours", plain, "latency"),
             ("ours async", ours, "ours", plain, "latency_async"),
             ("novita-gpus 0.0.1", novita, "novita", plain, "latency"),
@@ -102,14 +104,14 @@ def main() -> None:
         for seconds, times in ((0.02, 5 if quick else 20), (3.0, 1 if quick else 5)):
             for name, python, client, gate, task in clients:
                 samples = run(python, client, gate, gate.serve(1), task, seconds=seconds, count=times)
-                rows[name].append(f"{statistics.median(samples) - seconds * 1000:.1f} ms")
+                rows[name].append(f"{statistics.median(samples):.1f} ms")
         head = ["client", "over a job of 20 ms", "over a job of 3 s"]
         if minute:
 
             def ask(endpoint: str, entry: tuple[str, Path, str, Gateway, str]) -> list[str]:
                 _, python, client, gate, task = entry
                 (sample,) = run(python, client, gate, endpoint, task, seconds=minute, count=1)
-                return [f"{sample - minute * 1000:.0f} ms", str(gate.asked(endpoint) - 1)]
+                return [f"{sample:.0f} ms", str(gate.asked(endpoint) - 1)]
 
             # At once, because they do nothing but wait.
             endpoints = [gate.serve(1) for *_, gate, _ in clients]

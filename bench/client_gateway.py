@@ -1,7 +1,8 @@
 """A gateway with a worker on every endpoint it is asked for, as a process of its own that counts status requests.
 
 Started by `client.py`. Every line on stdin is a command as JSON, answered by a line of JSON: `{"serve": ENDPOINT,
-"slots": N}` starts a worker that sleeps as long as the input says, `{"count": ENDPOINT}` gives the status requests so
+"slots": N}` starts a worker that sleeps as long as the input says
+and tells how long it took, `{"count": ENDPOINT}` gives the status requests so
 far.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections import Counter
 
 import aiohttp
@@ -40,9 +42,11 @@ async def slot(session: aiohttp.ClientSession, environment: dict[str, str], name
                 continue
             job = await reply.json()
         seconds = job["input"]["seconds"]
+        begin = time.perf_counter()
         if seconds:
             await asyncio.sleep(seconds)
-        async with session.post(done.replace("$ID", job["id"]), data=b'{"output":{"done":true}}'):
+        output = {"took": time.perf_counter() - begin}  # a loop sleeps up to a millisecond longer than it is asked
+        async with session.post(done.replace("$ID", job["id"]), data=json.dumps({"output": output})):
             pass
 
 
