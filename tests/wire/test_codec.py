@@ -113,7 +113,7 @@ def test_unknown_keys_of_a_job_are_kept_and_of_a_status_ignored() -> None:
         (models.JobRequest, b'{"input":{},"policy":{"lowPriority":1}}', "ExecutionPolicy.lowPriority must be true or"),
         (models.JobRequest, b'{"input":NaN}', "JobRequest: not JSON"),
         (models.JobRequest, b'{"input":"\xff"}', "JobRequest: the bytes are not UTF-8"),
-        (models.JobRequest, b'{"input":' + b"[" * 5000 + b"]" * 5000 + b"}", "JobRequest: nested too deeply"),
+        (models.JobRequest, b'{"input":' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}", "JobRequest: nested too deeply"),
         (models.WatchStopsResponse, b'{"jobsToStop":"j1"}', "WatchStopsResponse.jobsToStop must be an array"),
         (models.WatchStopsResponse, b'{"jobsToStop":[1]}', "WatchStopsResponse.jobsToStop must be a string"),
         (models.Job, b"<html>", "Job: not JSON"),
