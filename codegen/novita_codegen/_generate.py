@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -14,6 +15,8 @@ from novita_codegen._protoc import GenerateError, run_protoc
 from novita_codegen._tree import MARK, Change, apply, compare
 
 _PROTOCOL = "novita_protocol"
+_INSTALLED = ("google/", f"{_PROTOCOL}/")
+"""Folders whose Python comes from installed packages; written beside a user's own code it would hide those."""
 
 
 def generate(proto_dir: Path, out: Path, *, check: bool = False) -> list[Change]:
@@ -33,9 +36,13 @@ def generate(proto_dir: Path, out: Path, *, check: bool = False) -> list[Change]
             package holds files that were not generated.
     """
     names = _protos(proto_dir)
-    wanted = _compile(proto_dir.resolve(), names)
+    # Copies of installed protos are for editors; a folder with nothing else is the protocol's own.
+    own = [name for name in names if not name.startswith(_INSTALLED)] or names
+    for name in own:
+        _check_importable(name)
+    wanted = _compile(proto_dir.resolve(), names, own)
     wanted |= _package_files(wanted)
-    if any(name.startswith(f"{_PROTOCOL}/") for name in names):
+    if any(name.startswith(f"{_PROTOCOL}/") for name in own):
         wanted[f"{_PROTOCOL}/method.py"] = _support("method")
     changes = compare(wanted, out)
     if not check:
@@ -58,25 +65,34 @@ def descriptors(proto_dir: Path) -> bytes:
 
 
 def _protos(proto_dir: Path) -> list[str]:
-    names = sorted(path.relative_to(proto_dir).as_posix() for path in proto_dir.rglob("*.proto"))
+    """The protos under a directory; what is in hidden folders, such as a virtual environment, is none of the user's."""
+    paths = (path.relative_to(proto_dir) for path in proto_dir.rglob("*.proto"))
+    names = sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
     if not names:
         raise GenerateError(f"no .proto file in {proto_dir}")
     return names
 
 
-def _compile(proto_dir: Path, names: list[str]) -> dict[str, bytes]:
-    """The output of protoc and all plugins, by relative path."""
+def _check_importable(name: str) -> None:
+    """Refuses a path that is no module's name in Python."""
+    for part in name.removesuffix(".proto").replace("-", "_").replace(".", "/").split("/"):
+        if not part.isidentifier() or keyword.iskeyword(part):
+            raise GenerateError(f"{name}:1:1: Python can't import a module or package named {part!r}; rename it")
+
+
+def _compile(proto_dir: Path, names: list[str], own: list[str]) -> dict[str, bytes]:
+    """The output of protoc and all plugins for the `own` ones among the protos, by relative path."""
     with TemporaryDirectory(prefix="novita-codegen-") as folder:
         scratch = Path(folder)
         result, known = scratch / "out", scratch / "known.binpb"
         result.mkdir()
         known.write_bytes(known_files(names).SerializeToString(deterministic=True))
         compiled = _descriptors(proto_dir, known, names, scratch).file
-        bundled = [file.name for file in compiled if file.name in BUNDLED and file.name not in names]
+        bundled = [file.name for file in compiled if file.name in BUNDLED and file.name not in own]
         outputs = {
-            ("python", "mypy"): [*names, *bundled],
-            ("grpc_python", "mypy_grpc"): [file.name for file in compiled if file.name in names and serves_http(file)],
-            ("novita",): [file.name for file in compiled if file.name in names and file.service],
+            ("python", "mypy"): [*own, *bundled],
+            ("grpc_python", "mypy_grpc"): [file.name for file in compiled if file.name in own and serves_http(file)],
+            ("novita",): [file.name for file in compiled if file.name in own and file.service],
         }
         for plugins, files in outputs.items():
             options = [f"--{name}_out={'quiet:' if name.startswith('mypy') else ''}{result}" for name in plugins]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from google.api import annotations_pb2
@@ -33,6 +34,8 @@ class TypeRef:
 
     module: str
     name: str
+    alias: str = ""
+    """What the module is imported as; empty for its own last name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,12 @@ class MethodModel:
         name = snake_case(self.name)
         return f"{name}_" if keyword.iskeyword(name) else name
 
+    @property
+    def constant(self) -> str:
+        """Its name in the method table, where `ALL` is taken."""
+        name = self.python_name.upper()
+        return f"{name}_" if name == "ALL" else name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceModel:
@@ -66,6 +75,8 @@ class ServiceModel:
     comment: str
     is_http: bool
     """Its methods have HTTP bindings; without them it is a contract for jobs."""
+    place: str
+    """`file:line:column` in the proto."""
     methods: tuple[MethodModel, ...]
 
 
@@ -105,41 +116,60 @@ def services(file: FileDescriptorProto, types: Mapping[str, TypeRef]) -> tuple[S
     Raises:
         UnsupportedError: A service has no methods, or one that can't be generated.
     """
-    places = {tuple(place.path): place for place in file.source_code_info.location}
+    places = {tuple(location.path): location for location in file.source_code_info.location}
 
     def comment(*path: int) -> str:
         return _comment(places[path].leading_comments) if path in places else ""
 
-    def refuse(reason: str, *path: int) -> UnsupportedError:
+    def place(*path: int) -> str:
         line, column = places[path].span[:2] if path in places else (0, 0)
-        return UnsupportedError(f"{file.name}:{line + 1}:{column + 1}: {reason}")
+        return f"{file.name}:{line + 1}:{column + 1}"
+
+    def refuse(reason: str, *path: int) -> UnsupportedError:
+        return UnsupportedError(f"{place(*path)}: {reason}")
 
     models = []
     for index, service in enumerate(file.service):
         if not service.method:
             raise refuse(f"{service.name} has no methods", _FILE_SERVICE, index)
-        names: set[str] = set()
+        constants: set[str] = set()
         methods = []
         for number, rpc in enumerate(service.method):
             path = (_FILE_SERVICE, index, _SERVICE_METHOD, number)
             method = _method(rpc, types, comment(*path))
             if rpc.client_streaming:
                 raise refuse(f"{rpc.name} takes a stream of requests; only responses can be a stream", *path)
-            if method.python_name in names:
+            if method.constant in constants:
                 raise refuse(f"{rpc.name} would be a second method {method.python_name} in Python", *path)
+            if rpc.name.startswith("_"):
+                raise refuse(f"{rpc.name} would be private in Python; begin its name with a letter", *path)
             if not _is_http(service) and rpc.server_streaming != service.method[0].server_streaming:
                 raise refuse("a service of jobs has either streams or single responses, not both", *path)
-            names.add(method.python_name)
+            constants.add(method.constant)
             methods.append(method)
         model = ServiceModel(
             name=service.name,
             full_name=f"{file.package}.{service.name}" if file.package else service.name,
             comment=comment(_FILE_SERVICE, index),
             is_http=_is_http(service),
-            methods=tuple(methods),
+            place=place(_FILE_SERVICE, index),
+            methods=_told_apart(methods),
         )
         models.append(model)
     return tuple(models)
+
+
+def _told_apart(methods: Iterable[MethodModel]) -> tuple[MethodModel, ...]:
+    """The methods with aliases for modules that have the same last name, as `types_pb2` of two packages."""
+    methods = tuple(methods)
+    modules = {ref.module for method in methods for ref in (method.request, method.response)}
+    count = Counter(module.rpartition(".")[2] for module in modules)
+
+    def named(ref: TypeRef) -> TypeRef:
+        clashes = count[ref.module.rpartition(".")[2]] > 1
+        return replace(ref, alias=ref.module.replace(".", "_")) if clashes else ref
+
+    return tuple(replace(method, request=named(method.request), response=named(method.response)) for method in methods)
 
 
 def _method(rpc: MethodDescriptorProto, types: Mapping[str, TypeRef], comment: str) -> MethodModel:

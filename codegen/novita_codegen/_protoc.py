@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -40,7 +41,8 @@ def run_protoc(include: Path, known_files: Path, files: Sequence[str], options: 
     command += [f"--plugin={name}={path}" for name, path in _start_scripts(scratch).items()]
     outcome = subprocess.run([*command, *options, *files], capture_output=True, text=True, check=False)  # noqa: S603
     if outcome.returncode != 0:
-        text = outcome.stderr.replace("--novita_out: ", "").strip()
+        # What protoc logs, and the plugins that it names, are no part of the errors.
+        text = re.sub(r"^[IW]\d{4} .*\n|--\w+_out: ?", "", outcome.stderr, flags=re.MULTILINE).strip()
         raise GenerateError(text or f"protoc ended with status {outcome.returncode}")
 
 

@@ -36,7 +36,7 @@ def _stub(service: ServiceModel, kind: str) -> Iterator[str]:
         arguments = f"self, request: {class_name(rpc.request)}, *, timeout: float | None = None"
         yield from signature(f"{define} {rpc.python_name}", arguments, class_name(rpc.response))
         yield from docstring(rpc.comment or f"Calls {rpc.name}.", INDENT * 2)
-        constant = f"{service.name}Methods.{rpc.python_name.upper()}"
+        constant = f"{service.name}Methods.{rpc.constant}"
         yield f"        {answer} self._caller.call({constant}, request, timeout=timeout)"
 
 

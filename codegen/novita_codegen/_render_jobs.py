@@ -59,7 +59,7 @@ def _payload(service: ServiceModel, rpc: MethodModel) -> str:
     """A service with one method needs no word in the input about which it is."""
     if len(service.methods) == 1:
         return "request"
-    return f"call({service.name}Methods.{rpc.python_name.upper()}, request)"
+    return f"call({service.name}Methods.{rpc.constant}, request)"
 
 
 def _worker(service: ServiceModel) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _worker(service: ServiceModel) -> Iterator[str]:
     yield ""
     yield "    METHODS: ClassVar[dict[str, Method[Message, Message]]] = {"
     for rpc in service.methods:
-        yield f'        "{rpc.python_name}": {service.name}Methods.{rpc.python_name.upper()},'
+        yield f'        "{rpc.python_name}": {service.name}Methods.{rpc.constant},'
     yield "    }"
     for rpc in service.methods:
         response = class_name(rpc.response)

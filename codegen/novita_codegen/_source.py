@@ -46,7 +46,7 @@ def imports(service: ServiceModel, others: Iterable[str]) -> list[str]:
 
 def class_name(ref: TypeRef) -> str:
     """A message class as the module refers to it."""
-    return f"{ref.module.rpartition('.')[2]}.{ref.name}"
+    return f"{ref.alias or ref.module.rpartition('.')[2]}.{ref.name}"
 
 
 def method_table(service: ServiceModel) -> Iterator[str]:
@@ -55,7 +55,7 @@ def method_table(service: ServiceModel) -> Iterator[str]:
     yield from docstring(f"Method table of {service.full_name}.", INDENT)
     for rpc in service.methods:
         yield ""
-        yield f"    {rpc.python_name.upper()}: Final = Method("
+        yield f"    {rpc.constant}: Final = Method("
         yield f'        service="{service.full_name}",'
         yield f'        name="{rpc.name}",'
         yield f"        request={class_name(rpc.request)},"
@@ -70,10 +70,11 @@ def method_table(service: ServiceModel) -> Iterator[str]:
         yield from docstring(rpc.comment, INDENT) if rpc.comment else ()
     yield ""
     yield "    ALL: Final[tuple[Method[Message, Message], ...]] = ("
-    yield from (f"        {rpc.python_name.upper()}," for rpc in service.methods)
+    yield from (f"        {rpc.constant}," for rpc in service.methods)
     yield "    )"
 
 
 def _import(ref: TypeRef) -> str:
     package, _, module = ref.module.rpartition(".")
-    return f"from {package} import {module}" if package else f"import {module}"
+    line = f"from {package} import {module}" if package else f"import {module}"
+    return f"{line} as {ref.alias}" if ref.alias else line

@@ -19,12 +19,18 @@ def respond(request: CodeGeneratorRequest) -> CodeGeneratorResponse:
     response = CodeGeneratorResponse(supported_features=CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL)
     types = message_types(request.proto_file)
     asked = set(request.file_to_generate)
+    written: dict[str, str] = {}
     try:
         for file in request.proto_file:
             for service in services(file, types) if file.name in asked else ():
                 renderer = _render_http if service.is_http else _render_jobs
-                name = PurePosixPath(file.name).with_name(f"{snake_case(service.name)}_novita.py")
-                response.file.add(name=str(name).replace("-", "_"), content=renderer.render(file.name, service))
+                path = PurePosixPath(file.name).with_name(f"{snake_case(service.name)}_novita.py")
+                name = str(path).replace("-", "_")
+                if name in written:
+                    reason = f"{service.name} would be a second {name}, beside the service at {written[name]}"
+                    raise UnsupportedError(f"{service.place}: {reason}")
+                written[name] = service.place
+                response.file.add(name=name, content=renderer.render(file.name, service))
     except UnsupportedError as error:
         response.error = str(error)
     return response
