@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Generic, TypeVar, cast
 
 import msgspec
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from novita_sdk.typed._fields import descriptor
 from novita_sdk.typed._paths import OpenFile, expect_file
@@ -13,7 +13,7 @@ from novita_sdk.typed._reading import message_reader
 from novita_sdk.typed._rules import find_check
 from novita_sdk.typed._scalars import Mismatch
 from novita_sdk.typed._schema import message_schema
-from novita_sdk.typed._violations import ContractError, Violation, cut
+from novita_sdk.typed._violations import ContractError, Violation, cut, too_deep
 from novita_sdk.typed._writing import message_writer
 from novita_sdk.wire.payload import JSONValue
 
@@ -39,6 +39,8 @@ class MessageAdapter(Generic[MessageT]):
             message = cast("MessageT", message_reader(self._kind, lenient=lenient)(value))
         except Mismatch as mismatch:
             raise ContractError(self.name, mismatch.violations) from None
+        except (RecursionError, DecodeError):  # protobuf takes a hundred levels
+            raise ContractError(self.name, [too_deep(value)]) from None
         self.check(message)
         return message
 
@@ -48,7 +50,12 @@ class MessageAdapter(Generic[MessageT]):
             message = f"must be a {self.name} message"
             raise ContractError(self.name, [Violation(field="", rule="type", message=message, value=cut(value))])
         self.check(value)
-        return msgspec.json.encode(self._write(value))
+        try:
+            return msgspec.json.encode(self._write(value))
+        except Mismatch as mismatch:
+            raise ContractError(self.name, mismatch.violations) from None
+        except RecursionError:
+            raise ContractError(self.name, [too_deep(value)]) from None
 
     def schema(self) -> dict[str, JSONValue]:
         """As `Adapter.schema`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import msgspec
 
 from novita_sdk.typed._paths import OpenFile, expect_file, file_schema, has_paths, open_paths
-from novita_sdk.typed._violations import ContractError, Violation, cut, join
+from novita_sdk.typed._violations import ContractError, Violation, cut, join, too_deep
 from novita_sdk.wire import payload
 from novita_sdk.wire.payload import JSONValue
 
@@ -50,12 +50,18 @@ class ModelAdapter(Generic[ModelT]):
     ) -> ModelT:
         """As `Adapter.parse`."""
         # As text, because pydantic reads JSON by other rules than Python objects: a date is text in JSON.
-        if not self.has_paths:
-            return self._read(payload.dump(value))
-        opened, violations = open_paths(value, self._schema, open_file)
-        if violations:
-            raise ContractError(self.name, violations)
-        return self._read(msgspec.json.encode(opened, enc_hook=str))
+        try:
+            if not self.has_paths:
+                return self._read(payload.dump(value, self.name))
+            opened, violations = open_paths(value, self._schema, open_file)
+            if violations:
+                raise ContractError(self.name, violations)
+            return self._read(msgspec.json.encode(opened, enc_hook=str))
+        except RecursionError:
+            raise ContractError(self.name, [too_deep(value)]) from None
+        except (payload.PayloadError, UnicodeError) as error:
+            problem = Violation(field="", rule="type", message=f"must fit into JSON: {error}", value=cut(value))
+            raise ContractError(self.name, [problem]) from None
 
     def dump(self, value: ModelT) -> bytes:
         """As `Adapter.dump`."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from novita_sdk.typed._fields import (
     descriptor,
@@ -23,7 +23,7 @@ from novita_sdk.typed._fields import (
     real_oneof,
 )
 from novita_sdk.typed._scalars import SKIPPED, Mismatch, Reader, key_reader, scalar_reader
-from novita_sdk.typed._violations import Violation, cut, join
+from novita_sdk.typed._violations import LISTED, Violation, cut
 from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["message_reader"]
@@ -66,6 +66,8 @@ def _make_reader(kind: type[Message], *, lenient: bool) -> Reader:
         oneofs: dict[str, str] = {}
         violations: list[Violation] = []
         for key, item in value.items():
+            if len(violations) > LISTED:
+                break
             field = table.get(key)
             if field is None:
                 if not lenient:
@@ -76,7 +78,7 @@ def _make_reader(kind: type[Message], *, lenient: bool) -> Reader:
             try:
                 result = field.read(item)
             except Mismatch as mismatch:
-                violations += _below(field.name, mismatch)
+                violations += mismatch.below(field.name)
                 continue
             if result is SKIPPED:
                 continue
@@ -123,7 +125,9 @@ def _list(read_item: Reader) -> Reader:
             try:
                 result = read_item(item)
             except Mismatch as mismatch:
-                violations += _below(f"[{index}]", mismatch)
+                violations += mismatch.below(f"[{index}]")
+                if len(violations) > LISTED:
+                    break
             else:
                 if result is not SKIPPED:
                     items.append(result)
@@ -144,7 +148,9 @@ def _map(read_key: Reader, read_item: Reader) -> Reader:
             try:
                 number, result = read_key(key), read_item(item)
             except Mismatch as mismatch:
-                violations += _below(f'["{key}"]', mismatch)
+                violations += mismatch.below(f'["{key}"]')
+                if len(violations) > LISTED:
+                    break
             else:
                 if result is not SKIPPED:
                     items[number] = result
@@ -159,7 +165,7 @@ def _delegated(kind: type[Message], *, lenient: bool) -> Reader:
     def read(value: JSONValue) -> Message:
         try:
             return json_format.ParseDict(value, kind(), ignore_unknown_fields=lenient)
-        except (json_format.ParseError, ValueError, TypeError, AttributeError) as error:
+        except (json_format.ParseError, DecodeError, ArithmeticError, ValueError, TypeError, AttributeError) as error:
             raise _refuse("type", f"must be a {descriptor(kind).full_name}: {error}", value) from None
 
     return read
@@ -186,13 +192,6 @@ def _blame(kind: type[Message], values: dict[str, object]) -> list[Violation]:
 def _takes_null(field: FieldDescriptor) -> bool:
     kind = field.message_type or field.enum_type
     return kind is not None and kind.full_name in ("google.protobuf.Value", "google.protobuf.NullValue")
-
-
-def _below(place: str, mismatch: Mismatch) -> list[Violation]:
-    return [
-        Violation(field=join(place, item.field), rule=item.rule, message=item.message, value=item.value)
-        for item in mismatch.violations
-    ]
 
 
 def _unknown(key: str, value: JSONValue, table: dict[str, _Field]) -> Violation:

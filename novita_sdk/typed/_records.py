@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from novita_sdk.typed._paths import FILE_SCHEMA, OpenFile, expect_file, without_key
-from novita_sdk.typed._violations import ContractError, Violation, cut, join
+from novita_sdk.typed._violations import LISTED, ContractError, Violation, cut, join, too_deep
 from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["RecordAdapter"]
@@ -37,9 +38,14 @@ class RecordAdapter(Generic[T]):
         """As `Adapter.parse`; stops at the first member of a wrong type."""
         try:
             result = msgspec.convert(value, self._kind, dec_hook=partial(_decode, open_file))
+            unknown = [] if lenient else self._unknown(value, result)
         except msgspec.ValidationError as error:
             raise ContractError(self.name, [_violation(error, value)]) from None
-        if not lenient and (unknown := list(_unknown(value, msgspec.to_builtins(result, enc_hook=str), ""))):
+        except RecursionError:
+            raise ContractError(self.name, [too_deep(value)]) from None
+        except UnicodeError as error:
+            raise ContractError(self.name, [_unwritable(error, value)]) from None
+        if unknown:
             raise ContractError(self.name, unknown)
         return result
 
@@ -51,19 +57,25 @@ class RecordAdapter(Generic[T]):
         except msgspec.ValidationError as error:
             raise ContractError(self.name, [_violation(error, None)]) from None
         except (TypeError, ValueError, RecursionError) as error:
-            problem = Violation(field="", rule="type", message=f"must fit into JSON: {error}", value=cut(value))
-            raise ContractError(self.name, [problem]) from None
+            raise ContractError(self.name, [_unwritable(error, value)]) from None
         return data
 
     def schema(self) -> dict[str, JSONValue]:
         """As `Adapter.schema`."""
         return self._schema
 
+    def _unknown(self, value: JSONValue, result: T) -> list[Violation]:
+        return list(islice(_unknown(value, msgspec.to_builtins(result, enc_hook=str), ""), LISTED + 1))
+
     def _describe(self, kind: type) -> dict[str, JSONValue]:
         if kind is not Path:
             raise NotImplementedError
         self.has_paths = True
         return FILE_SCHEMA
+
+
+def _unwritable(error: Exception, value: object) -> Violation:
+    return Violation(field="", rule="type", message=f"must fit into JSON: {error}", value=cut(value))
 
 
 def _decode(open_file: OpenFile, kind: type, value: JSONValue) -> Path:

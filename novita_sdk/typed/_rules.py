@@ -9,7 +9,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import Message
 
 from novita_sdk.typed._fields import descriptor
-from novita_sdk.typed._violations import Violation, cut
+from novita_sdk.typed._violations import LISTED, Violation, cut
 
 if TYPE_CHECKING:
     from protovalidate import FieldPathPb
@@ -51,7 +51,7 @@ def find_check(kind: type[Message]) -> Check | None:
                 message=item.proto.message or "",
                 value=cut(item.field_value),
             )
-            for item in found
+            for item in found[: LISTED + 1]
         ]
 
     return check

@@ -7,12 +7,13 @@ import math
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
 from novita_sdk.typed._fields import enum
-from novita_sdk.typed._violations import Violation, cut
+from novita_sdk.typed._violations import Violation, cut, join
 from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["SKIPPED", "Mismatch", "Reader", "Writer", "key_reader", "key_writer", "scalar_reader", "scalar_writer"]
@@ -44,6 +45,10 @@ class Mismatch(Exception):  # noqa: N818  never leaves this package
 
     def __init__(self, violations: list[Violation]) -> None:
         self.violations = violations
+
+    def below(self, place: str) -> list[Violation]:
+        """The violations as they are called one level up."""
+        return [replace(item, field=join(place, item.field)) for item in self.violations]
 
 
 def scalar_reader(field: FieldDescriptor, *, lenient: bool) -> Reader:

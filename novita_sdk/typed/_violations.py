@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from novita_sdk.wire.payload import JSONValue, PayloadError
 
-__all__ = ["ContractError", "InputError", "OutputError", "Violation", "join"]
+__all__ = ["LISTED", "ContractError", "InputError", "OutputError", "Violation", "cut", "join", "shown", "too_deep"]
 
-_SHOWN = 80
+LISTED: Final = 100
+"""Violations that an error lists; a list of a million wrong numbers must not become a longer error."""
+
+_SHOWN: Final = 80
 """Characters of a value that an error shows."""
+
+_PATH: Final = 1000
+"""Characters of a path or message that an error shows; both may hold keys of the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +47,7 @@ class Violation:
 
 
 class ContractError(ValueError):
-    """A value breaks its contract; the message lists every violation.
+    """A value breaks its contract; the message lists every violation, or the first hundred.
 
     Attributes:
         code: `INVALID_INPUT`, `INVALID_OUTPUT`, or `INVALID` where neither is known.
@@ -50,9 +58,10 @@ class ContractError(ValueError):
     code = "INVALID"
 
     def __init__(self, type_name: str, violations: Sequence[Violation]) -> None:
-        super().__init__(f"not a valid {type_name}: {'; '.join(map(str, violations))}")
         self.type_name = type_name
-        self.violations = tuple(violations)
+        self.violations = tuple(map(_sendable, violations[:LISTED]))
+        more = "; … and more" if len(violations) > LISTED else ""
+        super().__init__(f"not a valid {type_name}: {'; '.join(map(str, self.violations))}{more}")
 
 
 class InputError(ContractError):
@@ -72,15 +81,39 @@ def join(path: str, rest: str) -> str:
     return f"{path}{rest}" if not rest or not path or rest.startswith("[") else f"{path}.{rest}"
 
 
+def too_deep(value: JSONValue) -> Violation:
+    """What is wrong with a value that has more levels than can be read or written."""
+    return Violation(field="", rule="depth", message="is nested too deeply", value=cut(value))
+
+
 def shown(value: JSONValue) -> str:
     """A value for an error message, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return _shorten(_repr(value), _SHOWN)
 
 
 def cut(value: JSONValue) -> JSONValue:
     """A value as a violation keeps it: text is cut, and what JSON has no scalar for becomes text."""
-    if value is None or isinstance(value, (bool, int, float)):
+    if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return _shorten(value if isinstance(value, str) else _repr(value), _SHOWN)
+
+
+def _sendable(violation: Violation) -> Violation:
+    """The violation with what any channel takes: of limited length, and without lone surrogates."""
+    return replace(
+        violation,
+        field=_shorten(violation.field, _PATH),
+        message=_shorten(violation.message, _PATH),
+        value=cut(violation.value),
+    )
+
+
+def _shorten(text: str, length: int) -> str:
+    return text[:length].encode("utf-8", "backslashreplace").decode() + ("…" if len(text) > length else "")
+
+
+def _repr(value: JSONValue) -> str:
+    try:
+        return repr(value)
+    except RecursionError:
+        return f"a {type(value).__name__} that is nested too deeply to be shown"

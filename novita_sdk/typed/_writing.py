@@ -5,14 +5,15 @@ Fields without presence are always written, as plain clients expect.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from novita_sdk.typed._fields import descriptor, fields, is_delegated, is_repeated, map_fields, message_class
-from novita_sdk.typed._scalars import Writer, key_writer, scalar_writer
+from novita_sdk.typed._scalars import Mismatch, Writer, key_writer, scalar_writer
+from novita_sdk.typed._violations import Violation, cut
 from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["message_writer"]
@@ -32,7 +33,7 @@ def message_writer(kind: type[Message]) -> Writer:
 
 def _make_writer(kind: type[Message]) -> Writer:
     if is_delegated(descriptor(kind)):
-        return json_format.MessageToDict
+        return _delegated(kind)
     rows = [(field.name, field.json_name, field.has_presence, _writer(field)) for field in fields(kind)]
 
     def write(message: Message) -> dict[str, JSONValue]:
@@ -41,7 +42,10 @@ def _make_writer(kind: type[Message]) -> Writer:
             if has_presence and not message.HasField(name):
                 continue
             value = getattr(message, name)
-            result[key] = value if convert is None else convert(value)
+            try:
+                result[key] = value if convert is None else convert(value)
+            except Mismatch as mismatch:
+                raise Mismatch(mismatch.below(name)) from None
         return result
 
     return write
@@ -54,7 +58,7 @@ def _writer(field: FieldDescriptor) -> Writer | None:
     one = _value_writer(field)
     if not is_repeated(field):
         return one
-    return list if one is None else lambda items: [one(item) for item in items]
+    return list if one is None else _list(one)
 
 
 def _value_writer(field: FieldDescriptor) -> Writer | None:
@@ -65,8 +69,38 @@ def _value_writer(field: FieldDescriptor) -> Writer | None:
     return lambda message: message_writer(kind)(message)
 
 
+def _delegated(kind: type[Message]) -> Writer:
+    def write(message: Message) -> JSONValue:
+        try:
+            return json_format.MessageToDict(message)
+        except (json_format.Error, ArithmeticError, ValueError, TypeError) as error:
+            problem = f"must be a {descriptor(kind).full_name} that JSON can hold: {error}"
+            raise Mismatch([Violation(field="", rule="type", message=problem, value=cut(message))]) from None
+
+    return write
+
+
+def _list(write_item: Writer) -> Writer:
+    def write(items: Sequence[object]) -> list[JSONValue]:
+        result: list[JSONValue] = []
+        try:
+            for item in items:
+                result.append(write_item(item))  # noqa: PERF401  its length is the index of what can't be written
+        except Mismatch as mismatch:
+            raise Mismatch(mismatch.below(f"[{len(result)}]")) from None
+        return result
+
+    return write
+
+
 def _map(write_key: Writer, write_value: Writer | None) -> Writer:
     def write(items: Mapping[object, object]) -> dict[str, JSONValue]:
-        return {write_key(key): value if write_value is None else write_value(value) for key, value in items.items()}
+        result: dict[str, JSONValue] = {}
+        for key, value in items.items():
+            try:
+                result[write_key(key)] = value if write_value is None else write_value(value)
+            except Mismatch as mismatch:
+                raise Mismatch(mismatch.below(f'["{key}"]')) from None
+        return result
 
     return write
