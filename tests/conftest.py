@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from novita_gateway import Gateway, serve_in_thread
+from novita_sdk import Client
 
 # The same examples in every run; HYPOTHESIS_PROFILE=explore looks for new ones.
 settings.register_profile("suite", derandomize=True, deadline=None)
@@ -57,6 +59,15 @@ class WorkerRunner(Protocol):
     ) -> AbstractContextManager[subprocess.Popen[bytes]]: ...
 
 
+def wait_for_worker(process: subprocess.Popen[bytes], gateway: Gateway, endpoint: str) -> None:
+    """Returns when a worker has asked for jobs, or its process is over."""
+    deadline = time.monotonic() + 60
+    with Client(api_key=gateway.api_key, base_url=gateway.url) as client:
+        while process.poll() is None and not any(client.endpoint(endpoint).health()["workers"].values()):
+            assert time.monotonic() < deadline, f"no worker of {endpoint} came"
+            time.sleep(0.02)
+
+
 @pytest.fixture(scope="session")
 def run_worker(
     gateway: Gateway, plain_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
@@ -68,14 +79,17 @@ def run_worker(
     def run(
         script: Path, endpoint: str, *, gateway: Gateway | None = None, cwd: Path | None = None
     ) -> Iterator[subprocess.Popen[bytes]]:
+        served = gateway or of_session
         process = subprocess.Popen(
             [sys.executable, script],
-            env={**plain_environment, **(gateway or of_session).worker_env(endpoint)},
+            env={**plain_environment, **served.worker_env(endpoint)},
             cwd=cwd or tmp_path_factory.mktemp("worker"),
         )
         try:
             yield process
         finally:
+            # A test may be over before the worker has begun to listen to signals.
+            wait_for_worker(process, served, endpoint)
             process.terminate()
             assert process.wait(15) == 0, f"{script.name} did not end cleanly"
 
