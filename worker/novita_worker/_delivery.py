@@ -6,19 +6,20 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Final
+from typing import Final, TypeVar
 
 from novita_sdk.wire.retry import RetryPolicy, next_delay
 from novita_worker._gateway import Gateway, PostFailure
 from novita_worker._outbox import PostKind
 from novita_worker._spool import Spool, Spooled
 
-__all__ = ["Delivery", "Verdict"]
+__all__ = ["Delivery", "Verdict", "to_disk"]
+
+NotedT = TypeVar("NotedT")
 
 POLICY: Final = RetryPolicy(first_delay=0.1, max_delay=20.0, budget=600.0)
-
 _log: Final = logging.getLogger("novita_worker")
 
 
@@ -60,7 +61,7 @@ class Delivery:
             _, task = self._kept.pop(job_id, (b"", None))
             if task is not None:
                 await task
-            await asyncio.to_thread(self._spool.remove, job_id)
+            await to_disk(self._spool.remove, job_id)
 
     async def deliver(
         self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool
@@ -75,10 +76,23 @@ class Delivery:
         """
         if kind is PostKind.RESULT and self._spool is not None:
             return await self._deliver_kept(self._spool, job_id, body, is_stream=is_stream)
-        return await self._persist(job_id, kind, body, is_stream=is_stream)
+        verdict, problem = await self._persist(job_id, kind, body, is_stream=is_stream)
+        if kind is PostKind.CHUNK and self._spool is not None and job_id in self._kept:
+            _, task = self._kept[job_id]
+            await task
+            if verdict is Verdict.DELIVERED:
+                await to_disk(self._spool.mark_sent, job_id)
+            else:
+                self._kept.pop(job_id, None)
+        return verdict, problem
 
-    async def replay(self, spooled: Spooled) -> Verdict:
-        """Delivers what a worker that is gone has left."""
+    async def replay(self, spooled: Spooled, spool: Spool) -> Verdict:
+        """Delivers what a worker that is gone has left.
+
+        Args:
+            spooled: What it has left.
+            spool: Where it lies.
+        """
         for kind, body in spooled.posts:
             verdict, problem = await self.deliver(spooled.job_id, kind, body, is_stream=spooled.is_stream)
             if problem is not None:
@@ -89,6 +103,8 @@ class Delivery:
                     extra={"job_id": spooled.job_id},
                 )
                 return verdict
+            if kind is PostKind.CHUNK:
+                await to_disk(spool.mark_recovered_sent, spooled)
         return Verdict.DELIVERED
 
     async def _deliver_kept(
@@ -101,7 +117,7 @@ class Delivery:
             await self._write(job_id, [(PostKind.RESULT, body)], is_stream=is_stream)
         verdict, problem = await self._persist(job_id, PostKind.RESULT, body, is_stream=is_stream)
         if verdict is not Verdict.LOST:
-            await asyncio.to_thread(spool.remove, job_id)
+            await to_disk(spool.remove, job_id)
         return verdict, problem
 
     async def _write(self, job_id: str, posts: Sequence[tuple[PostKind, bytes]], *, is_stream: bool) -> None:
@@ -146,3 +162,11 @@ class Delivery:
 
 def _is_permanent(problem: PostFailure) -> bool:
     return next_delay(RetryPolicy(budget=None), problem.failure, attempt=1, elapsed=0.0, random=0.0) is None
+
+
+async def to_disk(note: Callable[[NotedT], object], what: NotedT) -> None:
+    """Notes in the spool what the gateway knows already; without the note the next process posts it once more."""
+    try:
+        await asyncio.to_thread(note, what)
+    except OSError as error:
+        _log.error("the spool can't be written, so that the next process may post a result again: %s", error)

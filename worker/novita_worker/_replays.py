@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from novita_worker._config import WorkerConfig
-from novita_worker._delivery import Delivery, Verdict
+from novita_worker._delivery import Delivery, Verdict, to_disk
 from novita_worker._environment import Environment
 from novita_worker._errors import ConfigError
 from novita_worker._gateway import Gateway
@@ -60,8 +60,8 @@ class Replays:
 
     async def _replay(self, spooled: Spooled, spool: Spool) -> None:
         delivery = Delivery(self._gateway, worker_id=spooled.worker_id)
-        if await delivery.replay(spooled) is not Verdict.LOST:
-            await asyncio.to_thread(spool.discard, spooled)
+        if await delivery.replay(spooled, spool) is not Verdict.LOST:
+            await to_disk(spool.discard, spooled)
         self._ids.pop(spooled.job_id, None)
         self._changed()
 

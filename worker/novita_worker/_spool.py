@@ -1,28 +1,39 @@
 """Results on disk, from before their first post until they are acknowledged.
 
 Each process has a folder of its own below the spool's and holds a lock on it; the system drops the lock when the
-process dies, however that happens, and whoever gets it next delivers what is left there.
+process dies, however that happens, and whoever gets it next delivers what is left there. Nothing else that lies in the
+spool's folder is looked at.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import logging
 import os
+import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from novita_worker._forks import let_go_in_child
 from novita_worker._outbox import PostKind
 
 __all__ = ["Spool", "Spooled"]
 
 _LOCK: Final = "lock"
 _SUFFIX: Final = ".result"
+_DRAFT: Final = ".tmp"
+_SENT: Final = ".sent"
+"""Beside a result: one byte for each of its chunks that was acknowledged."""
+_DAMAGED: Final = ".damaged"
+_FOLDER: Final = re.compile(r"worker-[0-9a-f]{32}")
+_TRIES: Final = 5
 _log: Final = logging.getLogger("novita_worker")
 
 
@@ -34,7 +45,7 @@ class Spooled:
         job_id: The job.
         worker_id: Who ran it.
         is_stream: Whether its result closes a generator's output.
-        posts: In their order; the result is the last.
+        posts: What was not acknowledged yet, in its order; the result is the last.
         path: The file.
     """
 
@@ -59,12 +70,10 @@ class Spool:
     def __init__(self, folder: Path, worker_id: str) -> None:
         self._folder = folder
         self._worker_id = worker_id
-        self._own = folder / uuid.uuid4().hex
-        self._own.mkdir(parents=True, mode=0o700)
-        lock = _lock(self._own)
-        if lock is None:
-            raise OSError(f"the new folder {self._own} is locked already")
+        self._own, lock = _make_own(folder)
         self._locks: dict[Path, IO[str]] = {self._own: lock}
+        # Else a forked process that outlives this one keeps the next from what is left here.
+        self._forget_forks = let_go_in_child(self._unlock)
 
     def put(self, job_id: str, posts: Sequence[tuple[PostKind, bytes]], *, is_stream: bool) -> None:
         """Writes what the job has to post; when this returns it survives the process and a power cut.
@@ -72,44 +81,72 @@ class Spool:
         Raises:
             OSError: The disk refused.
         """
-        head = {"job_id": job_id, "worker_id": self._worker_id, "is_stream": is_stream}
-        lines = [json.dumps(head).encode(), *(kind.value.encode() + b" " + body for kind, body in posts)]
         path = self._path(job_id)
-        draft = path.with_suffix(".tmp")
-        with draft.open("wb") as file:
-            file.write(b"\n".join(lines))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        path.with_suffix(_SENT).unlink(missing_ok=True)
+        text = b"\n".join(kind.value.encode() + b" " + body for kind, body in posts)
+        head = {"job_id": job_id, "worker_id": self._worker_id, "is_stream": is_stream, "crc": zlib.crc32(text)}
+        draft = path.with_suffix(_DRAFT)
+        try:
+            with draft.open("wb") as file:
+                file.write(json.dumps(head).encode() + b"\n" + text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):  # a full disk needs the room
+                draft.unlink(missing_ok=True)
+            raise
         _sync_folder(self._own)
 
+    def mark_sent(self, job_id: str) -> None:
+        """Notes that the first chunk of the job that was not acknowledged yet now is."""
+        _mark_sent(self._path(job_id))
+
     def remove(self, job_id: str) -> None:
-        """Forgets a job of this process, because its result was acknowledged or refused for good."""
-        self._path(job_id).unlink(missing_ok=True)
+        """Forgets a job of this process, because its result was acknowledged or refused for good.
+
+        Raises:
+            OSError: The disk refused; a next process will deliver it again.
+        """
+        _remove(self._path(job_id))
 
     def recover(self) -> list[Spooled]:
         """Takes over what processes that are gone have left; they stay on disk until `discard`."""
         found: list[Spooled] = []
         for folder in sorted(self._folder.iterdir()):
-            if folder in self._locks or not folder.is_dir():
+            if folder in self._locks or not _FOLDER.fullmatch(folder.name):
                 continue
-            lock = _lock(folder)
-            if lock is None:
-                continue
-            self._locks[folder] = lock
-            found.extend(_read_all(folder.glob(f"*{_SUFFIX}")))
-            self._clear(folder)
+            try:
+                if lock := _lock(folder):
+                    self._locks[folder] = lock
+                    found.extend(_read_all(folder))
+                    self._clear(folder)
+            except OSError as error:
+                _log.error("what an earlier process has left in %s can't be read: %s", folder, error)
         return found
 
+    def mark_recovered_sent(self, spooled: Spooled) -> None:
+        """Does for a recovered job what `mark_sent` does for one of this process."""
+        _mark_sent(spooled.path)
+
     def discard(self, spooled: Spooled) -> None:
-        """Forgets a recovered job, and its folder with the last one."""
-        spooled.path.unlink(missing_ok=True)
+        """Forgets a recovered job, and its folder with the last one.
+
+        Raises:
+            OSError: The disk refused; a next process will deliver it again.
+        """
+        _remove(spooled.path)
         self._clear(spooled.path.parent)
 
     def close(self) -> None:
         """Gives up the locks; what is left here is another process's to deliver."""
+        self._forget_forks()
         for folder in list(self._locks):
-            self._clear(folder)
+            with contextlib.suppress(OSError):  # it is another process's to remove then
+                self._clear(folder)
+        self._unlock()
+
+    def _unlock(self) -> None:
         for lock in self._locks.values():
             lock.close()
         self._locks.clear()
@@ -121,36 +158,72 @@ class Spool:
         """Removes the folder if no result is in it."""
         if any(folder.glob(f"*{_SUFFIX}")):
             return
-        for file in folder.iterdir():
-            file.unlink(missing_ok=True)
-        folder.rmdir()
+        for pattern in (f"*{_DRAFT}", f"*{_SENT}", _LOCK):
+            for file in folder.glob(pattern):
+                file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another process was quicker, or something else is in it
+            folder.rmdir()
         if lock := self._locks.pop(folder, None):
             lock.close()
 
 
+def _make_own(folder: Path) -> tuple[Path, IO[str]]:
+    """A new folder and its lock. A process that starts at the same time may clear the folder away before that."""
+    for _ in range(_TRIES):
+        own = folder / f"worker-{uuid.uuid4().hex}"
+        own.mkdir(parents=True, mode=0o700)
+        if lock := _lock(own):
+            _sync_folder(folder)
+            return own, lock
+    raise OSError(f"files in {folder} can't be locked")
+
+
 def _lock(folder: Path) -> IO[str] | None:
     """The lock of a folder, or None while another process has it."""
+    path = folder / _LOCK
     try:
-        file = (folder / _LOCK).open("w")
+        file = path.open("w")
     except FileNotFoundError:  # its process has just removed it
         return None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever had it until now may have removed the folder, and this file with it.
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
     except OSError:
-        file.close()
-        return None
-    return file
+        pass
+    file.close()
+    return None
 
 
-def _read_all(paths: Iterable[Path]) -> Iterator[Spooled]:
-    for path in paths:
+def _mark_sent(path: Path) -> None:
+    with path.with_suffix(_SENT).open("ab") as file:
+        file.write(b".")
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.with_suffix(_SENT).unlink(missing_ok=True)
+
+
+def _read_all(folder: Path) -> Iterator[Spooled]:
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
         try:
-            head, *lines = path.read_bytes().split(b"\n")
-            fields = json.loads(head)
-            posts = tuple(_read_post(line) for line in lines)
-            yield Spooled(**fields, posts=posts, path=path)
-        except (ValueError, TypeError):
-            _log.exception("the spooled result %s can't be read; it stays where it is", path)
+            yield _read(path)
+        except (ValueError, TypeError, KeyError):  # whose text may hold a part of the result
+            damaged = path.replace(path.with_suffix(_DAMAGED))
+            _log.error("a spooled result is damaged and can't be delivered; it stays in %s", damaged)
+
+
+def _read(path: Path) -> Spooled:
+    head, _, text = path.read_bytes().partition(b"\n")
+    fields = json.loads(head)
+    if fields.pop("crc") != zlib.crc32(text):
+        raise ValueError("it is not what was written")
+    posts = tuple(_read_post(line) for line in text.split(b"\n"))
+    sent = path.with_suffix(_SENT)
+    acknowledged = sent.stat().st_size if sent.exists() else 0
+    return Spooled(**fields, posts=posts[min(acknowledged, len(posts) - 1) :], path=path)
 
 
 def _read_post(line: bytes) -> tuple[PostKind, bytes]:
