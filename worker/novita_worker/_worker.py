@@ -64,10 +64,10 @@ class Worker:
         _log.info("the worker starts: %s handler %s", self._spec.kind.value, self._spec.name)
         ready = threading.Event()
         io = threading.Thread(target=self._run_io, args=(ready,), name="novita-io", daemon=True)
-        io.start()
-        ready.wait()
         try:
             with self._signals:
+                io.start()
+                ready.wait()
                 if io.is_alive() and self._set_up():
                     self._engine.begin()
                     self._lanes.serve()
