@@ -90,6 +90,17 @@ def test_a_permanent_refusal_is_answered_with_a_small_error(gateway: Any, spawn:
     assert gateway.result(gateway.submit("still alive")) == {"output": "still alive"}
 
 
+@pytest.mark.parametrize("status", [301, 303, 308, 401, 403])
+def test_a_refused_key_or_a_redirect_is_no_refusal_of_the_result(
+    gateway: Any, spawn: Any, fault: Any, status: int
+) -> None:
+    gateway.faults["done"].extend([fault(status=status, headers={"Location": "/login"})] * 3)
+    worker = spawn(ECHO)
+    job_id = gateway.submit("kept")
+    assert gateway.result(job_id) == {"output": "kept"}
+    worker.wait_for_log(f"HTTP {status} scripted.*trying again")
+
+
 def test_a_refused_error_is_not_repeated(gateway: Any, spawn: Any, fault: Any) -> None:
     gateway.faults["done"].extend([fault(status=400)] * 2)
     spawn(ECHO)

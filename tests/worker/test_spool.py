@@ -409,6 +409,21 @@ def test_a_forked_process_that_outlives_the_worker_keeps_no_result_back(
         os.kill(child, signal.SIGKILL)
 
 
+def test_the_next_process_delivers_with_its_own_key(
+    gateway: Any, spawn: Any, fault: Any, environ: dict[str, str]
+) -> None:
+    gateway.faults["done"].extend([fault(status=401)] * 1000)
+    first = spawn(ECHO, environ=environ)
+    job_id = gateway.submit("kept")
+    gateway.wait_for(lambda: len(gateway.of("failed", job_id)) >= 3)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    gateway.faults["done"].clear()
+    spawn(ECHO, environ={**environ, "NOVITA_AI_API_KEY": "ROTATED"})
+    assert gateway.result(job_id) == {"output": "kept"}
+    assert gateway.of("done", job_id)[0].headers["Authorization"] == "ROTATED"
+
+
 def test_workers_that_start_and_end_at_once_share_a_folder(spool: Path) -> None:
     found: list[str] = []
 

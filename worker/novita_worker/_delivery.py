@@ -7,10 +7,11 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Final, TypeVar
 
-from novita_sdk.wire.retry import RetryPolicy, next_delay
+from novita_sdk.wire.retry import Failure, RetryPolicy, next_delay
 from novita_worker._gateway import Gateway, PostFailure
 from novita_worker._outbox import PostKind
 from novita_worker._spool import Spool, Spooled
@@ -20,6 +21,12 @@ __all__ = ["Delivery", "Verdict", "to_disk"]
 NotedT = TypeVar("NotedT")
 
 POLICY: Final = RetryPolicy(first_delay=0.1, max_delay=20.0, budget=600.0)
+LONGEST_WAIT: Final = 120.0
+"""Seconds that a Retry-After counts for, so that it can't use up the time for all tries."""
+_NOT_ABOUT_IT: Final = frozenset({401, 403, *range(300, 400)})
+"""Says nothing about the result: a gateway may learn of a new key late, the next process may have a new one, and what
+redirects a post is not the gateway."""
+
 _log: Final = logging.getLogger("novita_worker")
 
 
@@ -146,9 +153,10 @@ class Delivery:
                 return Verdict.DELIVERED, None
             attempt += 1
             elapsed = time.monotonic() - started
-            delay = next_delay(POLICY, problem.failure, attempt=attempt, elapsed=elapsed, random=random.random())
+            failure = _weigh(problem.failure)
+            delay = next_delay(POLICY, failure, attempt=attempt, elapsed=elapsed, random=random.random())
             if delay is None:
-                return (Verdict.REFUSED if _is_permanent(problem) else Verdict.LOST), problem
+                return (Verdict.REFUSED if _is_permanent(failure) else Verdict.LOST), problem
             _log.log(
                 logging.WARNING if attempt == 1 else logging.DEBUG,
                 "a post of job %s did not get through (%s); trying again in %.1f s",
@@ -160,8 +168,15 @@ class Delivery:
             await asyncio.sleep(delay)
 
 
-def _is_permanent(problem: PostFailure) -> bool:
-    return next_delay(RetryPolicy(budget=None), problem.failure, attempt=1, elapsed=0.0, random=0.0) is None
+def _weigh(failure: Failure) -> Failure:
+    """The failure as a delivery sees it, where that differs from other calls."""
+    status = 503 if failure.status in _NOT_ABOUT_IT else failure.status
+    wait = None if failure.retry_after is None else min(failure.retry_after, LONGEST_WAIT)
+    return replace(failure, status=status, retry_after=wait)
+
+
+def _is_permanent(failure: Failure) -> bool:
+    return next_delay(RetryPolicy(budget=None), failure, attempt=1, elapsed=0.0, random=0.0) is None
 
 
 async def to_disk(note: Callable[[NotedT], object], what: NotedT) -> None:
