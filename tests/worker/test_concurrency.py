@@ -188,39 +188,62 @@ def test_an_answer_that_makes_no_sense_is_logged_once_and_the_last_stays(gateway
     assert worker.stderr.count("concurrency_modifier") == 1
 
 
-def test_a_modifier_that_blocks_delays_no_result(gateway: Any, spawn: Any) -> None:
-    spawn(
+@pytest.mark.parametrize("fault", ["time.sleep(600)", "sys.exit(1)"])
+def test_a_modifier_that_does_not_answer_holds_up_no_job(gateway: Any, spawn: Any, fault: str) -> None:
+    worker = spawn(
         BLOCKING["sync"]
-        + """
+        + f"""
         calls = []
         def modifier(current):
             calls.append(current)
             if len(calls) > 1:
-                time.sleep(3)
+                {fault}
             return 2
-        start({"handler": handler, "concurrency_modifier": modifier})
+        start({{"handler": handler, "concurrency_modifier": modifier}})
         """
     )
-    gateway.wait_for(lambda: gateway.of("ping"))
-    job_id = gateway.submit(0.2)
-    began = time.monotonic()
-    gateway.result(job_id)
-    assert time.monotonic() - began < 2.5
+    for _ in range(4):
+        gateway.result(gateway.submit(0.01))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait() == 0
 
 
-@pytest.mark.parametrize("problem", [{"status": 204}, {"status": 400}, {"status": 500}, {"kind": "reset"}])
-def test_a_gateway_that_answers_at_once_is_not_hammered(
-    gateway: Any, spawn: Any, fault: Any, problem: dict[str, Any]
-) -> None:
-    gateway.faults["take"].extend([fault(**problem)] * 10_000)
+AT_ONCE = {
+    "empty": {"status": 204},
+    "empty, as the platform says it": {"status": 400},
+    "an error": {"status": 500},
+    "a reset": {"kind": "reset"},
+    "no object": {"status": 200, "body": "null"},
+    "no job": {"status": 200, "body": "{}"},
+    "no page": {"status": 200, "body": "<html>"},
+    "no end": {"status": 200, "body": "[" * 100_000},
+}
+
+
+@pytest.mark.parametrize("problem", AT_ONCE)
+def test_a_gateway_that_answers_at_once_is_not_hammered(gateway: Any, spawn: Any, fault: Any, problem: str) -> None:
+    gateway.faults["take"].extend([fault(**AT_ONCE[problem])] * 10_000)
     worker = spawn(BLOCKING["sync"] + 'start({"handler": handler})')
     gateway.wait_for(lambda: gateway.of("failed"))
-    began = time.monotonic()
-    gateway.wait_for(lambda: time.monotonic() - began > 3 and gateway.of("ping"))
-    assert 3 <= len(gateway.of("failed")) <= 20
-    assert worker.stderr.count("asking for jobs") <= 1
+    time.sleep(1.5)
+    assert 2 <= len(gateway.of("failed")) <= 15
+    assert len(worker.stderr.splitlines()) <= 2 + 15 * (problem == "no object" or problem == "no job")
     gateway.faults["take"].clear()
     gateway.result(gateway.submit(0))
+
+
+def test_a_gateway_that_hands_out_a_running_job_again_and_again_is_not_hammered(
+    gateway: Any, spawn: Any, fault: Any
+) -> None:
+    gateway.faults["batch"].append(fault(status=200, body='{"id": "same", "input": 2.5}'))
+    gateway.faults["take"].extend([fault(status=200, body='{"id": "same", "input": 2.5}')] * 10_000)
+    spawn(BLOCKING["sync"] + 'start({"handler": handler, "concurrency": 2})')
+    gateway.wait_for(lambda: len(gateway.of("failed")) > 2)
+    time.sleep(1.0)
+    assert len(gateway.of("failed")) <= 15
+    gateway.faults["take"].clear()
+    gateway.result("same")
+    assert len(gateway.of("done")) == 1
 
 
 def test_an_idle_worker_keeps_one_take_parked_and_uses_no_cpu(gateway: Any, spawn: Any) -> None:

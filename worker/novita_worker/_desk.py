@@ -1,8 +1,7 @@
 """Slots, order and shutdown of one worker. Pure: events and the time go in, actions come out.
 
-A slot is reserved before a take goes out and released in one place, `_release`. Every job that starts ends in exactly
-one result, or in none if it was stopped. At most one take is in flight: while it is parked the queue is empty, so a
-second one would bring nothing.
+A slot is reserved before a take goes out, by `Intake`, and released in one place, `_release`. Every job that starts
+ends in exactly one result, or in none if it was stopped.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterable
 from novita_sdk.wire.retry import Failure as TakeFailure
 from novita_worker._actions import (
     Action,
-    AskConcurrency,
     Cancel,
     CancelReason,
     Close,
@@ -23,13 +21,12 @@ from novita_worker._actions import (
     SetPing,
     Stage,
     Start,
-    Take,
     TakenJob,
 )
 from novita_worker._entry import Entry, Phase
+from novita_worker._intake import Intake
 from novita_worker._limits import Limits
 from novita_worker._outbox import Failure, PostKind
-from novita_worker._pace import Pace
 
 __all__ = ["Desk"]
 
@@ -44,18 +41,12 @@ class Desk:
 
     def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
         self._limits = limits
-        self._pace = Pace(random)
-        self._concurrency = limits.concurrency
+        self._intake = Intake(limits, random)
         self._jobs: dict[str, Entry] = {}
         self._held: dict[str, Entry] = {}
         self._running = 0
         self._stuck = 0
         self._ended = 0
-        self._taken = 0
-        self._reserved = 0
-        self._asked = False
-        self._answer_fresh = False
-        self._ask_at: float | None = None
         self._stage = Stage.SERVE
         self._stage_deadline: float | None = None
         self._timers: list[tuple[float, str]] = []
@@ -80,7 +71,7 @@ class Desk:
     @property
     def concurrency(self) -> int:
         """How many jobs may run now."""
-        return self._concurrency
+        return self._intake.concurrency
 
     @property
     def running(self) -> int:
@@ -96,12 +87,10 @@ class Desk:
     def next_wake(self) -> float | None:
         """When `tick` is due, or None while only events matter."""
         times = [self._timers[0][0]] if self._timers else []
-        if self._ask_at is not None:
-            times.append(self._ask_at)
         if self._stage_deadline is not None:
             times.append(self._stage_deadline)
-        if self._pace.at and not self._asked and self._wanted():
-            times.append(self._pace.at)
+        if (ask_at := self._intake.due(used=self._used, undelivered=self._ended)) is not None:
+            times.append(ask_at)
         return min(times) if times else None
 
     def begin(self, now: float) -> list[Action]:
@@ -110,37 +99,32 @@ class Desk:
 
     def taken(self, jobs: Iterable[TakenJob], now: float) -> list[Action]:
         """A take brought jobs. One that is here already is not run a second time."""
-        self._reserved = 0
-        self._pace.brought_jobs()
+        count = 0
         for job in jobs:
             if job.id in self._jobs or self._stage > Stage.DRAIN:
                 continue
             entry = Entry(job, self._limits.progress_interval)
             self._jobs[job.id] = self._held[job.id] = entry
-            self._taken += 1
             self._ids_changed = True
-        if self._limits.max_jobs is not None and self._taken >= self._limits.max_jobs:
+            count += 1
+        self._intake.brought(count, now)
+        if self._intake.is_spent:
             return self.shutdown(now, patient=True)
         return self._settle(now, [])
 
     def take_empty(self, now: float, *, waited: float) -> list[Action]:
         """A take brought nothing after so many seconds."""
-        self._reserved = 0
-        self._pace.was_empty(now, waited)
+        self._intake.was_empty(now, waited)
         return self._settle(now, [])
 
     def take_failed(self, failure: TakeFailure, now: float) -> list[Action]:
         """A take went wrong."""
-        self._reserved = 0
-        self._pace.failed(now, failure)
+        self._intake.failed(now, failure)
         return self._settle(now, [])
 
     def concurrency_answered(self, concurrency: int | None, now: float) -> list[Action]:
         """The modifier answered; None where its answer was of no use and the last one stays."""
-        self._asked = False
-        self._answer_fresh = True
-        if concurrency is not None:
-            self._concurrency = concurrency
+        self._intake.answered(concurrency)
         return self._settle(now, [])
 
     def progress(self, job_id: str, body: bytes, now: float) -> list[Action]:
@@ -218,7 +202,8 @@ class Desk:
         actions: list[Action] = []
         if self._stage is Stage.SERVE:
             self._stage = Stage.DRAIN
-            if self._reserved:
+            self._intake.close()
+            if self._intake.is_taking:
                 actions.append(EndTake())
         if not patient and self._stage is Stage.DRAIN and self._stage_deadline is None:
             timeout = self._limits.shutdown_timeout
@@ -233,9 +218,6 @@ class Desk:
             if entry := self._jobs.get(job_id):
                 self._check_deadline(entry, now, actions)
                 self._pump(entry, now, actions)
-        if self._ask_at is not None and self._ask_at <= now:
-            self._ask_at = None
-            self._ask(actions)
         return self._settle(now, actions)
 
     def _reporting(self, job_id: str) -> Entry | None:
@@ -302,7 +284,7 @@ class Desk:
         return actions
 
     def _fill(self, now: float, actions: list[Action]) -> None:
-        while self._held and self._running < self._concurrency and self._stage <= Stage.DRAIN:
+        while self._held and self._running < self.concurrency and self._stage <= Stage.DRAIN:
             entry = self._held.pop(next(iter(self._held)))
             entry.phase = Phase.RUNNING
             self._running += 1
@@ -310,17 +292,9 @@ class Desk:
                 entry.deadline = now + entry.job.timeout
                 self._set_timer(entry.deadline, entry)
             actions.append(Start(entry.job, entry.deadline))
-        if self._held and self._limits.prepares and self._concurrency == 1:
+        if self._held and self._limits.prepares and self.concurrency == 1:
             self._prepare(actions)
-        if wanted := self._wanted():
-            if self._limits.scaling and not self._answer_fresh:
-                self._ask(actions)
-            elif now >= self._pace.at:
-                self._reserved = wanted
-                self._answer_fresh = False
-                actions.append(Take(wanted, busy=bool(self._jobs)))
-        elif self._limits.scaling and self._stage is Stage.SERVE and self._ask_at is None:
-            self._ask_at = now + self._limits.scale_interval
+        actions.extend(self._intake.next(now, used=self._used, undelivered=self._ended))
 
     def _prepare(self, actions: list[Action]) -> None:
         for entry in self._held.values():
@@ -328,23 +302,10 @@ class Desk:
                 entry.prepared = True
                 actions.append(Prepare(entry.job))
 
-    def _wanted(self) -> int:
-        """Jobs to ask for now. Slots for running come first: a job held here could run elsewhere."""
-        if self._stage is not Stage.SERVE or self._reserved or self._ended >= self._limits.max_undelivered:
-            return 0
-        used = self._running + len(self._held)
-        wanted = self._concurrency - used
-        if wanted <= 0:
-            wanted = max(0, self._concurrency + self._limits.prefetch - used)
-        if self._limits.max_jobs is not None:
-            wanted = min(wanted, self._limits.max_jobs - self._taken)
-        return max(0, wanted)
-
-    def _ask(self, actions: list[Action]) -> None:
-        if not self._asked and self._stage is Stage.SERVE:
-            self._asked = True
-            self._ask_at = None
-            actions.append(AskConcurrency(self._concurrency))
+    @property
+    def _used(self) -> int:
+        """Slots that are taken: jobs that run or are held."""
+        return self._running + len(self._held)
 
     def _advance(self, now: float, actions: list[Action]) -> None:
         over = self._stage_deadline is not None and now >= self._stage_deadline
@@ -354,7 +315,7 @@ class Desk:
         elif self._stage is Stage.CANCEL_RUNNING and over:
             self._fail_running(now, actions)
             self._enter(Stage.FLUSH, now + self._limits.flush_timeout)
-        if self._stage < Stage.FLUSH and not self._reserved and not self._held and self._running == self._stuck:
+        if self._stage < Stage.FLUSH and not self._intake.is_taking and not self._held and self._running == self._stuck:
             self._enter(Stage.FLUSH, now + self._limits.flush_timeout)
         over = self._stage_deadline is not None and now >= self._stage_deadline
         if self._stage is Stage.FLUSH and (over or not self._undelivered()):

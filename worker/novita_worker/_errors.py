@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "JobCancelled"]
+import traceback
+
+__all__ = ["ConfigError", "JobCancelled", "describe"]
 
 
 class ConfigError(ValueError):
@@ -14,3 +16,8 @@ class JobCancelled(BaseException):
 
     A BaseException, so that a handler's `except Exception` does not swallow it.
     """
+
+
+def describe(error: BaseException) -> str:
+    """The error's type and message, also where its own `__str__` fails."""
+    return "".join(traceback.format_exception_only(error)).strip()

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
+from novita_worker._errors import describe
+
 __all__ = ["Modifier"]
 
 _log: Final = logging.getLogger("novita_worker")
@@ -46,8 +48,8 @@ class Modifier:
     def _call(self, current: int) -> int | None:
         try:
             value = self._modifier(current)
-        except Exception as error:  # noqa: BLE001  user code; the last good value stays
-            self._complain(f"raised {type(error).__name__}: {error}", current)
+        except BaseException as error:  # noqa: BLE001  user code; the last good value stays
+            self._complain(f"raised {describe(error)}", current)
             return None
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             self._complain(f"returned {value!r}, not a whole number of at least 1", current)
