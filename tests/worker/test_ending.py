@@ -94,6 +94,32 @@ def test_a_job_on_a_loop_of_its_own_can_be_stopped_too(gateway: Any, spawn: Any,
     worker.wait_for_log("cleaned up")
 
 
+def test_a_job_that_is_stopped_before_its_first_step_gives_its_slot_back(gateway: Any, spawn: Any) -> None:
+    worker = spawn(
+        """
+        async def handler(job):
+            logging.warning("%s begins", job["input"])
+            if job["input"] == "first":
+                progress_update(job, "working")
+                # In its way until the stop order was heard, which the stopped job itself can't tell.
+                while sum(context.cancelled for context in novita_worker._context.running_contexts.values()) < 1:
+                    time.sleep(0.01)
+        start({"handler": handler, "concurrency": 2})
+        """
+    )
+    first = gateway.submit("first")
+    gateway.wait_for(lambda: gateway.of("progress", first) and gateway.of("stop"))
+    second = gateway.submit("second")
+    gateway.wait_for(lambda: any(second in ping.query for ping in gateway.of("ping")))
+    gateway.stop(second)
+    gateway.result(first)
+    gateway.wait_for(lambda: gateway.of("ping")[-1].query == "gpu=A+B")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    assert "second begins" not in worker.stderr
+    assert not gateway.of("done", second)
+
+
 def test_cancel_hooks_run_and_see_their_job(gateway: Any, spawn: Any) -> None:
     worker = spawn(
         """
@@ -252,6 +278,31 @@ def test_what_breaks_the_process_fails_the_job_and_recycles_the_worker(
     assert kind in json.loads(body["error"])["error_type"]
     assert body["stopPod"] is True
     assert worker.wait() == 1
+
+
+@pytest.mark.parametrize(
+    "raised", ["asyncio.CancelledError()", "JobCancelled('by itself')", "GeneratorExit()", "Own()", "Mute()"]
+)
+@pytest.mark.parametrize("keyword", ["def", "async def"])
+def test_what_only_one_job_meets_costs_nobody_else(gateway: Any, spawn: Any, keyword: str, raised: str) -> None:
+    spawn(
+        f"""
+        class Own(BaseException):
+            pass
+        class Mute(Exception):
+            def __str__(self):
+                raise RuntimeError("no words")
+        {keyword} handler(job):
+            if job["input"]:
+                raise {raised}
+            return "next"
+        """
+        + START
+    )
+    body = gateway.result(gateway.submit(True))
+    assert "stopPod" not in body
+    assert "in handler" in json.loads(body["error"])["error_traceback"]
+    assert gateway.result(gateway.submit(False)) == {"output": "next"}
 
 
 def test_running_out_of_gpu_memory_does_not_recycle_the_worker(gateway: Any, spawn: Any) -> None:

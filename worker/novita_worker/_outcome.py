@@ -135,7 +135,8 @@ class Writer:
             return self._unwritable(error, recycle)
         if isinstance(error, ContractError):
             return self._broken_contract(error, error.code, recycle)
-        if not isinstance(error, Exception):
+        # No other BaseException says anything about the process: libraries use them to cancel.
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
             recycle = Recycle.EXIT
         elif _STICKY_CUDA.search(str(error)):
             recycle = Recycle.CUDA

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from novita_sdk.tracing import job_span
 from novita_worker._attachments import NeedsStoreError
 from novita_worker._context import JobContext, current_context
-from novita_worker._errors import JobCancelled
+from novita_worker._errors import JobCancelled, describe
 from novita_worker._forks import leave
 from novita_worker._outbox import Failure
 from novita_worker._outcome import Outcome, Writer, yielded_error
@@ -122,14 +122,14 @@ class JobRun:
 
     def start(self) -> None:
         """Runs the handler as a task of the running loop."""
+        # Not cancelled here: a task that is cancelled before its first step never gets to its `finally`.
         self._task = asyncio.get_running_loop().create_task(self.run_async())
-        if self.context.cancelled:
-            self._task.cancel()
 
     async def run_async(self) -> None:
         """Runs the handler in this task."""
         self._begin()
         try:
+            self.context.checkpoint()
             with self._span():
                 outcome = await self._finish(self._writer.spec.call(self.context.job, self.context))
         except BaseException as error:  # noqa: BLE001  a handler's error never ends the worker
@@ -218,4 +218,7 @@ class JobRun:
         if self.context.cancelled and isinstance(error, (JobCancelled, asyncio.CancelledError)):
             reason = self.context.cancel_reason or ""
             return Outcome(body=self._writer.failed(Failure(code="CANCELLED", message=reason)), error=reason)
-        return self._writer.raised(error)
+        try:
+            return self._writer.raised(error)
+        except Exception:  # noqa: BLE001  code of the exception's own, such as its `__str__`
+            return self._writer.raised(RuntimeError(describe(error)).with_traceback(error.__traceback__))
