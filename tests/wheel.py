@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "wheel"
 ENVIRONMENT = HOME / "venv"
 STAMP = ENVIRONMENT / ".installed"
-SOURCES = {"novita_gpus", "novita_sdk", "generated", "worker", "gateway", "codegen", "cli"}
+SOURCES = {"novita_gpus", "novita_sdk", "generated", "worker", "gateway", "testing", "codegen", "cli"}
 """What the copy of the tree leaves out."""
 
 

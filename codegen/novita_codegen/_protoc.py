@@ -41,9 +41,13 @@ def run_protoc(include: Path, known_files: Path, files: Sequence[str], options: 
     command += [f"--plugin={name}={path}" for name, path in _start_scripts(scratch).items()]
     outcome = subprocess.run([*command, *options, *files], capture_output=True, text=True, check=False)  # noqa: S603
     if outcome.returncode != 0:
-        # What protoc logs, and the plugins that it names, are no part of the errors.
-        text = re.sub(r"^[IW]\d{4} .*\n|--\w+_out: ?", "", outcome.stderr, flags=re.MULTILINE).strip()
-        raise GenerateError(text or f"protoc ended with status {outcome.returncode}")
+        raise GenerateError(_errors(outcome.stderr, include) or f"protoc ended with status {outcome.returncode}")
+
+
+def _errors(text: str, include: Path) -> str:
+    """What protoc found wrong, without its log and the names of plugins; in all versions relative to `include`."""
+    text = re.sub(r"^(?:[IW]\d{4} |WARNING: All log).*\n|--\w+_out: ?", "", text, flags=re.MULTILINE)
+    return text.replace(f"{include}{os.sep}", "").strip()
 
 
 def _start_scripts(folder: Path) -> dict[str, Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -65,5 +66,6 @@ def test_the_typed_client_gets_its_poster(
     assert "Nothing was sent" in refused.stderr
 
 
+@pytest.mark.skipif(version("grpcio-tools") != "1.67.1", reason="another generator writes other files")
 def test_the_generated_code_is_up_to_date() -> None:
     assert generate(EXAMPLE / "proto", EXAMPLE, check=True) == []
