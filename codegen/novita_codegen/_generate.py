@@ -89,10 +89,11 @@ def _compile(proto_dir: Path, names: list[str], own: list[str]) -> dict[str, byt
         known.write_bytes(known_files(names).SerializeToString(deterministic=True))
         compiled = _descriptors(proto_dir, known, names, scratch).file
         bundled = [file.name for file in compiled if file.name in BUNDLED and file.name not in own]
+        # One run with several plugins costs less than several runs; each plugin passes over what is not for it.
+        services = ["novita"] if any(file.service for file in compiled if file.name in own) else []
         outputs = {
-            ("python", "mypy"): [*own, *bundled],
+            ("python", "mypy", *services): [*own, *bundled],
             ("grpc_python", "mypy_grpc"): [file.name for file in compiled if file.name in own and serves_http(file)],
-            ("novita",): [file.name for file in compiled if file.name in own and file.service],
         }
         for plugins, files in outputs.items():
             options = [f"--{name}_out={'quiet:' if name.startswith('mypy') else ''}{result}" for name in plugins]

@@ -94,7 +94,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         python = folder / item[0] / "bin" / "python"
         packages = [item[1], "googleapis-common-protos", "protovalidate>=2", "msgspec"]
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / item[0]], check=True)
-        subprocess.run([*pip, python, "install", "--quiet", *packages], check=True)
+        subprocess.run([*pip, python, "install", "--quiet", "--no-compile", *packages], check=True)
         return python
 
     with ThreadPoolExecutor(len(RANGE)) as pool:

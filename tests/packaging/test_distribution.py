@@ -29,7 +29,7 @@ PACKAGES = {
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with both; the wheel is built from the source distribution, as an installer would."""
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT]
+    command: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     return folder
