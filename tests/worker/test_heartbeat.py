@@ -111,6 +111,32 @@ def test_a_heartbeat_that_dies_is_started_again(gateway: Any, spawn: Any) -> Non
     assert children(worker.pid) not in ([], [heart])
 
 
+def test_a_heartbeat_that_cannot_be_started_again_at_once_is_later(gateway: Any, spawn: Any) -> None:
+    worker = spawn(
+        """
+        import subprocess
+        class Full(subprocess.Popen):
+            refusals = 2
+            def __init__(self, *args, **kwargs):
+                if Full.refusals:
+                    Full.refusals -= 1
+                    raise BlockingIOError(11, "Resource temporarily unavailable")
+                super().__init__(*args, **kwargs)
+        def handler(job):
+            subprocess.Popen = Full
+        start({"handler": handler})
+        """
+    )
+    gateway.result(gateway.submit())
+    gateway.wait_for(lambda: gateway.of("ping"))
+    (heart,) = children(worker.pid)
+    os.kill(heart, signal.SIGKILL)
+    wait_until_gone(heart, timeout=10)
+    count = len(gateway.of("ping"))
+    gateway.wait_for(lambda: len(gateway.of("ping")) > count)
+    assert worker.stderr.count("heartbeat") == 1
+
+
 def test_a_failed_ping_is_tried_again_before_the_next_is_due(gateway: Any, spawn: Any, fault: Any) -> None:
     gateway.faults["ping"].extend([fault(kind="reset"), fault(kind="reset"), fault(status=503)])
     worker = spawn(SLEEPER, environ={**gateway.environ(), "NOVITA_PING_INTERVAL": "8000"})
@@ -120,10 +146,12 @@ def test_a_failed_ping_is_tried_again_before_the_next_is_due(gateway: Any, spawn
     worker.wait_for_log("pings arrive again")
 
 
-@pytest.mark.parametrize("interval", ["0", "1", "nonsense"])
+@pytest.mark.parametrize("interval", ["0", "-5", "nonsense", "9" * 15, "9" * 400])
 def test_an_interval_that_makes_no_sense_does_not_stop_the_pings(gateway: Any, spawn: Any, interval: str) -> None:
-    spawn(SLEEPER, environ={**gateway.environ(), "NOVITA_PING_INTERVAL": interval})
+    worker = spawn(SLEEPER, environ={**gateway.environ(), "NOVITA_PING_INTERVAL": interval})
     gateway.wait_for(lambda: gateway.of("ping"))
+    assert gateway.result(gateway.submit(0)) == {"output": "slept"}
+    assert "heartbeat" not in worker.stderr
 
 
 def test_the_heartbeat_is_small(gateway: Any, spawn: Any) -> None:

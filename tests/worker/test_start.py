@@ -61,6 +61,7 @@ def test_a_handler_is_refused_before_the_first_take(gateway: Any, spawn: Any) ->
     [
         ("NOVITA_WEBHOOK_POST_OUTPUT", "", "NOVITA_WEBHOOK_POST_OUTPUT is not set"),
         ("NOVITA_WEBHOOK_GET_JOB", "ftp://x", "NOVITA_WEBHOOK_GET_JOB is not an http or https URL"),
+        ("NOVITA_AI_API_KEY", "KEY123\r\nX: y", "NOVITA_AI_API_KEY holds a line break"),
     ],
 )
 def test_an_environment_that_cannot_work_is_refused(
@@ -70,6 +71,16 @@ def test_an_environment_that_cannot_work_is_refused(
     assert worker.wait() == 1
     assert message in worker.stderr
     assert "KEY123" not in worker.stderr
+
+
+@pytest.mark.parametrize(("key", "header"), [("KEY123\n", "KEY123"), (" Bearer ké☃", "Bearer ké☃")])
+def test_a_key_is_sent_as_it_stands_without_the_end_of_its_line(
+    gateway: Any, spawn: Any, key: str, header: str
+) -> None:
+    spawn(HANDLER + START, environ={**gateway.environ(), "NOVITA_AI_API_KEY": key})
+    gateway.result(gateway.submit(1))
+    gateway.wait_for(lambda: gateway.of("ping"))
+    assert {request.headers["Authorization"] for request in gateway.requests} == {header}
 
 
 def test_own_flags_are_taken_and_others_left(gateway: Any, spawn: Any) -> None:
@@ -141,6 +152,20 @@ def test_the_context_tells_attempt_and_deadline(gateway: Any, spawn: Any) -> Non
     attempt, left, worker_id = gateway.result(gateway.submit(attempt=3))["output"]
     assert (attempt, worker_id) == (3, "pod1")
     assert 95 < left <= 100
+
+
+def test_a_prefetched_job_knows_its_deadline_from_its_first_line_on(gateway: Any, spawn: Any) -> None:
+    spawn(
+        """
+        def handler(context):
+            deadline = context.deadline
+            time.sleep(0.02)  # meanwhile the next one gets ready
+            return deadline
+        start({"handler": handler, "prefetch": 2, "job_timeout": 100})
+        """
+    )
+    jobs = [gateway.submit() for _ in range(8)]
+    assert None not in [gateway.result(job_id)["output"] for job_id in jobs]
 
 
 def test_the_whole_job_reaches_the_handler(gateway: Any, spawn: Any) -> None:

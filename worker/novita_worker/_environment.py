@@ -18,6 +18,7 @@ __all__ = ["Environment", "is_worker_environment", "read_environment"]
 
 DEFAULT_PING_INTERVAL: Final = 10.0
 MIN_PING_INTERVAL: Final = 1.0
+MAX_PING_INTERVAL: Final = 3600.0
 _PREFIXES: Final = ("NOVITA", "RUNPOD")
 
 
@@ -29,7 +30,7 @@ class Environment:
         templates: The worker's routes: take, done, stream and ping.
         worker_id: From `NOVITA_POD_ID`, or made up.
         hostname: From `NOVITA_POD_HOSTNAME`; part of a failed job's error.
-        authorization: Value of the Authorization header, sent exactly as given.
+        authorization: Value of the Authorization header, sent as given.
         ping_interval: Seconds between two heartbeats.
         spool_dir: Where results are kept until they are delivered, or None.
     """
@@ -80,7 +81,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         },
         worker_id=worker_id,
         hostname=environ.get(f"{prefix}_POD_HOSTNAME", "unknown"),
-        authorization=environ.get(f"{prefix}_AI_API_KEY", ""),
+        authorization=_authorization(f"{prefix}_AI_API_KEY", environ),
         ping_interval=_ping_interval(environ.get(f"{prefix}_PING_INTERVAL", "")),
         spool_dir=environ.get("NOVITA_SPOOL_DIR") or None,
     )
@@ -95,9 +96,18 @@ def _check_url(name: str, value: str) -> None:
         raise ConfigError(f"{name} is not an http or https URL")
 
 
+def _authorization(name: str, environ: Mapping[str, str]) -> str:
+    """The key as it stands, without the line break that a secret's file may end with: no header can hold that."""
+    key = environ.get(name, "").strip()
+    if not key.isprintable():
+        raise ConfigError(f"{name} holds a line break or another character that no key has")
+    return key
+
+
 def _ping_interval(milliseconds: str) -> float:
     """The variable is in milliseconds; a value under a second would stop the published heartbeat for good."""
     try:
-        return max(MIN_PING_INTERVAL, int(milliseconds) / 1000)
-    except ValueError:
+        seconds = int(milliseconds) / 1000
+    except (ValueError, OverflowError):
         return DEFAULT_PING_INTERVAL
+    return min(MAX_PING_INTERVAL, max(MIN_PING_INTERVAL, seconds))

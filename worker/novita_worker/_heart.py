@@ -31,7 +31,11 @@ class Heart:
     def __init__(self, settings: dict[str, str]) -> None:
         self._interval = float(settings["interval"])
         self._idle, self._prefix, self._suffix = settings["idle"], settings["prefix"], settings["suffix"]
-        self._headers = {"Authorization": settings["authorization"], "User-Agent": settings["user_agent"]}
+        # As the worker itself writes it; http.client writes text in Latin-1.
+        self._headers: dict[str, str | bytes] = {
+            "Authorization": settings["authorization"].encode(),
+            "User-Agent": settings["user_agent"],
+        }
         self._memory = mmap.mmap(int(settings["fd"]), 0, prot=mmap.PROT_READ)
         self._connect, self._errors = _http(is_tls=self._idle.startswith("https:"))
         self._connection: HTTPConnection | None = None
@@ -47,6 +51,14 @@ class Heart:
                 continue
             due = max(due + self._interval, time.monotonic())
             time.sleep(due - time.monotonic())
+
+    def beat_or_end(self) -> None:
+        """Ends the process when pinging fails in a way that was not foreseen, so that it is started again."""
+        try:
+            self.beat()
+        except BaseException as error:  # noqa: BLE001
+            print(f"novita-gpus heartbeat: {type(error).__name__}", file=sys.stderr, flush=True)  # noqa: T201
+            os._exit(1)
 
     def _ping(self) -> bool:
         problem = self._try() and self._try()  # a kept connection may have been closed by the other side
@@ -100,9 +112,9 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # Meant for the worker, which still has jobs to finish.
         signal.signal(number, signal.SIG_IGN)
-    parent = os.getppid()
     settings = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=Heart(settings).beat, daemon=True).start()
+    parent = int(settings["parent"])
+    threading.Thread(target=Heart(settings).beat_or_end, daemon=True).start()
     # A process that the worker forked may hold the pipe open, so the parent is looked at too.
     while os.getppid() == parent:
         if select.select([sys.stdin], [], [], float(settings["interval"]) / 2)[0] and not os.read(0, 1):

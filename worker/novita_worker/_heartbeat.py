@@ -19,6 +19,7 @@ from typing import IO, Final
 from novita_worker._environment import Environment
 from novita_worker._heart import HEADER
 from novita_worker._link import USER_AGENT
+from novita_worker._throttle import Throttle
 
 __all__ = ["Heartbeat"]
 
@@ -43,6 +44,7 @@ class Heartbeat:
         self._process: subprocess.Popen[bytes] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._restart: asyncio.TimerHandle | None = None
+        self._failures = Throttle(_log, "the heartbeat process")
 
     @property
     def pid(self) -> int | None:
@@ -102,6 +104,7 @@ class Heartbeat:
             "authorization": self._environment.authorization,
             "user_agent": USER_AGENT,
             "fd": str(fd),
+            "parent": str(os.getpid()),
         }
         self._process = process
         if process.stdin is not None and process.stdout is not None:
@@ -114,8 +117,17 @@ class Heartbeat:
     def _died(self, process: subprocess.Popen[bytes]) -> None:
         self._end(process)
         if self._loop is not None:
-            _log.warning("the heartbeat process ended with code %s; starting another", process.returncode)
-            self._restart = self._loop.call_later(RESTART_DELAY, self._spawn)
+            self._respawn_soon(self._loop, f"it ended with code {process.returncode}")
+
+    def _respawn_soon(self, loop: asyncio.AbstractEventLoop, reason: str) -> None:
+        self._failures.failed(f"{reason}; starting another", loop.time())
+        self._restart = loop.call_later(RESTART_DELAY, self._respawn, loop)
+
+    def _respawn(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            self._spawn()
+        except OSError as error:  # there may be memory for it later
+            self._respawn_soon(loop, str(error))
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         if self._loop is not None and process.stdout is not None:

@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
@@ -43,6 +44,7 @@ class JobRun:
         sink: Takes what comes out.
         aggregate: Whether a generator's chunks are repeated in its result.
         is_bounded: Whether a generator waits for `delivered` when it is too far ahead.
+        limit: Seconds that the job may run, or None.
 
     Attributes:
         started_at: When it was told to start, on the clock of whoever did, or None while it is only prepared.
@@ -57,8 +59,10 @@ class JobRun:
         *,
         aggregate: bool = False,
         is_bounded: bool = True,
+        limit: float | None = None,
     ) -> None:
         self.context = context
+        self._limit = limit
         self.started_at: float | None = None
         self._window: ChunkWindow | None = None
         self._writer = writer
@@ -139,6 +143,9 @@ class JobRun:
     def _begin(self) -> None:
         """Makes the job known to this context; uploads go to its bucket."""
         self.has_begun = True
+        if self._limit is not None and self.context.deadline is None:
+            # One that was prepared begins before the I/O thread says so.
+            self.context.deadline = time.time() + self._limit
         current_context.set(self.context)
         if s3_config := self.context.job.get("s3Config"):
             from novita_sdk.uploads import set_s3_config

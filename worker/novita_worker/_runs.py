@@ -77,9 +77,9 @@ class Runs:
             run.cancel(reason.value)
 
     def discard(self, job_id: str) -> None:
-        """Forgets a run that never started."""
-        if run := self._runs.get(job_id):
-            self._revoke(run)
+        """Forgets a run that never started; one that was prepared may have begun all the same, and is to end."""
+        if (run := self._runs.get(job_id)) and not self._revoke(run):
+            run.cancel(CancelReason.SHUTDOWN.value)
 
     def end(self, job_id: str) -> JobRun:
         """Takes out a run whose handler ended."""
@@ -88,7 +88,7 @@ class Runs:
 
     def _make(self, job: TakenJob) -> JobRun:
         context = JobContext(job.payload, reports=self._tells, worker_id=self._worker_id)
-        run = JobRun(context, self._writer, self._tells, aggregate=self._aggregate)
+        run = JobRun(context, self._writer, self._tells, aggregate=self._aggregate, limit=job.timeout)
         self._runs[job.id] = run
         running_contexts[job.id] = context
         return run
