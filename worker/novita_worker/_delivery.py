@@ -21,8 +21,6 @@ __all__ = ["Delivery", "Verdict", "to_disk"]
 NotedT = TypeVar("NotedT")
 
 POLICY: Final = RetryPolicy(first_delay=0.1, max_delay=20.0, budget=600.0)
-LONGEST_WAIT: Final = 120.0
-"""Seconds that a Retry-After counts for, so that it can't use up the time for all tries."""
 _NOT_ABOUT_IT: Final = frozenset({401, 403, *range(300, 400)})
 """Says nothing about the result: a gateway may learn of a new key late, the next process may have a new one, and what
 redirects a post is not the gateway."""
@@ -131,7 +129,7 @@ class Delivery:
         if self._spool is not None:
             try:
                 await asyncio.to_thread(self._spool.put, job_id, posts, is_stream=is_stream)
-            except OSError as error:
+            except (OSError, RuntimeError) as error:  # RuntimeError: there is no thread to be had
                 _log.error(
                     "the result of job %s is not on disk while it is delivered: %s",
                     job_id,
@@ -170,9 +168,7 @@ class Delivery:
 
 def _weigh(failure: Failure) -> Failure:
     """The failure as a delivery sees it, where that differs from other calls."""
-    status = 503 if failure.status in _NOT_ABOUT_IT else failure.status
-    wait = None if failure.retry_after is None else min(failure.retry_after, LONGEST_WAIT)
-    return replace(failure, status=status, retry_after=wait)
+    return replace(failure, status=503) if failure.status in _NOT_ABOUT_IT else failure
 
 
 def _is_permanent(failure: Failure) -> bool:
@@ -183,5 +179,5 @@ async def to_disk(note: Callable[[NotedT], object], what: NotedT) -> None:
     """Notes in the spool what the gateway knows already; without the note the next process posts it once more."""
     try:
         await asyncio.to_thread(note, what)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         _log.error("the spool can't be written, so that the next process may post a result again: %s", error)

@@ -14,8 +14,6 @@ import aiohttp
 from yarl import URL
 
 from novita_sdk._version import __version__
-from novita_sdk.models import WatchStopsResponse
-from novita_sdk.wire.codec import WireError, decode
 from novita_sdk.wire.payload import PayloadError, load
 from novita_sdk.wire.retry import Failure, FailureKind, parse_retry_after
 from novita_sdk.wire.templates import WorkerUrls
@@ -37,6 +35,10 @@ SLOWEST: Final = 16 * 1024
 PROGRESS_TIMEOUT: Final = 5.0
 """A result waits no longer than this for the progress before it."""
 CONNECT_TIMEOUT: Final = 10.0
+LONGEST_WAIT: Final = 120.0
+"""Seconds that a Retry-After counts for: no gateway may put a worker to sleep for a day."""
+NO_LIMIT: Final = 1e15
+"""A time limit in milliseconds that is none."""
 LARGE_BODY: Final = 2**20
 """Bodies from this size on are written piecewise, so that they don't hold up the loop."""
 _EXCERPT: Final = 200
@@ -208,25 +210,35 @@ def _parse_jobs(body: bytes) -> TakeReply | PostFailure:
 
 
 def _parse_stops(body: bytes) -> list[str] | PostFailure:
+    """Reads the ids; what stands between them and is none is no reason to let the others run on."""
     try:
-        orders = decode(WatchStopsResponse, body)
-    except WireError as error:
+        value = load(body)
+    except PayloadError as error:
         return PostFailure(failure=Failure(kind=FailureKind.GARBLED), reason=str(error))
-    return list(orders.jobs_to_stop)
+    ids = value.get("jobsToStop", []) if isinstance(value, dict) else None
+    if not isinstance(ids, list):
+        return PostFailure(failure=Failure(kind=FailureKind.GARBLED), reason="the reply holds no list of jobs to stop")
+    return [job_id for job_id in ids if isinstance(job_id, str)]
 
 
 def _timeout(job: dict[str, object]) -> float | None:
     """The job's own limit in seconds; on the wire it is in milliseconds."""
     policy = job.get("policy")
     limit = policy.get("executionTimeout") if isinstance(policy, dict) else None
-    return limit / 1000 if isinstance(limit, (int, float)) and limit > 0 else None
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)):
+        return None
+    return limit / 1000 if 0 < limit < NO_LIMIT else None
 
 
 def _refusal(response: aiohttp.ClientResponse, body: bytes) -> PostFailure:
     retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
     excerpt = " ".join(body[:_EXCERPT].decode(errors="replace").split())
     return PostFailure(
-        failure=Failure(kind=FailureKind.STATUS, status=response.status, retry_after=retry_after),
+        failure=Failure(
+            kind=FailureKind.STATUS,
+            status=response.status,
+            retry_after=None if retry_after is None else min(retry_after, LONGEST_WAIT),
+        ),
         reason=f"HTTP {response.status} {excerpt}".strip(),
     )
 

@@ -17,6 +17,9 @@ from novita_worker._spool import Spool, Spooled
 
 __all__ = ["Replays", "open_spool"]
 
+AT_ONCE: Final = 16
+"""How many are on their way at a time: thousands at once would leave the worker no descriptor for its jobs."""
+
 _log: Final = logging.getLogger("novita_worker")
 
 
@@ -34,6 +37,7 @@ class Replays:
         self._gateway = gateway
         self._changed = changed
         self._ids: dict[str, None] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -60,8 +64,9 @@ class Replays:
 
     async def _replay(self, spooled: Spooled, spool: Spool) -> None:
         delivery = Delivery(self._gateway, worker_id=spooled.worker_id)
-        if await delivery.replay(spooled, spool) is not Verdict.LOST:
-            await to_disk(spool.discard, spooled)
+        async with self._turns:
+            if await delivery.replay(spooled, spool) is not Verdict.LOST:
+                await to_disk(spool.discard, spooled)
         self._ids.pop(spooled.job_id, None)
         self._changed()
 

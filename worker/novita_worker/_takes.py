@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from novita_sdk.wire.retry import Failure, FailureKind
 from novita_worker._actions import Take
+from novita_worker._errors import describe
 from novita_worker._gateway import EMPTY, Gateway, PostFailure, TakeReply
 from novita_worker._throttle import Throttle
 
@@ -57,6 +59,8 @@ class Takes:
         except asyncio.CancelledError:
             self._answer(EMPTY, time.monotonic() - began)
             return
+        except Exception as error:  # noqa: BLE001  whatever it is, the slots must not stay reserved
+            reply = PostFailure(failure=Failure(kind=FailureKind.GARBLED), reason=describe(error))
         now = time.monotonic()
         if isinstance(reply, PostFailure):
             self._failures.failed(reply.reason, now)
