@@ -140,6 +140,48 @@ def test_handlers_in_threads_see_the_callers_context(gateway: Any, spawn: Any) -
     assert gateway.result(gateway.submit()) == {"output": ["loaded", False]}
 
 
+def test_jobs_run_in_the_main_thread_where_there_are_no_others(gateway: Any, spawn: Any) -> None:
+    spawn(
+        """
+        def handler(job):
+            threading.stack_size(2**46)  # which no system has, so that no more threads start
+            return 1
+        start({"handler": handler, "concurrency": 4})
+        """
+    )
+    gateway.result(gateway.submit())
+    jobs = [gateway.submit() for _ in range(8)]
+    assert [gateway.result(job_id) for job_id in jobs] == [{"output": 1}] * 8
+
+
+def test_a_reply_that_came_while_a_handler_held_the_gil_is_read(gateway: Any, spawn: Any) -> None:
+    gateway.park = 60.0
+    worker = spawn(
+        """
+        import ctypes
+        import novita_worker._link
+        novita_worker._link.TAKE_TIMEOUT = 1.0
+        os.mkfifo("release")
+        def handler(job):
+            if job["input"]:
+                while not os.path.exists("parked"):
+                    time.sleep(0.01)
+                ctypes.PyDLL(None).system(b"echo held >&2; cat release >&2")  # PyDLL keeps the GIL
+            return job["input"]
+        start({"handler": handler, "concurrency": 2})
+        """
+    )
+    holder = gateway.submit(1)
+    gateway.wait_for(lambda: gateway.of("take") and gateway.of("stop"))
+    (worker.log.parent / "parked").touch()
+    worker.wait_for_log("held")
+    next_job = gateway.submit(0)
+    time.sleep(2.0)  # the take is late by now, and so is every call
+    (worker.log.parent / "release").write_text("released")
+    assert gateway.result(next_job) == {"output": 0}
+    assert gateway.result(holder) == {"output": 1}
+
+
 def test_the_modifier_is_honoured_before_the_first_take_and_after_every_job(gateway: Any, spawn: Any) -> None:
     spawn(
         BLOCKING["sync"]

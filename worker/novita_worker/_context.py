@@ -232,7 +232,11 @@ class JobContext:
 
     def _run_hooks(self, hooks: list[Callable[[], object]]) -> None:
         for hook in hooks:
-            threading.Thread(target=self._run_hook, args=(hook,), name=f"on-cancel-{self.id}", daemon=True).start()
+            thread = threading.Thread(target=self._run_hook, args=(hook,), name=f"on-cancel-{self.id}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                _log.error("an on_cancel hook could not run: %s", error)
 
     def _run_hook(self, hook: Callable[[], object]) -> None:
         current_context.set(self)

@@ -6,16 +6,19 @@ None of them is the I/O thread, so that a handler that blocks holds up nothing b
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
 from queue import SimpleQueue
-from typing import Protocol
+from typing import Final, Protocol
 
 from novita_worker._run import JobRun
 
 __all__ = ["Lanes", "LoopLanes", "ThreadLanes"]
+
+_log: Final = logging.getLogger("novita_worker")
 
 
 class Lanes(Protocol):
@@ -88,15 +91,10 @@ class ThreadLanes:
             self._main.put(run)
             return
         with self._lock:
-            needs_thread = self._idle == 0
-            if not needs_thread:
-                self._idle -= 1
-            else:
-                self._threads += 1
-        self._queue.put(run)
-        if needs_thread:
-            # Daemons: a handler that never ends must not keep the process alive.
-            threading.Thread(target=self._work, name=f"novita-handler-{self._threads}", daemon=True).start()
+            has_thread = self._idle > 0
+            self._idle -= has_thread
+        # The main thread is the last resort where the system has no more threads.
+        (self._queue if has_thread or self._start_thread() else self._main).put(run)
 
     def stop(self) -> None:
         """Ends `serve` and the idle threads."""
@@ -106,6 +104,17 @@ class ThreadLanes:
 
     def close(self) -> None:
         """There is nothing to free."""
+
+    def _start_thread(self) -> bool:
+        # A daemon: a handler that never ends must not keep the process alive.
+        thread = threading.Thread(target=self._work, name=f"novita-handler-{self._threads + 1}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            _log.warning("a job waits for the main thread: %s", error)
+            return False
+        self._threads += 1
+        return True
 
     def _work(self) -> None:
         while (run := self._queue.get()) is not None:

@@ -12,7 +12,9 @@ INTERVAL: Final = 0.5
 
 
 class Patience:
-    """Cancels tasks whose call is late. Belongs to one event loop.
+    """Cancels tasks whose call is late at two looks in a row. Belongs to one event loop.
+
+    At the first, the answer may be there and unread: a handler that held the GIL has kept the loop from it.
 
     >>> patience.begin(30.0)
     >>> try:
@@ -26,6 +28,7 @@ class Patience:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._deadlines: dict[asyncio.Task[Any] | None, float] = {}
+        self._overdue: set[asyncio.Task[Any] | None] = set()
         self._late: set[asyncio.Task[Any] | None] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -47,6 +50,7 @@ class Patience:
         """The call of the running task is over."""
         task = asyncio.current_task()
         del self._deadlines[task]
+        self._overdue.discard(task)
         self._late.discard(task)
 
     def close(self) -> None:
@@ -57,7 +61,10 @@ class Patience:
     def _look(self) -> None:
         now = self._loop.time()
         for task, deadline in self._deadlines.items():
-            if deadline <= now and task is not None and task not in self._late:
+            if deadline > now or task is None or task in self._late:
+                continue
+            if task in self._overdue:
                 self._late.add(task)
                 task.cancel()
+            self._overdue.add(task)
         self._timer = self._loop.call_later(INTERVAL, self._look) if self._deadlines else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import Final
 
@@ -67,4 +68,5 @@ class ChunkWindow:
         if self._async_waiter is not None:
             loop, event = self._async_waiter
             self._async_waiter = None
-            loop.call_soon_threadsafe(event.set)
+            with contextlib.suppress(RuntimeError):  # the job has ended, and a loop of its own with it
+                loop.call_soon_threadsafe(event.set)
