@@ -159,6 +159,15 @@ def test_a_gateway_without_the_stop_route_is_asked_once(gateway: Any, spawn: Any
     assert "stop" not in worker.stderr
 
 
+def test_what_is_no_id_does_not_spoil_a_stop_order(gateway: Any, spawn: Any, fault: Any) -> None:
+    worker = spawn(LOOPING["async"] + START)
+    for text in ("[", '{"jobsToStop": "%s"}', '{"jobsToStop": [5, "%s", null]}'):
+        gateway.faults["stop"].append(fault(status=200, body=text.replace("%s", "j1")))
+    gateway.submit()
+    worker.wait_for_log("cleaned up")
+    assert not gateway.faults["stop"]
+
+
 @pytest.mark.parametrize("kind", ["sync progress", "async", "generator"])
 def test_a_job_that_runs_too_long_fails(gateway: Any, spawn: Any, kind: str) -> None:
     worker = spawn(LOOPING[kind] + 'start({"handler": handler, "job_timeout": 0.5})')
@@ -210,6 +219,42 @@ def test_a_second_signal_forces_the_end_even_in_native_code(gateway: Any, spawn:
     worker.wait_for_log("a second signal")
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(2) == 128 + signal.SIGTERM
+
+
+def test_a_thread_that_an_async_job_left_behind_does_not_keep_the_worker(gateway: Any, spawn: Any) -> None:
+    worker = spawn(
+        """
+        async def handler(job):
+            progress_update(job, "working")
+            await asyncio.to_thread(time.sleep, 600)
+        start({"handler": handler, "shutdown_timeout": 0.1})
+        """
+    )
+    job_id = gateway.submit()
+    gateway.wait_for(lambda: gateway.of("progress", job_id))
+    worker.send_signal(signal.SIGTERM)
+    assert "shutting down" in gateway.result(job_id)["error"]
+    assert worker.wait() == 1
+    worker.wait_for_log("what handlers left running in the background does not end")
+
+
+@pytest.mark.parametrize("rude", ["sys.exit(3)", "asyncio.get_running_loop().stop()"])
+def test_a_task_that_breaks_the_loop_loses_no_result_and_recycles_the_worker(
+    gateway: Any, spawn: Any, rude: str
+) -> None:
+    worker = spawn(
+        f"""
+        async def rude():
+            {rude}
+        async def handler(job):
+            task = asyncio.create_task(rude())
+            await asyncio.sleep(0.1)
+            return "done"
+        start({{"handler": handler}})
+        """
+    )
+    assert gateway.result(gateway.submit()) == {"output": "done"}
+    assert worker.wait() == 1
 
 
 def test_a_job_that_arrives_during_shutdown_is_run(gateway: Any, spawn: Any, fault: Any) -> None:
@@ -381,6 +426,23 @@ def test_a_signal_during_setup_ends_it(gateway: Any, spawn: Any) -> None:
     worker.wait_for_log("loading")
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(3) == 0
+
+
+def test_a_signal_just_before_setup_is_not_slept_through(gateway: Any, spawn: Any) -> None:
+    worker = spawn(
+        """
+        import signal
+        import novita_worker._worker as module
+        new_loop = module.new_loop
+        def loop_of_a_worker_that_was_told_to_end():
+            os.kill(os.getpid(), signal.SIGTERM)
+            return new_loop()
+        module.new_loop = loop_of_a_worker_that_was_told_to_end
+        start({"handler": lambda job: 1, "setup": lambda: time.sleep(600)})
+        """
+    )
+    assert worker.wait() == 0
+    assert gateway.of("take") == []
 
 
 def test_nothing_is_left_behind(gateway: Any, spawn: Any) -> None:

@@ -53,6 +53,9 @@ __all__ = ["Engine"]
 ABANDON_GRACE: Final = 1.0
 """How long the main thread gets to end by itself after a handler did not, in seconds."""
 
+CLOSE_TIMEOUT: Final = 5.0
+"""How long background work of handlers may hold up the end of the process, in seconds."""
+
 LONG_JOB: Final = 0.1
 """Seconds from which on a job that is done is worth a line at INFO."""
 
@@ -119,12 +122,12 @@ class Engine:
         self._closed: asyncio.Event
         self._loop: asyncio.AbstractEventLoop
         self._do: dict[type[Action], Callable[[Any], None]] = {
-            Take: self._take,
-            EndTake: self._end_take,
+            Take: self._takes.begin,
+            EndTake: lambda _: self._takes.end_soon(),
             AskConcurrency: self._ask_concurrency,
-            Prepare: self._prepare,
+            Prepare: lambda action: self._runs.prepare(action.job),
             Start: self._start,
-            Cancel: self._cancel,
+            Cancel: lambda action: self._runs.cancel(action.job_id, action.reason),
             Discard: self._discard,
             Post: self._post,
             SetPing: self._set_ping,
@@ -191,6 +194,15 @@ class Engine:
     def finished(self, job_id: str, outcome: Outcome) -> None:
         """A handler ended."""
         self._inbox.put(self._on_finished, job_id, outcome)
+
+    def recycle(self) -> None:
+        """End in good order and be replaced: something is broken."""
+        self.exit_code = 1
+        self._inbox.put(lambda: self._desk.shutdown(self._now, patient=True))
+
+    def end_soon(self) -> None:
+        """The lanes are being closed; where that takes too long, the process ends without it."""
+        self._inbox.put(self._on_end_soon)
 
     def end(self) -> None:
         """All is done; `run` returns."""
@@ -262,6 +274,14 @@ class Engine:
             return f"it has {used:.0f} MiB, and its limit is {limit:.0f}"
         return None
 
+    def _on_end_soon(self) -> list[Action]:
+        self._loop.call_later(CLOSE_TIMEOUT, self._on_late_end)
+        return []
+
+    def _on_late_end(self) -> None:
+        _log.error("what handlers left running in the background does not end")
+        self._abandon()
+
     def _on_end(self) -> list[Action]:
         self._closed.set()
         return []
@@ -306,12 +326,6 @@ class Engine:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _take(self, action: Take) -> None:
-        self._takes.begin(action)
-
-    def _end_take(self, _: EndTake) -> None:
-        self._takes.end_soon()
-
     def _ask_concurrency(self, action: AskConcurrency) -> None:
         if self._modifier is not None:
             self._modifier.ask(action.current)
@@ -319,15 +333,9 @@ class Engine:
     def _concurrency_answered(self, concurrency: int | None) -> None:
         self._inbox.put(lambda: self._desk.concurrency_answered(concurrency, self._now))
 
-    def _prepare(self, action: Prepare) -> None:
-        self._runs.prepare(action.job)
-
     def _start(self, action: Start) -> None:
         time_left = None if action.deadline is None else action.deadline - self._now
         self._runs.start(action.job, time_left=time_left, alone=self._desk.concurrency == 1)
-
-    def _cancel(self, action: Cancel) -> None:
-        self._runs.cancel(action.job_id, action.reason)
 
     def _discard(self, action: Discard) -> None:
         self._runs.discard(action.job_id)
@@ -385,7 +393,7 @@ class Engine:
         self._lanes.stop()
 
     def _abandon(self) -> None:
-        """Ends the process: a handler that does not end keeps the main thread from doing it."""
+        """Ends the process, which code of the user keeps the main thread from doing."""
         self._heartbeat.stop()
         logging.shutdown()
-        os._exit(self.exit_code)
+        os._exit(1)

@@ -42,6 +42,7 @@ class Signals:
         self._reader.settimeout(0)
         self._writer.settimeout(0)
         self._count = 0
+        self._is_signalled = False
         self._is_interrupting = False
         self._previous: dict[signal.Signals, Any] = {}
         self._previous_fd = -1
@@ -77,9 +78,11 @@ class Signals:
 
     @contextlib.contextmanager
     def interrupting(self) -> Iterator[None]:
-        """A signal raises `Interrupted` in the main thread while this lasts."""
+        """A signal raises `Interrupted` in the main thread while this lasts, or at once if it came before."""
         self._is_interrupting = True
         try:
+            if self._is_signalled:
+                raise Interrupted
             yield
         finally:
             self._is_interrupting = False
@@ -100,6 +103,7 @@ class Signals:
         descriptor = self._writer.fileno()
         if signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False) != descriptor:
             self._writer.send(bytes([number]))
+        self._is_signalled = True
         if self._is_interrupting:
             raise Interrupted
 

@@ -20,6 +20,9 @@ from novita_worker._signals import Interrupted, Signals
 
 __all__ = ["Worker"]
 
+RESUMES: Final = 16
+"""How often handlers may break the loop they run on before the worker ends without their results."""
+
 _log: Final = logging.getLogger("novita_worker")
 
 
@@ -70,9 +73,10 @@ class Worker:
                 ready.wait()
                 if io.is_alive() and self._set_up():
                     self._engine.begin()
-                    self._lanes.serve()
+                    self._serve_lanes()
                     self._tear_down()
         finally:
+            self._engine.end_soon()
             self._lanes.close()
             self._engine.end()
             io.join()
@@ -93,6 +97,16 @@ class Worker:
             return False
         self._signals.renew()
         return True
+
+    def _serve_lanes(self) -> None:
+        """Runs handlers to the end, also where code that they left behind stops the loop or exits the process."""
+        for _ in range(RESUMES):
+            try:
+                self._lanes.serve()
+                return
+            except BaseException:  # noqa: BLE001  user code
+                _log.exception("something that a handler left behind broke its thread's loop; the worker ends")
+                self._engine.recycle()
 
     def _tear_down(self) -> None:
         if self._config.teardown is None:
