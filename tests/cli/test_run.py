@@ -135,12 +135,14 @@ class TestFailure:
         assert f"novita-gpus cancel cli-nobody {job_id}" in done.err
         assert client.endpoint("cli-nobody").job(job_id).status() == "PENDING"
 
-    def test_to_connect_exits_with_3(self, inline: Cli) -> None:
+    def test_to_connect_exits_with_3_and_is_told_of_once_where_it_is_quiet(self, inline: Cli) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
-            done = inline("run", "x", "-i", "a=1", "--base-url", f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
+            url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+            done = inline("run", "x", "-i", "a=1", "--base-url", url, "-q")
         assert done.code == 3
         assert "did not answer" in done.err
+        assert done.err.count("Connection refused") == 1
         assert "Traceback" not in done.err
 
     def test_of_the_key_exits_with_3(self, inline: Cli) -> None:

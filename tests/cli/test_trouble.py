@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from .conftest import Cli, Start
+from .conftest import Start
 
 
 class Broken(BaseHTTPRequestHandler):
@@ -62,12 +62,6 @@ def test_a_gateway_that_is_not_there_is_told_of_at_once(start: Start, nowhere: s
     assert command.process.poll() is None
     command.interrupt()
     assert command.outcome().code == 130
-
-
-def test_a_quiet_command_says_it_once_at_the_end(inline: Cli, nowhere: str) -> None:
-    done = inline("health", "x", "--base-url", nowhere, "-q")
-    assert done.code == 3
-    assert done.err.count("Connection refused") == 1
 
 
 @pytest.mark.parametrize("options", [(), ("-q",), ("--json",)])
