@@ -56,6 +56,8 @@ class DeskMachine(RuleBasedStateMachine):
         self.started: set[str] = set()
         self.finished: set[str] = set()
         self.stopped: set[str] = set()
+        self.again: set[str] = set()
+        """Taken again while the handler of a run that nothing comes of has not returned."""
         self.cancelled: set[str] = set()
         self.lost: set[str] = set()
         self.prepared: set[str] = set()
@@ -92,7 +94,7 @@ class DeskMachine(RuleBasedStateMachine):
                     assert job.id not in self.prepared
                     self.prepared.add(job.id)
                 case Start(job, _):
-                    assert job.id not in self.running, "run twice"
+                    assert job.id not in self.started | self.running, "run twice"
                     assert job.id in self.pinged, "the heartbeat must know a job before it starts"
                     assert len(self.running) < self.concurrency
                     self.running.add(job.id)
@@ -150,6 +152,21 @@ class DeskMachine(RuleBasedStateMachine):
         self.posted.pop(job_id, None)
         self.last_progress.pop(job_id, None)
 
+    def is_given_up(self, job_id: str) -> bool:
+        """Whether nothing comes of the run any more: it was stopped, or its failure was delivered before its end."""
+        kinds = [post.kind for post in self.posted.get(job_id, [])]
+        in_flight = self.in_flight.get(job_id)
+        is_over = job_id in self.stopped or PostKind.RESULT in kinds
+        return job_id in self.started and is_over and (in_flight is None or in_flight.kind is not PostKind.RESULT)
+
+    def end_given_up(self, job_id: str) -> None:
+        """The next attempt takes the place of a run that is over, with its posts."""
+        if job_id in self.again and job_id not in self.running and job_id not in self.in_flight:
+            self.again.remove(job_id)
+            self.begin_anew(job_id)
+            if self.desk.stage > Stage.DRAIN:
+                del self.known[job_id]
+
     # What can happen.
 
     @precondition(lambda self: self.taking)
@@ -165,6 +182,8 @@ class DeskMachine(RuleBasedStateMachine):
             job = self.known[sorted(self.known)[0]]
             if job.id not in self.desk:
                 self.begin_anew(job.id)
+            elif self.is_given_up(job.id) and self.desk.stage <= Stage.DRAIN:
+                self.again.add(job.id)
             jobs.append(job)
         else:
             jobs.append(jobs[0])
@@ -197,6 +216,7 @@ class DeskMachine(RuleBasedStateMachine):
         job_id = self.pick(self.running, choice)
         self.running.remove(job_id)
         self.finished.add(job_id)
+        self.end_given_up(job_id)
         self.do(self.desk.finished(job_id, b"result", self.now))
 
     @precondition(lambda self: self.running)
@@ -221,6 +241,7 @@ class DeskMachine(RuleBasedStateMachine):
     def a_post_is_answered(self, choice: int, verdict: str) -> None:
         job_id = self.pick(self.in_flight, choice)
         post = self.in_flight.pop(job_id)
+        self.end_given_up(job_id)
         if verdict == "refused":
             self.do(self.desk.refused(job_id, Failure(code="REFUSED", message=""), self.now))
         elif verdict == "lost" and post.kind is not PostKind.PROGRESS:
@@ -234,6 +255,7 @@ class DeskMachine(RuleBasedStateMachine):
     def a_job_is_stopped(self, choice: int) -> None:
         job_id = self.pick(self.known, choice)
         self.stopped.add(job_id)
+        self.again.discard(job_id)
         if job_id not in self.started:
             del self.known[job_id]
         self.do(self.desk.stop_ordered([job_id, "unknown"], self.now))
@@ -253,7 +275,7 @@ class DeskMachine(RuleBasedStateMachine):
     def ids_in_progress_are_pinged(self) -> None:
         if hasattr(self, "desk"):
             assert set(self.pinged) == set(self.desk.in_progress)
-            assert set(self.held) <= set(self.pinged)
+            assert set(self.held) | self.again <= set(self.pinged)
             assert {job_id for job_id in self.running if job_id not in self.stopped | self.cancelled} <= set(
                 self.pinged
             )

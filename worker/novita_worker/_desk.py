@@ -81,7 +81,7 @@ class Desk:
     @property
     def in_progress(self) -> tuple[str, ...]:
         """Ids of the jobs that the gateway counts on: held, running, or not delivered yet."""
-        return tuple([job_id for job_id, entry in self._jobs.items() if not entry.muted or not entry.outbox.empty])
+        return tuple([job_id for job_id, entry in self._jobs.items() if self._counts(entry)])
 
     @property
     def next_wake(self) -> float | None:
@@ -98,13 +98,17 @@ class Desk:
         return self._settle(now, [])
 
     def taken(self, jobs: Iterable[TakenJob], now: float) -> list[Action]:
-        """A take brought jobs. One that is here already is not run a second time."""
+        """A take brought jobs. One that is here already is not run a second time, unless nothing comes of its run."""
         count = 0
         for job in jobs:
-            if job.id in self._jobs or self._stage > Stage.DRAIN:
+            if self._stage > Stage.DRAIN:
                 continue
-            entry = Entry(job, self._limits.progress_interval)
-            self._jobs[job.id] = self._held[job.id] = entry
+            if (entry := self._jobs.get(job.id)) is None:
+                self._hold(job)
+            elif entry.muted and not entry.outbox.has_result:
+                entry.again = job
+            else:
+                continue
             self._ids_changed = True
             count += 1
         self._intake.brought(count, now)
@@ -184,6 +188,7 @@ class Desk:
             if entry is None:
                 continue
             entry.outbox.clear()
+            entry.again = None
             if entry.phase is Phase.HELD:
                 self._forget(entry)
                 actions.extend([Cancel(job_id, CancelReason.STOPPED)] if entry.prepared else [])
@@ -219,6 +224,12 @@ class Desk:
                 self._check_deadline(entry, now, actions)
                 self._pump(entry, now, actions)
         return self._settle(now, actions)
+
+    def _hold(self, job: TakenJob) -> None:
+        self._jobs[job.id] = self._held[job.id] = Entry(job, self._limits.progress_interval)
+
+    def _counts(self, entry: Entry) -> bool:
+        return not entry.muted or not entry.outbox.empty or entry.again is not None
 
     def _reporting(self, job_id: str) -> Entry | None:
         """The job if its handler runs and matters."""
@@ -364,6 +375,8 @@ class Desk:
         self._held.pop(entry.job.id, None)
         del self._jobs[entry.job.id]
         self._ids_changed = True
+        if entry.again is not None and self._stage <= Stage.DRAIN:
+            self._hold(entry.again)
 
     def _release(self, entry: Entry) -> None:
         entry.phase = Phase.ENDED

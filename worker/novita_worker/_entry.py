@@ -19,7 +19,7 @@ class Phase(Enum):
 class Entry:
     """One job, from its take until its last post is answered."""
 
-    __slots__ = ("deadline", "failed", "job", "muted", "outbox", "phase", "prepared", "stuck")
+    __slots__ = ("again", "deadline", "failed", "job", "muted", "outbox", "phase", "prepared", "stuck")
 
     def __init__(self, job: TakenJob, progress_interval: float) -> None:
         self.job = job
@@ -33,3 +33,5 @@ class Entry:
         """Whether a result was refused already."""
         self.stuck = False
         """Whether the handler did not react to its cancellation in time."""
+        self.again: TakenJob | None = None
+        """The next attempt, which came while the handler of a given-up one still runs; it begins when that ends."""

@@ -80,6 +80,11 @@ class Outbox:
         return self._in_flight
 
     @property
+    def has_result(self) -> bool:
+        """Whether the result waits, or is in flight."""
+        return self._final is not None or self._in_flight is PostKind.RESULT
+
+    @property
     def due(self) -> float | None:
         """When `next` has something to post that it hasn't now, or None."""
         waits = self._progress is not None and self._in_flight is None
