@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
+
+from novita_sdk._variables import variables
 
 GIB: Final = 1024**3
 
@@ -38,7 +39,7 @@ class FetchPolicy:
 
         Reads NOVITA_FILES_URL, BUCKET_ENDPOINT_URL and, for hosts beside these, NOVITA_FETCH_ALLOW_HOSTS (with commas).
         """
-        environment = os.environ if environment is None else environment
+        environment = variables() if environment is None else environment
         hosts = {host.strip().lower() for host in environment.get("NOVITA_FETCH_ALLOW_HOSTS", "").split(",")}
         for name in ("NOVITA_FILES_URL", "BUCKET_ENDPOINT_URL"):
             parts = urlsplit(environment.get(name, ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -12,6 +11,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Protocol
 
+from novita_sdk._variables import variables
 from novita_sdk.files._errors import FileError
 from novita_sdk.files._file import File, LocalFile, OnProgress, with_members
 from novita_sdk.wire.payload import JSONValue, PayloadError, load
@@ -181,14 +181,15 @@ def worker_store() -> FileStore:
 
     if bucket := configured_bucket():
         return BucketStore(bucket)
-    if url := os.environ.get("NOVITA_FILES_URL"):
+    if url := variables().get("NOVITA_FILES_URL"):
         return GatewayStore(url, worker_authorization())
     raise _no_store("this worker")
 
 
 def worker_authorization() -> str:
     """What a worker sends as `Authorization`, as it is in its environment."""
-    return os.environ.get("NOVITA_AI_API_KEY") or os.environ.get("RUNPOD_AI_API_KEY") or ""
+    found = variables()
+    return found.get("NOVITA_AI_API_KEY") or found.get("RUNPOD_AI_API_KEY") or ""
 
 
 def has_local_files(value: JSONValue) -> bool:

@@ -11,6 +11,7 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import TypeAlias
 
+from novita_sdk._variables import variables
 from novita_sdk.uploads import _local, _s3
 from novita_sdk.uploads._errors import UploadError
 from novita_sdk.uploads._names import media_type, object_key
@@ -209,7 +210,7 @@ def _upload(
     bucket = configured_bucket(bucket_name, bucket_creds)
     size = _size_of(source)
     counter = _Counter(size, on_progress) if on_progress else None
-    if bucket is None and (store := os.environ.get("NOVITA_FILES_URL")):
+    if bucket is None and (store := variables().get("NOVITA_FILES_URL")):
         return _to_gateway(store, source, local_name, content_type, on_progress)
     if bucket is None:
         refuse_on_platform()

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
+import requests
 
-from novita_sdk import JobFailedError, JobTimedOutError
+from novita_sdk import Endpoint, JobFailedError, JobTimedOutError
+from novita_sdk.files import File
+from novita_sdk.uploads import upload_bytes
 from novita_testing import Faults, Limits, ManualClock, embedded
+from novita_testing._options import WorkerOptions
+from novita_worker import ConfigError, JobContext
+from novita_worker._config import WorkerConfig
 
 pytest_plugins = ["pytester"]
 
@@ -50,9 +61,143 @@ def test_a_handlers_error_reaches_the_caller() -> None:
 
 def test_faults_are_survived() -> None:
     faults = Faults(seed=4, lost_reply=0.15, unavailable=0.15, too_many_requests=0.1, slow_body=0.1)
-    with embedded(echo, faults=faults, limits=Limits(lease=500, max_attempts=50)) as endpoint:
+    with embedded(echo, faults=faults, limits=Limits(lease=300, max_attempts=50), concurrency=4) as endpoint:
         jobs = [endpoint.run({"n": index}) for index in range(8)]
         assert [job.output(timeout=30) for job in jobs] == [{"echo": {"n": index}} for index in range(8)]
+
+
+def pings(endpoint: Endpoint) -> int:
+    """How many the endpoint's gateway has answered."""
+    settings = endpoint._client._settings
+    url = settings.base_url.removesuffix("/v1") + "/metrics"
+    page = requests.get(url, headers={"Authorization": settings.api_key}, timeout=10).text
+    found = re.search(r'_requests_total\{method="Ping",status="200"\} (\d+)', page)
+    return int(found[1]) if found else 0
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.01)
+
+
+def test_pings_keep_a_job_that_runs_longer_than_its_lease() -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def slow(job: dict[str, Any]) -> str:
+        started.set()
+        release.wait(10)
+        return "done"
+
+    clock = ManualClock()
+    with embedded(slow, clock=clock, limits=Limits(lease=300, max_attempts=1)) as endpoint:
+        job = endpoint.run({})
+        assert started.wait(10)
+        for _ in range(3):
+            seen = pings(endpoint)
+            eventually(lambda seen=seen: pings(endpoint) > seen + 1)  # the first may have left before the job came
+            clock.advance(0.2)
+        release.set()
+        assert job.output(timeout=10) == "done"
+
+
+def test_lost_pings_end_a_lease() -> None:
+    over = threading.Event()
+
+    def slow(job: dict[str, Any]) -> None:
+        over.wait(20)
+
+    with embedded(slow, faults=Faults(lost_ping=1.0), limits=Limits(lease=300, max_attempts=1)) as endpoint:
+        with pytest.raises(JobFailedError, match="stopped pinging"):
+            endpoint.run_sync({}, timeout=20)
+        over.set()
+
+
+def test_a_clock_that_is_moved_by_a_lease_ends_it() -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def handler(job: dict[str, Any]) -> str:
+        started.set()
+        release.wait(10)
+        return "done"
+
+    clock = ManualClock()
+    with embedded(handler, clock=clock, limits=Limits(lease=60_000), concurrency=2) as endpoint:
+        job = endpoint.run({})
+        assert started.wait(10)
+        clock.advance(60)
+        eventually(lambda: job.info().retries == 1)
+        release.set()
+        assert job.output(timeout=10) == "done"
+
+
+def test_a_job_that_comes_again_while_its_stopped_run_goes_on_is_run_again() -> None:
+    cancelled, release = threading.Barrier(3), {"a": threading.Event(), "b": threading.Event()}
+
+    def handler(job: dict[str, Any], context: JobContext) -> int:
+        name = job["input"]["name"]
+        if job["attempt"] == 1:
+            eventually(lambda: context.cancelled)
+            cancelled.wait(10)
+            release[name].wait(10)
+        return int(job["attempt"])
+
+    clock = ManualClock()
+    with embedded(handler, clock=clock, limits=Limits(lease=60_000), concurrency=2) as endpoint:
+        jobs = [endpoint.run({"name": name}) for name in release]
+        eventually(lambda: all(job.status() == "IN_PROGRESS" for job in jobs))
+        clock.advance(60)  # no take is parked, so that the stop orders arrive before the jobs do
+        cancelled.wait(10)
+        release["a"].set()
+        eventually(lambda: all(job.info().retries == 1 for job in jobs))
+        release["b"].set()
+        assert [job.output(timeout=10) for job in jobs] == [2, 2]
+
+
+def test_files_and_large_outputs_travel_beside_the_job() -> None:
+    def handler(job: dict[str, Any]) -> dict[str, Any]:
+        return {"large": "x" * 5_000_000, "file": File.from_bytes(job["input"]["data"].encode(), name="a.txt")}
+
+    with embedded(handler) as endpoint:
+        output = endpoint.run_sync({"data": "é"}, timeout=20)
+        assert len(output["large"]) == 5_000_000
+        assert output["file"].read().decode() == "é"
+
+
+@pytest.mark.parametrize("close_first", ["first", "second"])
+def test_of_two_at_once_each_has_its_own_files(close_first: str) -> None:
+    def handler(job: dict[str, Any], context: JobContext) -> list[Any]:
+        data = context.open(job["input"]["file"]).read_bytes()
+        return [File.from_bytes(data, name="a.txt"), upload_bytes("b.txt", data), context.upload_bytes("c.txt", data)]
+
+    before = dict(os.environ)
+    opened = {name: ExitStack() for name in ("first", "second")}
+    try:
+        endpoints = {name: stack.enter_context(embedded(handler, endpoint=name)) for name, stack in opened.items()}
+        opened[close_first].close()
+        (left,) = opened.keys() - {close_first}
+        output = endpoints[left].run_sync({"file": File.from_bytes(b"data", name="in.txt")}, timeout=10)
+        assert output[0].read() == b"data"
+        for url in output[1:]:
+            assert requests.get(url, timeout=10).content == b"data"
+        assert dict(os.environ) == before
+    finally:
+        for stack in opened.values():
+            stack.close()
+
+
+def test_a_worker_that_can_not_be_made_raises_where_it_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="spool folder"), embedded(echo, spool_dir=tmp_path / "file"):
+        raise AssertionError("it started")
+
+
+def test_the_options_are_the_fields_of_a_workers_config() -> None:
+    known = get_type_hints(WorkerConfig)
+    assert get_type_hints(WorkerOptions) == {
+        field.name: known[field.name] for field in fields(WorkerConfig) if field.name != "handler"
+    }
 
 
 def test_a_job_times_out_by_a_clock_that_the_test_moves() -> None:
@@ -72,18 +217,21 @@ def test_a_job_times_out_by_a_clock_that_the_test_moves() -> None:
             job.output(timeout=10)
 
 
-def test_the_pytest_fixture_serves_handlers_for_one_test(pytester: pytest.Pytester) -> None:
+def test_the_pytest_fixture_serves_handlers_for_one_test(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeconftest('pytest_plugins = ["novita_testing.pytest_plugin"]')
     pytester.makepyfile(
         """
         def test_it(novita_endpoint):
             one = novita_endpoint(lambda job: job["input"] + 1)
-            two = novita_endpoint(lambda job: job["input"] * 2, endpoint="doubling")
+            two = novita_endpoint(lambda job: job["input"] * 2, endpoint="doubling", concurrency=2)
             assert one.run_sync({"input": 20}, timeout=10) == 21
             assert two.run_sync({"input": 21}, timeout=10) == 42
         """
     )
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error")
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-W", "error")
     result.assert_outcomes(passed=1)
 
 
