@@ -34,6 +34,10 @@ LONG_POLL_HEADER: Final = "novita-long-poll"
 """On every reply of a gateway that offers `status?wait=`: the longest wait in milliseconds. Such a gateway recognises
 `Idempotency-Key` too."""
 
+_LONGEST_PARK: Final = 3600.0
+_LONGEST_TIMEOUT: Final = 86_400.0
+"""Seconds; sockets and clocks overflow over what a gateway, or `float("inf")`, may name."""
+
 _log = logging.getLogger("novita_sdk")
 
 
@@ -167,7 +171,7 @@ class Caller:
         }
         send = Send(
             request=replace(request, headers=headers),
-            timeout=self.timeout if timeout is None else timeout,
+            timeout=min(self.timeout if timeout is None else timeout, _LONGEST_TIMEOUT),
             is_parked=is_parked,
         )
         outcome = yield send
@@ -204,15 +208,18 @@ class Caller:
             return Problem(Failure(kind=outcome.kind), outcome.reason, _diagnosis.broken(outcome, subject))
         if not isinstance(outcome, Reply):
             raise TypeError("a driver answered a Send with something else")
-        offered = _milliseconds(outcome.headers)
+        offered = _offered_seconds(outcome.headers)
         if offered is not None:
-            self.long_poll = offered / 1000
+            self.long_poll = offered
         subject = replace(subject, request_id=outcome.headers.get("x-request-id") or subject.request_id)
         if not 200 <= outcome.status < 300:
             retry_after = parse_retry_after(outcome.headers.get("retry-after"), self.wall_clock())
             failure = Failure(kind=FailureKind.STATUS, status=outcome.status, retry_after=retry_after)
             return Problem(failure, f"HTTP {outcome.status}", _diagnosis.refused(outcome, subject, retry_after))
         try:
+            if not outcome.body:
+                # No answer of the API is empty; one that was cut off in its headers looks like this.
+                raise WireError("it is empty")
             value = parse(outcome.body)
         except (WireError, PayloadError) as reason:
             error = _diagnosis.garbled(outcome, subject, str(reason))
@@ -236,6 +243,6 @@ class Caller:
         return bool(self.long_poll)
 
 
-def _milliseconds(headers: Mapping[str, str]) -> int | None:
+def _offered_seconds(headers: Mapping[str, str]) -> float | None:
     value = headers.get(LONG_POLL_HEADER, "")
-    return int(value) if value.isascii() and value.isdecimal() else None
+    return min(float(value) / 1000, _LONGEST_PARK) if value.isascii() and value.isdecimal() else None

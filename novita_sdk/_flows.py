@@ -31,6 +31,7 @@ from novita_sdk.rpc import JobsServiceMethods, Method
 from novita_sdk.tracing import span
 from novita_sdk.wire import payload, states
 from novita_sdk.wire.codec import WireError
+from novita_sdk.wire.names import check_job_id
 from novita_sdk.wire.payload import JSONValue
 from novita_sdk.wire.retry import RetryPolicy
 
@@ -247,7 +248,7 @@ class Flows:
         """A call whose answer is handed on as it is, because platforms add members of their own."""
         return self.caller.exchange(
             self.caller.build(method, request),
-            lambda body: payload.load(body) if body else {},
+            _parse_object,
             subject=self.caller.subject(action, request),
             repeatable=repeatable,
             timeout=timeout,
@@ -279,6 +280,15 @@ def _check_key(key: object) -> None:
 
 def _parse_started(body: bytes) -> _Started:
     try:
-        return msgspec.json.decode(body, type=_Started)
+        started = msgspec.json.decode(body, type=_Started)
+        check_job_id(started.id)
     except (ValueError, msgspec.MsgspecError) as error:  # no ValueError before msgspec 0.21
         raise WireError(f"the answer to a submit has no job id: {error}") from None
+    return started
+
+
+def _parse_object(body: bytes) -> dict[str, JSONValue]:
+    value = payload.load(body)
+    if not isinstance(value, dict):
+        raise WireError(f"it is no JSON object but {type(value).__name__}")
+    return value

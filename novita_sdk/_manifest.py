@@ -7,6 +7,7 @@ about to be submitted, it has a job id, it has a final state. A line that a cras
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,8 +20,8 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from novita_sdk import errors
+from novita_sdk._attachments import load_output
 from novita_sdk._records import JobInfo
-from novita_sdk.wire import payload
 from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["Entry", "Manifest"]
@@ -115,10 +116,15 @@ class Manifest:
     def _append(self, line: dict[str, JSONValue]) -> None:
         if self._path is None:
             return
-        data = payload.dump(line, "the manifest") + b"\n"
+        # In Python's JSON, for an output may hold NaN.
+        data = json.dumps(line).encode() + b"\n"
         # Opened for each line, because requests that are under way when the caller leaves still bring news.
         with self._lock, self._path.open("ab", buffering=0) as file:
-            file.write(data)
+            end = file.tell()
+            if file.write(data) < len(data):
+                # The disk is full; half a line would spoil the next one.
+                file.truncate(end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
     def _load(self, path: Path) -> None:
         data = path.read_bytes()
@@ -140,7 +146,8 @@ class Manifest:
             self._append({"manifest": FORMAT, "endpoint": self._endpoint, "batch": self._batch})
 
     def _read(self, lines: list[bytes]) -> None:
-        head, *rest = map(json.loads, lines)
+        # As outputs of a gateway are read, with what can be done with files in them.
+        head, *rest = map(load_output, lines)
         if head["manifest"] != FORMAT:
             raise ValueError
         if head["endpoint"] != self._endpoint:

@@ -32,6 +32,9 @@ HandleT = TypeVar("HandleT", bound=Handle)
 _TRANSIENT: Final = RetryPolicy(first_delay=0.1, max_delay=2.0, budget=None)
 """Between failed questions. The caller's deadline is the only end; what is not transient ends the wait at once."""
 
+_LONGEST_PAUSE: Final = 300.0
+"""Seconds between failed questions at most, whatever `Retry-After` names: nobody may notice that a wait hangs."""
+
 _SAID_AGAIN: Final = 40
 """Failed questions in a row after which the log tells of them again, which is about once a minute."""
 
@@ -190,7 +193,7 @@ class Waiting:
             watch.job.job_id,
             result.error,
         )
-        watch.delay = delay
+        watch.delay = min(delay, _LONGEST_PAUSE)
         self.check_deadline(watch, result.error)
         return None
 

@@ -6,12 +6,16 @@ What each kind of surprise does:
 - an unknown key: kept where the message has a `json_extra` map, else ignored
 - `null` for anything but a JSON payload: as if the key were missing
 - an opaque payload: carried byte for byte, never parsed into Python objects
+- NaN, Infinity and escaped lone surrogates, which are no JSON but what Python's `json` and so published workers write:
+  invalid, unless the reader is lenient, which takes them in payloads
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -24,6 +28,7 @@ from novita_sdk.models import json_extra, json_payload, required
 
 __all__ = ["WireError", "decode", "decode_array", "encode", "parse_scalar"]
 
+T = TypeVar("T")
 MessageT = TypeVar("MessageT", bound=Message)
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -85,37 +90,25 @@ class _Table:
     """Name of the map that takes the keys no field has."""
 
 
-def decode(message_type: type[MessageT], data: bytes) -> MessageT:
+def decode(message_type: type[MessageT], data: bytes, *, lenient: bool = False) -> MessageT:
     """Parses the JSON object of a message.
 
     Raises:
         WireError: The bytes are not that message's JSON.
     """
     table = _table(message_type)
-    try:
-        str(data, "utf-8")  # msgspec does not look into the bytes that it hands through
-        items = _OBJECT.decode(data)
-    except RecursionError:
-        raise WireError(f"{table.message}: nested too deeply") from None
-    except _DECODE_ERRORS as error:
-        raise WireError(f"{table.message}: {_reason(data, error)}") from None
-    return _build(message_type, table, items)
+    return _build(message_type, table, _parse(_OBJECT, table, data, lenient=lenient), lenient=lenient)
 
 
-def decode_array(message_type: type[MessageT], data: bytes) -> list[MessageT]:
+def decode_array(message_type: type[MessageT], data: bytes, *, lenient: bool = False) -> list[MessageT]:
     """Parses a JSON array of messages.
 
     Raises:
         WireError: The bytes are not such an array.
     """
-    try:
-        str(data, "utf-8")
-        items = _ARRAY.decode(data)
-    except RecursionError:
-        raise WireError(f"{_table(message_type).message}: nested too deeply") from None
-    except _DECODE_ERRORS as error:
-        raise WireError(f"{_table(message_type).message}: {_reason(data, error)}") from None
-    return [decode(message_type, bytes(item)) for item in items]
+    table = _table(message_type)
+    items = _parse(_ARRAY, table, data, lenient=lenient)
+    return [decode(message_type, bytes(item), lenient=lenient) for item in items]
 
 
 def encode(message: Message) -> bytes:
@@ -158,7 +151,30 @@ def parse_scalar(message_type: type[Message], name: str, text: str) -> str | int
     return cast("int | float", _checked(table, field, number))
 
 
-def _build(message_type: type[MessageT], table: _Table, items: dict[str, msgspec.Raw]) -> MessageT:
+def _parse(decoder: msgspec.json.Decoder[T], table: _Table, data: bytes, *, lenient: bool) -> T:
+    """The members of an object or the items of an array, each as its JSON."""
+    try:
+        str(data, "utf-8")  # msgspec does not look into the bytes that it hands through
+        return decoder.decode(data)
+    except RecursionError:
+        raise WireError(f"{table.message}: nested too deeply") from None
+    except _DECODE_ERRORS as error:
+        if lenient:
+            with suppress(RecursionError, *_DECODE_ERRORS):
+                return msgspec.convert(_parse_as_python_does(data), decoder.type)
+        raise WireError(f"{table.message}: {_reason(data, error)}") from None
+
+
+def _parse_as_python_does(data: bytes) -> dict[str, msgspec.Raw] | list[msgspec.Raw]:
+    value = json.loads(data)
+    if isinstance(value, dict):
+        return {key: msgspec.Raw(json.dumps(item).encode()) for key, item in value.items()}
+    if isinstance(value, list):
+        return [msgspec.Raw(json.dumps(item).encode()) for item in value]
+    raise ValueError(type(value))
+
+
+def _build(message_type: type[MessageT], table: _Table, items: dict[str, msgspec.Raw], *, lenient: bool) -> MessageT:
     values: dict[str, object] = {}
     extra: dict[str, bytes] = {}
     for key, raw in items.items():
@@ -168,7 +184,7 @@ def _build(message_type: type[MessageT], table: _Table, items: dict[str, msgspec
                 extra[key] = bytes(raw)
         elif field.is_payload:
             values[field.name] = bytes(raw)
-        elif (value := _decode_value(table, field, raw)) is not None:
+        elif (value := _decode_value(table, field, raw, lenient=lenient)) is not None:
             values[field.name] = value
     for field in table.required:
         if values.get(field.name) in (None, ""):
@@ -178,15 +194,15 @@ def _build(message_type: type[MessageT], table: _Table, items: dict[str, msgspec
     return message_type(**values)
 
 
-def _decode_value(table: _Table, field: _Field, raw: msgspec.Raw) -> object:
+def _decode_value(table: _Table, field: _Field, raw: msgspec.Raw, *, lenient: bool) -> object:
     """The value as the message's constructor takes it, or None for `null`."""
     data = bytes(raw)
     if data == b"null":
         return None
     if field.message_type is not None:
         if not field.is_repeated:
-            return decode(field.message_type, data)
-        return decode_array(field.message_type, data)
+            return decode(field.message_type, data, lenient=lenient)
+        return decode_array(field.message_type, data, lenient=lenient)
     try:
         value = _ANY.decode(data)
     except _DECODE_ERRORS as error:

@@ -83,6 +83,8 @@ def build_request(method: Method[RequestT, ResponseT], request: RequestT, base_u
 def parse_response(method: Method[RequestT, ResponseT], body: bytes) -> ResponseT:
     """Reads the body of a successful reply; an empty one gives the empty message.
 
+    It is read leniently (see `codec`), because a finished job must not be lost over a NaN in its output.
+
     Raises:
         WireError: The body is not the method's response.
     """
@@ -90,9 +92,9 @@ def parse_response(method: Method[RequestT, ResponseT], body: bytes) -> Response
         return method.response()
     binding = _binding(method)
     if binding.response_body is None:
-        return codec.decode(method.response, body)
+        return codec.decode(method.response, body, lenient=True)
     decode = codec.decode_array if binding.response_is_array else codec.decode
-    return method.response(**{method.response_body: decode(binding.response_body, body)})
+    return method.response(**{method.response_body: decode(binding.response_body, body, lenient=True)})
 
 
 def parse_request(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -31,6 +32,10 @@ class FailureKind(enum.Enum):
 
     STATUS = "status"
     """Answered with a status of 400 or more."""
+
+
+_LONGEST: Final = 86_400.0
+"""Seconds; clocks overflow over what a header may name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +104,8 @@ def _may_repeat(policy: RetryPolicy, failure: Failure) -> bool:
 def parse_retry_after(value: str | None, now: float) -> float | None:
     """Seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3), or None if it is absent or unreadable.
 
+    More than a day counts as a day.
+
     Args:
         value: The header: a number of seconds or an HTTP date.
         now: Seconds since the epoch.
@@ -115,4 +122,4 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
         if date.tzinfo is None:
             date = date.replace(tzinfo=UTC)
         seconds = (date - datetime.fromtimestamp(now, UTC)).total_seconds()
-    return max(0.0, seconds) if seconds < float("inf") else None
+    return min(max(0.0, seconds), _LONGEST) if math.isfinite(seconds) else None

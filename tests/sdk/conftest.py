@@ -169,7 +169,7 @@ class Answer:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     fault: str = ""
-    """`reset` the connection, `truncate` the body, or `hang` without an answer."""
+    """`reset` the connection, `truncate` the body, send it as `raw` bytes and end, or `hang` without an answer."""
     delay: float = 0.0
 
 
@@ -223,6 +223,12 @@ class ScriptedGateway:
             return web.Response()
         data = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
         kind = {} if isinstance(answer.body, bytes) else {"Content-Type": "application/json"}
+        if answer.fault == "raw":
+            assert request.transport is not None
+            assert isinstance(answer.body, bytes)
+            request.transport.write(answer.body)
+            request.transport.close()
+            return web.Response()
         if answer.fault == "truncate":
             response = web.StreamResponse(
                 status=answer.status, headers={**kind, "Content-Length": str(len(data) + 100)}

@@ -185,7 +185,23 @@ def test_html_where_json_belongs(scripted: Any, make_client: MakeClient, answer:
     assert isinstance(raised.value, requests.JSONDecodeError)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b'{"id": 7}', b'{"status": "PENDING"}', b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        b'{"id": 7}',
+        b'{"status": "PENDING"}',
+        b"\xff",
+        b'{"id": ""}',
+        b'{"id": "a/b"}',
+        b'{"id": ".."}',
+        b'{"id": "\\u0000"}',
+        b'{"id": "%s"}' % (b"x" * 256),
+    ],
+)
 def test_a_submit_that_answers_without_a_job_id(
     scripted: Any, make_client: MakeClient, answer: Any, body: bytes
 ) -> None:
@@ -196,11 +212,79 @@ def test_a_submit_that_answers_without_a_job_id(
     assert len(scripted.calls("run")) == 1
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"id": "j"}', b'{"id": "j", "status": 7}', b'{"id":"j","status":""}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"id": "j"}', b'{"id": "j", "status": 7}', b'{"id":"j","status":""}']
+)
 def test_a_state_that_is_none(scripted: Any, make_client: MakeClient, answer: Any, body: bytes) -> None:
     scripted.script("status", answer(body=body, headers={"Content-Type": "application/json"}))
     with pytest.raises(errors.ProtocolError, match="read the state of job j of endpoint x"):
         client_of(scripted, make_client).endpoint("x").job("j").status()
+
+
+CUT_OFF = b"HTTP/1.1 200 OK\r\nContent-Type: applic"
+
+
+@pytest.mark.parametrize(
+    "fault", [{"body": b""}, {"fault": "raw", "body": CUT_OFF}, {"body": b"[]"}, {"body": b"null"}]
+)
+@pytest.mark.parametrize(
+    ("route", "call"),
+    [
+        ("health", lambda endpoint: endpoint.health()),
+        ("purge-queue", lambda endpoint: endpoint.purge_queue()),
+        ("cancel", lambda endpoint: endpoint.job("j").cancel()),
+        ("retry", lambda endpoint: endpoint.job("j").retry()),
+        ("status", lambda endpoint: endpoint.job("j").info()),
+        ("requests", lambda endpoint: list(endpoint.jobs())),
+    ],
+)
+def test_an_answer_that_is_no_object_is_no_success(
+    scripted: Any,
+    make_client: MakeClient,
+    answer: Any,
+    route: str,
+    call: Callable[[Any], object],
+    fault: dict[str, Any],
+) -> None:
+    scripted.script(route, answer(headers={"Content-Type": "application/json"}, **fault))
+    with pytest.raises((errors.ProtocolError, errors.TransportError)):
+        call(client_of(scripted, make_client).endpoint("x"))
+
+
+def test_an_output_that_only_python_takes_for_json_is_delivered(
+    scripted: Any, make_client: MakeClient, answer: Any
+) -> None:
+    kind = {"Content-Type": "application/json"}
+    output = b'{"loss": [NaN, -Infinity], "text": "\\ud800", "seed": 1125899906842624123}'
+    scripted.script("status", answer(body=b'{"id":"j","status":"COMPLETED","output":%b}' % output, headers=kind))
+    scripted.script("stream", answer(body=b'{"status":"COMPLETED","stream":[{"output":%b}]}' % output, headers=kind))
+    scripted.script("requests", answer(body=b'{"jobs":[{"id":"j","status":"COMPLETED","output":NaN}]}', headers=kind))
+    endpoint = client_of(scripted, make_client).endpoint("x")
+    said = repr({"loss": [float("nan"), float("-inf")], "text": "\ud800", "seed": 1125899906842624123})
+    assert repr(endpoint.job("j").output(timeout=5)) == said
+    assert repr(next(iter(endpoint.job("j").stream(timeout=5)))) == said
+    assert [info.status for info in endpoint.jobs()] == ["COMPLETED"]
+
+
+@pytest.mark.parametrize("offer", ["9" * 5000, "9" * 18])
+def test_an_offer_to_park_for_ever_is_taken_for_an_hour(
+    scripted: Any, make_client: MakeClient, answer: Any, offer: str
+) -> None:
+    scripted.script(
+        "status",
+        answer(body={"id": "j", "status": "IN_QUEUE"}, headers={"Novita-Long-Poll": offer}),
+        answer(body={"id": "j", "status": "COMPLETED"}, headers={"Novita-Long-Poll": offer}),
+    )
+    client_of(scripted, make_client).endpoint("x").job("j").wait()
+    assert [call.query for call in scripted.calls("status")] == [{}, {"wait": "3600000"}]
+
+
+def test_an_endless_timeout_is_one(scripted: Any, make_client: MakeClient, answer: Any) -> None:
+    scripted.script("health", answer(body={}))
+    scripted.script("status", answer(body={"id": "j", "status": "COMPLETED"}))
+    endpoint = client_of(scripted, make_client, timeout=float("inf")).endpoint("x")
+    assert endpoint.health(timeout=float("inf")) == {}
+    assert endpoint.job("j").output(timeout=float("inf")) is None
 
 
 def test_a_state_that_nobody_knows_is_handed_out_and_not_final(

@@ -18,6 +18,7 @@ import requests
 
 from novita_gateway import Gateway, Waits, serve_in_thread
 from novita_sdk import errors
+from novita_sdk.files import File
 
 OURS = {"Novita-Long-Poll": "60000"}
 
@@ -176,6 +177,47 @@ def test_a_submit_that_a_crash_cut_short_is_not_repeated_where_keys_are_not_reco
     scripted.script("status", answer(body={"id": "j", "status": "COMPLETED", "output": 5}, headers=OURS))
     assert run(make_client(base_url=scripted.url).endpoint("x"), [1], manifest) == [5]
     assert len({request.headers["idempotency-key"] for request in scripted.calls("run")}) == 1
+
+
+def test_outputs_are_the_same_when_they_come_from_the_manifest(
+    scripted: Any, make_client: Any, answer: Any, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "run.jsonl"
+    file = {"url": "https://bucket/a.png", "name": "a.png", "sha256": "0" * 64, "size": 1}
+    output = b'{"loss": NaN, "text": "\\ud800", "image": %b}' % json.dumps(file).encode()
+    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
+    scripted.script(
+        "status",
+        answer(
+            body=b'{"id":"j","status":"COMPLETED","output":%b}' % output, headers={"Content-Type": "application/json"}
+        ),
+    )
+    endpoint = make_client(base_url=scripted.url).endpoint("x")
+    first, again = (run(endpoint, [1], manifest)[0] for _ in range(2))
+    assert isinstance(first["image"], File)
+    assert isinstance(again["image"], File)
+    assert repr(first) == repr(again)
+    assert len(scripted.calls("status")) == 1
+
+
+def test_a_full_disk_leaves_no_half_lines(scripted: Any, answer: Any, tmp_path: Path) -> None:
+    manifest = tmp_path / "run.jsonl"
+    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
+    scripted.script("status", answer(body={"id": "j", "status": "COMPLETED", "output": "x" * 2000}))
+    program = """
+import resource, signal, sys, novita_sdk
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+with novita_sdk.Client(api_key="k", base_url=sys.argv[1]) as client:
+    for error in client.endpoint("x").map([1, 2], manifest=sys.argv[2], concurrency=1, return_exceptions=True):
+        print(type(error).__name__)
+"""
+    command = [sys.executable, "-c", program, scripted.url, str(manifest)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["OSError", "OSError"]
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    assert [line["job_id"] for line in lines if "job_id" in line] == ["j", "j"]
+    assert not any("status" in line for line in lines)
 
 
 def test_a_submit_that_was_refused_is_made_again(scripted: Any, make_client: Any, answer: Any, tmp_path: Path) -> None:

@@ -219,6 +219,13 @@ def test_a_retry_after_beyond_the_deadline_does_not_stretch_the_wait() -> None:
     assert 20.0 <= world.now < 20.1
 
 
+def test_no_retry_after_puts_off_a_wait_without_end_for_more_than_minutes() -> None:
+    ban = Reply(status=429, headers={"retry-after": "1e300"}, body=b"")
+    world = World(job_ends=15.0, faults=lambda now: ban if now < 1 else None)
+    world.run(world.flows.output(new_job(), None))
+    assert world.now < 302
+
+
 def test_a_job_that_ends_before_the_deadline_is_delivered_whatever_patience_was_asked_for() -> None:
     world = World(job_ends=15.0, faults=lambda now: BE_PATIENT if 10 < now < 20 else None)
     assert world.run(world.flows.output(new_job(), 20.0)) is None

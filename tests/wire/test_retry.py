@@ -82,6 +82,8 @@ def test_what_is_sent_again(kind: FailureKind, status: int | None, read: bool, s
         ("-4", 0.0),
         ("Thu, 01 Jan 1970 00:02:00 GMT", 20.0),
         ("Thu, 01 Jan 1970 00:00:10 GMT", 0.0),
+        ("1e300", 86_400.0),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 86_400.0),
         ("soon", None),
         ("nan", None),
         ("inf", None),
