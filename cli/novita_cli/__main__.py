@@ -19,6 +19,7 @@ def main() -> None:
     """
     try:
         signal.signal(signal.SIGINT, _interrupt)
+        _open_missing_streams()
         _run()
     except KeyboardInterrupt:
         print("novita-gpus: interrupted", file=sys.stderr)  # noqa: T201 - click may not be there yet
@@ -27,6 +28,13 @@ def main() -> None:
         if end.code == _INTERRUPTED:
             _quit()
         raise
+
+
+def _open_missing_streams() -> None:
+    """A shell's `2>&-` leaves no stream at all, which no library expects."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _run() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from novita_cli._failures import Failure
-from novita_cli._json import compact, write_stdout
+from novita_cli._json import compact
 from novita_cli._session import AS_JSON
+from novita_cli._stdout import write_stdout
 
 __all__ = ["contract_command"]
 
@@ -43,6 +44,6 @@ def diff_command(old: Path, new: Path, as_json: bool) -> None:
         write_stdout(compact([{part: getattr(change, part) for part in parts} for change in changes]))
     else:
         for change in changes:
-            click.echo(str(change))
+            write_stdout(str(change))
     if changes:
         click.get_current_context().exit(1)

@@ -17,9 +17,10 @@ from novita_cli._exit import ExitCode
 from novita_cli._failures import Failure, Interrupted
 from novita_cli._follow import follow
 from novita_cli._input import input_options, read_input
-from novita_cli._json import pretty, write_stdout
+from novita_cli._json import pretty
 from novita_cli._options import parse_duration, plain_progress_options
 from novita_cli._sources import Sources
+from novita_cli._stdout import write_stdout
 from novita_cli._target import Target, target_argument
 from novita_cli._trouble import trouble_told
 from novita_cli._worker_process import WorkerProcess

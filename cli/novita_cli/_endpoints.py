@@ -11,6 +11,7 @@ from novita_cli._documents import document
 from novita_cli._failures import Failure
 from novita_cli._options import endpoint_argument
 from novita_cli._session import Session, session_options
+from novita_cli._stdout import write_stdout
 
 __all__ = ["health_command", "list_command", "purge_command", "schema_command"]
 
@@ -75,7 +76,7 @@ def list_command(session: Session, endpoint: str, status: str | None, limit: int
         session.emit([document(job) for job in jobs])
         return
     for job in jobs:
-        click.echo(f"{job.job_id}  {job.status:<11}  {_seconds(job.delay_time)}  {_seconds(job.execution_time)}")
+        write_stdout(f"{job.job_id}  {job.status:<11}  {_seconds(job.delay_time)}  {_seconds(job.execution_time)}")
 
 
 def _seconds(value: float | None) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from novita_cli._exit import ExitCode, exit_code_of
-from novita_cli._json import compact, write_stdout
+from novita_cli._json import compact
 from novita_sdk.wire.payload import JSONValue
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
     else:
         click.echo(f"novita-gpus: {message}", err=True)
     if as_json:
-        write_stdout(compact({"error": _document(reason, message, job_id)}))
+        with suppress(OSError):  # perhaps the very failure that is reported
+            click.echo(compact({"error": _document(reason, message, job_id)}))
     return code
 
 

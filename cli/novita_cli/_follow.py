@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from novita_cli._documents import document
 from novita_cli._failures import Failure, Interrupted
-from novita_cli._json import compact, write_stdout
+from novita_cli._json import compact
+from novita_cli._stdout import write_stdout
 
 if TYPE_CHECKING:
     from pathlib import Path

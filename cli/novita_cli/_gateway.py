@@ -15,9 +15,10 @@ import click
 
 from novita_cli._exit import ExitCode
 from novita_cli._failures import Failure
-from novita_cli._json import compact, write_stdout
+from novita_cli._json import compact
 from novita_cli._options import stacked
 from novita_cli._session import AS_JSON
+from novita_cli._stdout import write_stdout
 
 if TYPE_CHECKING:
     from novita_gateway import Gateway

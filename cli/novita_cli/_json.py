@@ -1,14 +1,12 @@
-"""Data on stdout: JSON in UTF-8, whatever the terminal's encoding is."""
+"""Data as JSON in UTF-8, whatever the terminal's encoding is."""
 
 from __future__ import annotations
 
 import json
 
-import click
-
 from novita_sdk.wire.payload import JSONValue
 
-__all__ = ["compact", "pretty", "write_stdout"]
+__all__ = ["compact", "pretty"]
 
 
 def compact(value: JSONValue) -> bytes:
@@ -19,11 +17,6 @@ def compact(value: JSONValue) -> bytes:
 def pretty(value: JSONValue) -> bytes:
     """Indented JSON."""
     return _encode(value, indent=2)
-
-
-def write_stdout(data: bytes) -> None:
-    """Writes a line, and waits until it is out."""
-    click.echo(data)
 
 
 def _encode(value: JSONValue, indent: int | None) -> bytes:

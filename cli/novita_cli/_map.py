@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
@@ -17,6 +17,7 @@ from novita_cli._json import compact
 from novita_cli._lines import InputLines, open_lines
 from novita_cli._options import endpoint_argument, file_option, parse_duration, writable_option
 from novita_cli._session import Session, session_options
+from novita_cli._stdout import write_stdout
 from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["map_command"]
@@ -140,16 +141,23 @@ def _way_back(manifest: Path | None) -> str:
 def _sink(file: Path | None) -> Iterator[Callable[[bytes], None]]:
     """Writes lines to a file, or to stdout."""
     if file is None:
-        yield click.echo
+        yield write_stdout
         return
+    with _told_of(file):
+        opened = file.open("wb", buffering=0)
+    with opened:
+        yield lambda data: _write(file, opened, data + b"\n")
+
+
+def _write(name: Path, file: FileIO, data: bytes) -> None:
+    with _told_of(name):
+        while data:
+            data = data[file.write(data) :]
+
+
+@contextmanager
+def _told_of(file: Path) -> Iterator[None]:
     try:
-        opened: BinaryIO = file.open("wb")
+        yield
     except OSError as error:
         raise Failure(f"can't write {str(file)!r}: {error.strerror}", reason="FILE") from None
-    with opened:
-        yield lambda data: _write(opened, data)
-
-
-def _write(file: BinaryIO, data: bytes) -> None:
-    file.write(data + b"\n")
-    file.flush()

@@ -12,8 +12,9 @@ import click
 
 from novita_cli._display import Display, ProgressMode
 from novita_cli._failures import Failure
-from novita_cli._json import compact, pretty, write_stdout
+from novita_cli._json import compact, pretty
 from novita_cli._options import progress_options, stacked
+from novita_cli._stdout import write_stdout
 from novita_cli._trouble import trouble_told
 from novita_sdk.wire.payload import JSONValue
 

@@ -6,6 +6,8 @@ import shlex
 
 import click
 
+from novita_cli._stdout import write_stdout
+
 __all__ = ["worker_env_command"]
 
 _TOKEN_VARIABLE = "NOVITA_GATEWAY_WORKER_TOKEN"  # noqa: S105 - the variable's name
@@ -34,4 +36,4 @@ def worker_env_command(url: str, token: str, endpoint: str, flavour: str, worker
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     for name, value in variables.items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+        write_stdout(f"export {name}={shlex.quote(value)}")

@@ -69,13 +69,20 @@ class Outcome:
 class Running:
     """A command that runs; what it has said on stderr so far can be waited for."""
 
-    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], cwd: Path, stdin: str) -> None:
+    def __init__(
+        self,
+        arguments: tuple[str, ...],
+        environment: dict[str, str],
+        cwd: Path,
+        stdin: str,
+        stdout: int = subprocess.PIPE,
+    ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "novita_cli", *arguments],
             env=environment,
             cwd=cwd,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
@@ -105,15 +112,16 @@ class Running:
 
     def outcome(self) -> Outcome:
         """Waits for the end."""
-        assert self.process.stdout is not None
         assert self.process.stderr is not None
         guard = threading.Timer(TIMEOUT, self.process.kill)
         guard.start()
-        out = "" if self.process.stdout.closed else self.process.stdout.read()
+        stdout = self.process.stdout
+        out = "" if stdout is None or stdout.closed else stdout.read()
         code = self.process.wait(TIMEOUT)
         guard.cancel()
         self._reader.join(TIMEOUT)
-        self.process.stdout.close()
+        if stdout is not None:
+            stdout.close()
         self.process.stderr.close()
         return Outcome(code, out, self.err)
 
@@ -138,8 +146,10 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
     """Starts the command and returns while it runs."""
     running: list[Running] = []
 
-    def start(*arguments: str, env: dict[str, str] | None = None, stdin: str = "") -> Running:
-        running.append(Running(arguments, {**environment, **(env or {})}, tmp_path, stdin))
+    def start(
+        *arguments: str, env: dict[str, str] | None = None, stdin: str = "", stdout: int = subprocess.PIPE
+    ) -> Running:
+        running.append(Running(arguments, {**environment, **(env or {})}, tmp_path, stdin, stdout))
         return running[-1]
 
     yield start

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,30 @@ class TestOutput:
         done = inline("run", served, "-i", "a=1", "-o", "/dev/full", "--json")
         assert (done.code, done.json["error"]["code"]) == (1, "FILE")
         assert f"novita-gpus output {served} " in done.err
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+    @pytest.mark.parametrize("options", [(), ("--json",)])
+    def test_that_does_not_fit_the_disk_of_stdout_says_how_to_get_it(
+        self, start: Start, served: str, options: tuple[str, ...]
+    ) -> None:
+        with Path("/dev/full").open("w") as full:
+            command = start("run", served, "-i", "a=1", *options, stdout=full.fileno())
+            done = command.outcome()
+        assert done.code == 1
+        assert "can't write to standard output: No space left on device" in done.err
+        assert f"novita-gpus output {served} " in done.err
+        assert "Traceback" not in done.err
+
+    @pytest.mark.parametrize(
+        ("closed", "out"), [("<&-", '{\n  "a": 1\n}\n'), (">&-", ""), ("2>&-", '{\n  "a": 1\n}\n')]
+    )
+    def test_needs_no_stream_that_the_shell_has_closed(
+        self, environment: dict[str, str], served: str, closed: str, out: str
+    ) -> None:
+        command = f"{shlex.quote(sys.executable)} -m novita_cli run {served} -i a=1 {closed}"
+        done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout) == (0, out)
+        assert "Traceback" not in done.stderr
 
     def test_that_is_big_arrives_whole(self, cli: Cli, served: str, tmp_path: Path) -> None:
         text = "ü" * 1_500_000

@@ -1,0 +1,23 @@
+"""Data on stdout."""
+
+from __future__ import annotations
+
+import click
+
+from novita_cli._failures import Failure
+
+__all__ = ["write_stdout"]
+
+
+def write_stdout(data: bytes | str) -> None:
+    """Writes a line, and waits until it is out.
+
+    Raises:
+        Failure: It can't be written, as on a full disk.
+    """
+    try:
+        click.echo(data)
+    except BrokenPipeError:  # nobody reads on, which click ends quietly
+        raise
+    except OSError as error:
+        raise Failure(f"can't write to standard output: {error.strerror}", reason="FILE") from None
