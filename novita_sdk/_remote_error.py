@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from novita_sdk.typed._violations import Violation
 from novita_sdk.wire.payload import JSONValue
+
+if TYPE_CHECKING:
+    from novita_sdk.typed import Violation
 
 __all__ = ["RemoteError", "parse_remote_error"]
 
@@ -69,8 +71,12 @@ def _from_object(error: dict[str, JSONValue]) -> RemoteError:
 
 
 def _violations(found: JSONValue) -> tuple[Violation, ...]:
+    if not found:
+        return ()
+    from novita_sdk.typed import Violation
+
     try:
-        return tuple(msgspec.convert(found, list[Violation])) if found else ()
+        return tuple(msgspec.convert(found, list[Violation]))
     except msgspec.ValidationError:
         return ()
 

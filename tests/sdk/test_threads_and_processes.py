@@ -181,6 +181,19 @@ print(json.dumps(sorted(sys.modules)))
     assert not loaded & {"requests", "urllib3", "aiohttp", "asyncio", "google", "logging", "msgspec", "ssl", "boto3"}
 
 
+def test_a_call_loads_only_what_it_needs(gateway: Any) -> None:
+    program = """
+import json, sys, novita_sdk
+with novita_sdk.Client(api_key=sys.argv[1], base_url=sys.argv[2]) as client:
+    client.endpoint("x").health()
+print(json.dumps(sorted(sys.modules)))
+"""
+    command = [sys.executable, "-c", program, gateway.api_key, gateway.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    unneeded = {"aiohttp", "asyncio", "boto3", "grpc", "novita_sdk.files", "novita_sdk.typed", "protovalidate"}
+    assert not unneeded & set(json.loads(done.stdout))
+
+
 def test_every_public_name_is_there() -> None:
     for name in novita_sdk.__all__:
         assert getattr(novita_sdk, name) is not None
