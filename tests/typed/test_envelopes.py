@@ -100,7 +100,7 @@ def test_a_state_may_have_more_less_or_newer_members(body: bytes, status: str, i
         b'{"id":"j1","status":3}',
         b'{"id":"j1","status":"PENDING","delayTime":1.5}',
         b'{"id":"j1","status":"PENDING","workerId":[]}',
-        b'{"id":"j1","status":"COMPLETED","output":NaN}',
+        b'{"id":"j1","status":NaN}',
         b"[]",
         b"<html>",
     ],
