@@ -75,7 +75,12 @@ class PublicResolver(AbstractResolver):
 
 
 def _is_private_literal(host: str) -> bool:
+    host = host.removesuffix(".")
     try:
         return not is_public(host)
     except ValueError:
+        pass
+    try:  # the short, octal, hexadecimal and decimal spellings, which a connection understands as well
+        return not is_public(socket.inet_ntoa(socket.inet_aton(host)))
+    except OSError:
         return host == "localhost" or host.endswith(".localhost")

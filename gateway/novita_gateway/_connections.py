@@ -22,6 +22,12 @@ __all__ = ["Server"]
 KEEPALIVE: Final = 75.0
 """Seconds that a connection may be idle, or take for the head of a request."""
 
+STALL: Final = 60.0
+"""Seconds in which a peer must read so much that the system takes more from us; some 15 KB a second will do."""
+
+MAX_LINE: Final = 64 * 1024
+"""Bytes of a request line. A ping names every job of its worker, as many as a batch take gives."""
+
 _log = logging.getLogger("novita_gateway")
 
 
@@ -42,11 +48,41 @@ class Server(web.Server):
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # how it is switched off
             keepalive_timeout=KEEPALIVE,
+            max_line_size=MAX_LINE,
         )
 
 
 class _Connection(RequestHandler):
-    """Answers what is no HTTP. aiohttp's own answer and log repeat the line at fault, which may hold a key."""
+    """Answers what is no HTTP, and cuts off a peer that reads nothing, which aiohttp would wait for."""
+
+    _stall: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unwatch()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._unwatch()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if isinstance(self.transport, asyncio.WriteTransport):
+            left = self.transport.get_write_buffer_size()
+            self._stall = asyncio.get_running_loop().call_later(STALL, self._check, self.transport, left)
+
+    def _unwatch(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+
+    def _check(self, transport: asyncio.WriteTransport, before: int) -> None:
+        if transport.get_write_buffer_size() >= before:
+            transport.abort()
+        else:
+            self._watch()
 
     def handle_error(
         self,
@@ -55,6 +91,7 @@ class _Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - quotes the request
     ) -> web.StreamResponse:
+        """Answers in JSON. aiohttp's own answer and log repeat the line at fault, which may hold a key."""
         if isinstance(exc, ConnectionError):
             raise exc
         reason = type(exc).__name__

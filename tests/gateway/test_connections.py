@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from novita_gateway import Gateway, Limits, MemoryStore
+import aiohttp
+import pytest
+
+from novita_gateway import Gateway, Limits, ManualClock, MemoryStore
+
+
+def take_request(gateway: Gateway, worker: str) -> bytes:
+    head = f"GET /v1/ep/job-take/{worker} HTTP/1.1\r\nHost: x\r\nAuthorization: {gateway.worker_token}\r\n\r\n"
+    return head.encode()
 
 
 async def raw_take(gateway: Gateway, worker: str) -> asyncio.StreamWriter:
     _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-    writer.write(
-        f"GET /v1/ep/job-take/{worker} HTTP/1.1\r\nHost: x\r\nAuthorization: {gateway.worker_token}\r\n\r\n".encode()
-    )
+    writer.write(take_request(gateway, worker))
     await writer.drain()
     return writer
 
@@ -84,6 +93,87 @@ async def test_closing_answers_what_is_parked_and_does_not_wait_for_it() -> None
     assert time.monotonic() - begin < 2
     for writer in writers:
         await abort(writer)
+
+
+async def test_a_reader_that_takes_nothing_is_cut_off_and_gives_its_job_back(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("novita_gateway._connections.STALL", 0.1)
+    api = await connect(Gateway())
+    job_id = await api.submit(b'{"input": "' + b"x" * 4_000_000 + b'"}')
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", api.gateway.port))
+        deaf.sendall(take_request(api.gateway, "deaf"))
+        job = await asyncio.wait_for(api.take("w2"), 10)
+    assert (job["id"], job["attempt"]) == (job_id, 1)
+
+
+async def test_a_reader_that_is_slow_gets_it_all(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("novita_gateway._connections.STALL", 1.0)
+    api = await connect(Gateway())
+    for site in api.gateway._runner.sites:  # connections inherit it: less is between the gateway and its reader
+        site._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    job_id = await api.submit()
+    await api.take()
+    await api.done(job_id, b'{"output": "' + b"x" * 4_000_000 + b'"}')
+    slow = socket.create_connection(("127.0.0.1", api.gateway.port))
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # so that what it does not read stays with the gateway
+    reader, writer = await asyncio.open_connection(sock=slow)
+    writer.write(
+        f"GET /v1/ep/status/{job_id} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        f"Authorization: {api.gateway.api_key}\r\n\r\n".encode()
+    )
+    size, begin = 0, time.monotonic()
+    while part := await asyncio.wait_for(reader.read(100_000), 10):
+        size += len(part)
+        if time.monotonic() - begin < 1.2:  # longer than a reader may take nothing
+            await asyncio.sleep(0.1)
+    assert size > 4_000_000
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_ping_may_name_as_many_jobs_as_a_batch_take_gives(connect: Any) -> None:
+    clock = ManualClock()
+    api = await connect(Gateway(store=MemoryStore(limits=Limits(lease=10_000), clock=clock)))
+    ids = await asyncio.gather(*(api.submit() for _ in range(1000)))
+    taken = await api.worker("GET", "/v1/ep/job-take-batch/w1?batch_size=1000")
+    assert len(taken.json) == 1000
+    for _ in range(2):
+        clock.advance(9)
+        assert (await api.worker("GET", f"/v1/ep/ping/w1?job_id={'%2C'.join(ids)}")).status == 200
+    assert (await api.client("GET", "/v1/ep/health")).json["jobs"]["inProgress"] == 1000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
+async def test_parked_requests_cost_little_memory(process: Any, eventually: Any) -> None:
+    def memory() -> int:
+        status = Path(f"/proc/{process.process.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+
+    async def park(path: str, key: str) -> asyncio.StreamWriter:
+        _, writer = await asyncio.open_connection("127.0.0.1", process.port)
+        writer.write(f"GET /v1/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n\r\n".encode())
+        return writer
+
+    url, count = f"http://127.0.0.1:{process.port}", 1000
+    async with aiohttp.ClientSession(headers={"Authorization": "k"}) as session:
+
+        async def all_are_parked() -> bool:
+            async with session.get(f"{url}/metrics") as reply:
+                return f"_requests_in_flight {count + 1}\n" in await reply.text()
+
+        async with session.post(f"{url}/v1/held/run", json={"input": 1}) as reply:
+            job_id = (await reply.json())["id"]
+        before = memory()
+        writers = []
+        for index in range(count // 2):
+            writers += [await park(f"ep/job-take/w{index}", "w"), await park(f"held/status/{job_id}?wait=60000", "k")]
+        await eventually(all_are_parked, within=15)
+        assert (memory() - before) / count < 24, "KiB for each"
+        for writer in writers:
+            await abort(writer)
 
 
 async def test_requests_on_one_connection_are_answered_in_turn(api: Any) -> None:

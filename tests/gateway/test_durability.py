@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,47 +15,8 @@ from novita_gateway import Gateway, Limits, SQLiteStore, StoreError
 from novita_gateway._errors import JobNotFoundError
 from novita_sdk.models import JobRequest, JobResult, RunRequest
 
-PROGRAM = """
-import sys
-from novita_gateway import Gateway, Limits, SQLiteStore, serve_forever
-store = SQLiteStore(sys.argv[1], limits=Limits(lease=1500))
-serve_forever(
-    lambda: Gateway(store=store, port=int(sys.argv[2]), api_key="k", worker_token="w"),
-    on_start=lambda gateway: print(gateway.port, flush=True),
-)
-"""
 
-
-class Process:
-    """A gateway in a process of its own, which can be killed and started again on the same port."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.port = 0
-
-    def start(self) -> None:
-        command = [sys.executable, "-c", PROGRAM, str(self.path), str(self.port)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.port = int(self.process.stdout.readline())
-
-    def stop(self, number: int) -> int:
-        self.process.send_signal(number)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return self.process.wait(10)
-
-
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Process]:
-    process = Process(tmp_path / "jobs.db")
-    process.start()
-    yield process
-    if process.process.poll() is None:
-        process.stop(signal.SIGKILL)
-
-
-async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(gateway: Process, eventually: Any) -> None:
+async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: Any, eventually: Any) -> None:
     submitted: set[str] = set()
     finished: set[str] = set()
     is_over = False
@@ -66,7 +24,7 @@ async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(gateway: 
 
     async def call(session: aiohttp.ClientSession, verb: str, path: str, body: Any, key: str) -> Any:
         """None where the answer was lost."""
-        url = f"http://127.0.0.1:{gateway.port}/v1/ep/{path}"
+        url = f"http://127.0.0.1:{process.port}/v1/ep/{path}"
         try:
             async with session.request(verb, url, json=body, headers={"Authorization": key}) as response:
                 if response.status >= 500:
@@ -93,8 +51,8 @@ async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(gateway: 
         tasks += [asyncio.create_task(worker(session, f"w{index}")) for index in range(3)]
         for _ in range(3):
             await asyncio.sleep(0.4)
-            gateway.stop(signal.SIGKILL)
-            gateway.start()
+            process.stop(signal.SIGKILL)
+            process.start()
         killed.set()
 
         async def all_is_done() -> bool:
@@ -112,13 +70,13 @@ async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(gateway: 
             status = await call(session, "GET", f"status/{job_id}", None, "k")
             assert status["status"] == "COMPLETED", status
             assert status["output"] == {"of": job_id}
-    assert gateway.stop(signal.SIGTERM) == 0
+    assert process.stop(signal.SIGTERM) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_program_cleanly(gateway: Process, number: int) -> None:
-    assert gateway.stop(number) == 0
-    assert not gateway.path.with_name("jobs.db-wal").exists(), "the log was not folded into the file"
+def test_a_signal_ends_the_program_cleanly(process: Any, number: int) -> None:
+    assert process.stop(number) == 0
+    assert not process.path.with_name("jobs.db-wal").exists(), "the log was not folded into the file"
 
 
 async def test_a_restart_resumes_the_queue_leases_chunks_and_webhook_notices(tmp_path: Path) -> None:
@@ -193,11 +151,11 @@ async def test_a_disk_that_can_not_be_read_is_said(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_worker_that_pings_learns_after_a_restart_that_its_job_was_cancelled(gateway: Process) -> None:
+async def test_a_worker_that_pings_learns_after_a_restart_that_its_job_was_cancelled(process: Any) -> None:
     async with aiohttp.ClientSession() as session:
 
         async def call(verb: str, path: str, key: str, body: Any = None) -> Any:
-            url = f"http://127.0.0.1:{gateway.port}/v1/ep/{path}"
+            url = f"http://127.0.0.1:{process.port}/v1/ep/{path}"
             async with session.request(verb, url, json=body, headers={"Authorization": key}) as response:
                 assert response.status == 200
                 return await response.json()
@@ -205,8 +163,8 @@ async def test_a_worker_that_pings_learns_after_a_restart_that_its_job_was_cance
         job_id = (await call("POST", "run", "k", {"input": 1}))["id"]
         assert (await call("GET", "job-take/w1", "w"))["id"] == job_id
         assert (await call("POST", f"cancel/{job_id}", "k"))["status"] == "CANCELLED"
-        gateway.stop(signal.SIGKILL)
-        gateway.start()
+        process.stop(signal.SIGKILL)
+        process.start()
         stop = asyncio.ensure_future(call("GET", "job-stop/w1", "w"))
         await call("GET", f"ping/w1?job_id={job_id}", "w")
         assert await asyncio.wait_for(stop, 10) == {"jobsToStop": [job_id]}

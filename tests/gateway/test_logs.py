@@ -49,7 +49,7 @@ async def test_what_the_board_decides_is_logged_in_json_without_payloads_or_keys
     [
         b"GET /v1/ep/health HTTP/1.1\r\nAuthorization: Bearer SECRET\x00\r\n\r\n",
         b"GET /v1/ep/health HTTP/1.1\r\nAuthorization: Bearer SECRET" + b"x" * 9000 + b"\r\n\r\n",
-        b"GET /v1/SECRET" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /v1/SECRET" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",
         b"SECRET\r\n\r\n",
         b"GET / HTTP/1.1\r\nContent-Length: SECRET\r\n\r\n",
     ],
