@@ -31,7 +31,15 @@ _EMPTY: Final = {"TakeJob", "TakeJobs", "WatchStops"}
 """Methods that answer 204 where there is nothing."""
 _REUSED: Final = {"422": "The idempotency key came before with another request"}
 _ERRORS_OF: Final = {"Run": _REUSED, "RunSync": _REUSED, "Retry": {"409": "Not FAILED or TIMED_OUT"}}
-_ERRORS: Final = {"400": "Bad request", "401": "No key", "403": "Wrong key", "404": "Not found", "413": "Too large"}
+_ERRORS: Final = {
+    "400": "Bad request",
+    "401": "No key",
+    "403": "Wrong key",
+    "404": "Not found",
+    "408": "The body did not arrive in time",
+    "413": "Too large",
+    "503": "The store could not write; ask again",
+}
 
 
 def openapi(base_url: str = "/v1") -> dict[str, JSONValue]:

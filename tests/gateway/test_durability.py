@@ -19,6 +19,7 @@ from novita_sdk.models import JobRequest, JobResult, RunRequest
 async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: Any, eventually: Any) -> None:
     submitted: set[str] = set()
     finished: set[str] = set()
+    run_after_their_end: set[str] = set()
     is_over = False
     killed = asyncio.Event()
 
@@ -42,6 +43,7 @@ async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: 
     async def worker(session: aiohttp.ClientSession, name: str) -> None:
         while not is_over:
             if job := await call(session, "GET", f"job-take/{name}", None, "w"):
+                run_after_their_end.update(finished & {job["id"]})
                 result = {"output": {"of": job["id"]}}
                 if await call(session, "POST", f"job-done/{name}/{job['id']}", result, "w") is not None:
                     finished.add(job["id"])
@@ -66,6 +68,7 @@ async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: 
         await asyncio.gather(*tasks, return_exceptions=True)
         assert len(submitted) > 20
         assert finished
+        assert not run_after_their_end
         for job_id in submitted | finished:
             status = await call(session, "GET", f"status/{job_id}", None, "k")
             assert status["status"] == "COMPLETED", status
@@ -224,6 +227,26 @@ async def test_a_disk_that_can_not_be_written_is_said_and_recovered_from(tmp_pat
     await store.open()
     assert (await store.health("ep")).jobs.in_queue == 3, "a submit of unknown fate may exist, but nothing is lost"
     await store.close()
+
+
+async def test_a_full_disk_is_said_and_recovered_from(tmp_path: Path, connect: Any) -> None:
+    store = SQLiteStore(tmp_path / "jobs.db")
+    api = await connect(Gateway(store=store))
+    kept = await api.submit()
+    await api.take()
+    connection = store._journal._file._writer
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    text = b'"' + b"x" * 100_000 + b'"'
+    large = b'{"output": ' + text + b"}"
+    for refused in (await api.client("POST", "/v1/ep/run", b'{"input": ' + text + b"}"), await api.done(kept, large)):
+        assert (refused.status, refused.json["code"]) == (503, "STORE_UNAVAILABLE")
+        assert "full" in refused.json["message"]
+    assert (await api.client("GET", f"/v1/ep/status/{kept}")).status == 503, "a result that a kill would take back"
+    connection.execute("PRAGMA max_page_count = 1000000")
+    assert (await api.done(kept, large)).status == 200
+    assert len((await api.status(kept))["output"]) == 100_000
+    assert (await api.client("GET", "/v1/ep/health")).json["jobs"]["completed"] == 1
 
 
 async def test_running_jobs_get_a_fresh_lease_after_a_restart(tmp_path: Path) -> None:
