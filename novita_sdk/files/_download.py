@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import random
@@ -121,15 +122,17 @@ class Download:
     def _get(self, session: StepwiseSession, headers: dict[str, str]) -> requests.Response:
         url = self.url
         for _ in range(self.policy.max_redirects + 1):
-            try:
-                answer = session.get(url, headers=headers, stream=True, timeout=(10.0, _READ_TIMEOUT))
-                target = session.redirect_of(answer)
-                url = urljoin(url, target or "")
-            except ValueError:
-                raise FileError(f"{self._where()} is not a URL that can be fetched", code="INVALID") from None
-            if target is None:
-                return answer
-            answer.close()
+            with contextlib.ExitStack() as unwanted:
+                try:
+                    answer = session.get(url, headers=headers, stream=True, timeout=(10.0, _READ_TIMEOUT))
+                    unwanted.callback(answer.close)
+                    target = session.redirect_of(answer)
+                    url = urljoin(url, target or "")
+                except ValueError:
+                    raise FileError(f"{self._where()} is not a URL that can be fetched", code="INVALID") from None
+                if target is None:
+                    unwanted.pop_all()
+                    return answer
         raise FileError(f"{self._where()} redirects more than {self.policy.max_redirects} times", code="REFUSED")
 
     def _receive(self, answer: requests.Response, deadline: float) -> tuple[Failure | None, object]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -51,6 +53,13 @@ class Site:
     answers: list[Handler] = field(default_factory=list)
     requests: list[web.Request] = field(default_factory=list)
     ranges: bool = True
+
+    @property
+    def open_connections(self) -> int:
+        """How many sockets of this process are connected to the site."""
+        port = int(self.url.rpartition(":")[2])
+        sockets = (item for item in gc.get_objects() if isinstance(item, socket.socket))
+        return sum(_peer(item) == ("127.0.0.1", port) for item in sockets)
 
     def file(self, name: str = "file.bin") -> File:
         sha256 = hashlib.sha256(self.content).hexdigest()
@@ -111,6 +120,13 @@ def site() -> Iterator[Site]:
     app.router.add_route("*", "/{tail:.*}", site.handle)
     with serve(app) as site.url:
         yield site
+
+
+def _peer(connection: socket.socket) -> object:
+    try:
+        return connection.getpeername()
+    except OSError:
+        return None
 
 
 STATUS = {"INVALID": 400, "CORRUPT": 400, "EXPIRED": 403, "REFUSED": 403, "NOT_FOUND": 404, "TOO_LARGE": 413}

@@ -188,6 +188,7 @@ def test_a_redirect_to_nowhere_is_refused(site, tmp_path: Path, location: str) -
     with pytest.raises(FileError) as caught:
         open_url(f"{site.url}/there", tmp_path)
     assert caught.value.code == "INVALID"
+    assert site.open_connections == 0
 
 
 def test_a_file_that_changes_while_it_is_fetched_is_fetched_anew(site, tmp_path: Path) -> None:
