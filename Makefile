@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 SHELL := /bin/bash
 # Test processes: most tests wait for other processes, so more than there are cores.
 JOBS ?= 4
+# Neighbours go to the same process, so that they share what their module sets up.
+SPREAD := -n $(JOBS) --dist worksteal -q
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo generate format check test quick test-comfyui clean
@@ -40,11 +42,11 @@ check: $(READY) ## Everything but the test suite
 
 # Most tests run against the built wheel with the sources out of reach; the rest needs the checkout or its environment.
 test: check ## Everything that CI checks
-	@$(BIN)/python tests/wheel.py -n $(JOBS) -q
-	@$(BIN)/pytest -n $(JOBS) -q -m 'sources or venv'
+	@$(BIN)/python tests/wheel.py $(SPREAD)
+	@$(BIN)/pytest $(SPREAD) -m 'sources or venv'
 
 quick: $(READY) ## The test suite against the sources, while you work on them
-	@$(BIN)/pytest -n $(JOBS) -q -m 'not venv'
+	@$(BIN)/pytest $(SPREAD) -m 'not venv'
 
 bench-client: $(READY) ## Submitting, waiting and batches, beside both published packages
 	@$(BIN)/python bench/client.py

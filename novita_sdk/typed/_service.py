@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import aclosing, closing
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from google.protobuf.message import Message
 
@@ -71,11 +72,14 @@ def read_service(worker: ServiceWorker, *, lenient: bool) -> TypedHandler:
     readers = {method.name: _adapter(method.request) for method in worker.METHODS.values()}
     writers = {method.name: _adapter(method.response) for method in worker.METHODS.values()}
     by_class = {method.response: writers[method.name] for method in worker.METHODS.values()}
-    _check_kinds(name, worker.METHODS, functions)
+    kind = _check_kinds(name, worker.METHODS, functions)
+    responses = {method.name: method.response for method in worker.METHODS.values()}
 
     def call(job: dict[str, JSONValue], context: object) -> Any:
         method, value = choose(job.get("input"), list(functions))
-        return functions[method](parse_input(readers[method], value, lenient=lenient), context)
+        result = functions[method](parse_input(readers[method], value, lenient=lenient), context)
+        # Where all responses are of one type, writing them checks it.
+        return result if len(by_class) == 1 else _GUARDS[kind](result, responses[method])
 
     def dump(value: JSONValue, what: str) -> bytes:
         writer = by_class.get(type(value))
@@ -90,7 +94,8 @@ def read_service(worker: ServiceWorker, *, lenient: bool) -> TypedHandler:
 
 def _check_kinds(
     name: str, methods: dict[str, Method[Message, Message]], functions: dict[str, Callable[..., Any]]
-) -> None:
+) -> str:
+    """The kind that all of them are of."""
     kinds = {}
     for method in methods.values():
         kind = kinds[method.name] = _kind(functions[method.name])
@@ -100,6 +105,40 @@ def _check_kinds(
     if len(set(kinds.values())) > 1:
         found = ", ".join(f"{method} is {kind}" for method, kind in kinds.items())
         raise HandlerTypeError(f"the methods of {name} must be of one kind, but {found}")
+    return kind
+
+
+def _expect(result: Any, response: type[Message]) -> Any:
+    """Refuses the message of another method; what is no message is none of this function's."""
+    if isinstance(result, Message) and not isinstance(result, response):
+        name = response.DESCRIPTOR.name
+        problem = Violation(field="", rule="type", message=f"must be a {name} message", value=cut(result))
+        raise OutputError(name, [problem])
+    return result
+
+
+async def _expect_later(result: Awaitable[Any], response: type[Message]) -> Any:
+    return _expect(await result, response)
+
+
+def _expect_each(chunks: Generator[Any], response: type[Message]) -> Generator[Any]:
+    with closing(chunks):
+        for chunk in chunks:
+            yield _expect(chunk, response)
+
+
+async def _expect_each_later(chunks: AsyncGenerator[Any], response: type[Message]) -> AsyncGenerator[Any]:
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            yield _expect(chunk, response)
+
+
+_GUARDS: Final[dict[str, Callable[..., Any]]] = {
+    "a plain function": _expect,
+    "a coroutine function": _expect_later,
+    "a generator": _expect_each,
+    "an async generator": _expect_each_later,
+}
 
 
 def _kind(function: Callable[..., Any]) -> str:

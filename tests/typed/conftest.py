@@ -117,6 +117,12 @@ service StudioService {
 
   rpc Paint(.shop.v1.Draw) returns (Drawn);
 }
+
+service FeedService {
+  rpc Words(.shop.v1.Draw) returns (stream Token);
+
+  rpc Pictures(.shop.v1.Draw) returns (stream Drawn);
+}
 """
 
 

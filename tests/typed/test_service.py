@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -121,6 +122,77 @@ def test_a_streaming_client_is_iterated_and_a_streaming_worker_yields(talk: Modu
     with pytest.raises(OutputError):
         typed.dump(chunks[1], "chunk")
     assert list(talk.TalkClient(Recorder()).talk(shop.Draw(**VALUE))) == ["chunk"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_output_of_another_method_is_refused(studio: ModuleType, shop: ModuleType, is_async: bool) -> None:
+    """Read leniently by a client, a message of another type could look like an empty one of its own."""
+
+    class Studio(studio.StudioWorker):  # type: ignore[misc, name-defined]
+        def sketch(self, request: Any, context: Any) -> Any:
+            return shop.Drawn(images=[{"url": "u"}])
+
+        def paint(self, request: Any, context: Any) -> Any:
+            return shop.Drawn(images=[{"url": "u"}])
+
+    class AsyncStudio(studio.StudioWorker):  # type: ignore[misc, name-defined]
+        async def sketch(self, request: Any, context: Any) -> Any:
+            return shop.Drawn(images=[{"url": "u"}])
+
+        async def paint(self, request: Any, context: Any) -> Any:
+            return {"error": "no paint"}
+
+    typed = read(AsyncStudio() if is_async else Studio())
+
+    def work(method: str) -> Any:
+        result = typed.call({"input": {**VALUE, "@method": method}}, None)
+        return asyncio.run(result) if is_async else result
+
+    with pytest.raises(OutputError, match="not a valid Token: must be a Token message"):
+        work("Sketch")
+    assert work("Paint") == ({"error": "no paint"} if is_async else shop.Drawn(images=[{"url": "u"}]))
+
+
+def test_a_chunk_of_another_method_is_refused_and_the_generator_closed(shop: ModuleType) -> None:
+    feed: Any = importlib.import_module("shop.v1.feed_service_novita")
+    closed = []
+
+    class Feed(feed.FeedWorker):  # type: ignore[misc]
+        def words(self, request: Any, context: Any) -> Iterator[Any]:
+            try:
+                yield shop.Token(text="a")
+                yield shop.Drawn(images=[{"url": "u"}])
+            finally:
+                closed.append("sync")
+
+        def pictures(self, request: Any, context: Any) -> Iterator[Any]:
+            yield
+
+    class AsyncFeed(feed.FeedWorker):  # type: ignore[misc]
+        async def words(self, request: Any, context: Any) -> AsyncIterator[Any]:
+            try:
+                yield shop.Token(text="a")
+                yield shop.Drawn(images=[{"url": "u"}])
+            finally:
+                closed.append("async")
+
+        async def pictures(self, request: Any, context: Any) -> AsyncIterator[Any]:
+            yield
+
+    job = {"input": {**VALUE, "@method": "Words"}}
+    chunks = read(Feed()).call(job, None)
+    assert next(chunks) == shop.Token(text="a")
+    with pytest.raises(OutputError):
+        next(chunks)
+
+    async def drain() -> None:
+        chunks = read(AsyncFeed()).call(job, None)
+        assert await anext(chunks) == shop.Token(text="a")
+        with pytest.raises(OutputError):
+            await anext(chunks)
+
+    asyncio.run(drain())
+    assert closed == ["sync", "async"]
 
 
 def test_a_worker_of_the_wrong_kind_is_refused_at_the_start(talk: ModuleType, studio: ModuleType) -> None:

@@ -15,6 +15,8 @@ import pytest
 from novita_codegen import generate
 
 HERE = Path(__file__).parent
+CACHE = HERE.parents[1] / ".mypy_cache" / "typing"
+"""Of the packages' types, which are the same in the next run."""
 ROOTS = ("", "generated", "worker", "gateway", "testing")
 """Where the packages are, for checkers that don't look into editable installs."""
 
@@ -39,7 +41,7 @@ def mypy(folder: Path) -> Errors:
     files = sorted(
         path.relative_to(folder).as_posix() for name in ("passes", "fails") for path in folder.glob(f"{name}/*")
     )
-    options = ["--strict", "--config-file=", "--cache-dir=cache", "--namespace-packages", "--explicit-package-bases"]
+    options = ["--strict", "--config-file=", f"--cache-dir={CACHE}", "--namespace-packages", "--explicit-package-bases"]
     roots = [folder, folder / "generated", *(HERE.parents[1] / root for root in ROOTS)]
     environment = {**os.environ, "MYPYPATH": os.pathsep.join(map(str, roots))}
     command = [sys.executable, "-m", "mypy", *options, *files]
