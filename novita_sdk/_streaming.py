@@ -37,7 +37,7 @@ def stream(caller: Caller, waiting: Waiting, job: Handle, timeout: float | None)
         quiet_since = caller.clock()
         while True:
             try:
-                page = yield from _read(caller, waiting, watch)
+                page = yield from _read(caller, waiting, watch, quiet_since)
             except errors.APIError as refusal:
                 if refusal.status not in _ABSENT:
                     raise
@@ -45,14 +45,11 @@ def stream(caller: Caller, waiting: Waiting, job: Handle, timeout: float | None)
                 return
             for chunk in page.chunks:
                 yield Emit(chunk)
-            now = caller.clock()
             if page.chunks:
-                quiet_since = now
-                watch.delay = 0.0
+                quiet_since = caller.clock()
             elif states.is_final(page.status):
                 break
             else:
-                watch.delay = 0.0 if caller.long_poll else waiting.poll_delay(now - quiet_since)
                 waiting.check_deadline(watch)
         if page.status != states.COMPLETED:
             info = yield from waiting.wait(job, watch.remaining(caller.clock()))
@@ -60,7 +57,7 @@ def stream(caller: Caller, waiting: Waiting, job: Handle, timeout: float | None)
                 raise error
 
 
-def _read(caller: Caller, waiting: Waiting, watch: Watch) -> Flow[_Page]:
+def _read(caller: Caller, waiting: Waiting, watch: Watch, quiet_since: float) -> Flow[_Page]:
     """The chunks that came since the last call, perhaps none."""
     while True:
         yield from waiting.pause(watch)
@@ -69,8 +66,10 @@ def _read(caller: Caller, waiting: Waiting, watch: Watch) -> Flow[_Page]:
             endpoint=watch.job.endpoint_id, id=watch.job.job_id, wait=round(park * 1000) or None
         )
         http = caller.build(JobsServiceMethods.READ_STREAM, request)
+        asked = caller.clock()
         page = yield from waiting.question(watch, http, _parse, park=park)
         if page is not None:
+            watch.delay = 0.0 if page.chunks else waiting.spacing(asked=asked, park=park, begin=quiet_since)
             return page
 
 

@@ -41,6 +41,9 @@ _SAID_AGAIN: Final = 40
 _LAST_QUESTION: Final = 1.0
 """Seconds that the answer to a question may take at least, however near the deadline is."""
 
+_HELD: Final = 1.0
+"""Seconds after which a question counts as held, however long the gateway was asked to: a proxy may cut it short."""
+
 _GLANCE: Final = 0.5
 """Seconds between questions of a caller who wants every change, from a gateway that parks them until the end."""
 
@@ -149,12 +152,8 @@ class Waiting:
                 continue
             is_news, watch.last = info != watch.last, info
             watch.job.remember(info)
-            now = self._caller.clock()
-            # Where the gateway parks, questions are spaced by that or by the turn before it, unless it came back early
-            # with nothing new.
-            was_parked = now - asked > park / 2 or (since is not None and info.revision != since)
-            is_spaced = self._caller.long_poll and (was_parked or not park)
-            watch.delay = 0.0 if is_spaced else self.poll_delay(now - watch.begin)
+            has_changed = since is not None and info.revision != since
+            watch.delay = 0.0 if has_changed else self.spacing(asked=asked, park=park, begin=watch.begin)
             if is_news:
                 return info
             self.check_deadline(watch)
@@ -220,6 +219,21 @@ class Waiting:
             return 0.0
         left = min(longest, max(0.001, watch.remaining(self._caller.clock())))
         return park_seconds(left, waiting=self._count, max_parked=self.max_parked)
+
+    def spacing(self, *, asked: float, park: float, begin: float) -> float:
+        """Seconds before the next question, after one that brought nothing new.
+
+        None are needed where the gateway held that one, or where it waited for its turn; a gateway that promises to
+        park, and comes back at once all the same, is asked as one that doesn't.
+
+        Args:
+            asked: When the question was sent.
+            park: Seconds the gateway was asked to hold it; 0 for at once.
+            begin: Since when nothing new has come.
+        """
+        now = self._caller.clock()
+        is_spaced = self._caller.long_poll and (not park or now - asked > min(park / 2, _HELD))
+        return 0.0 if is_spaced else self.poll_delay(now - begin)
 
     def poll_delay(self, waited: float) -> float:
         """Seconds until the next question where the gateway does not park."""

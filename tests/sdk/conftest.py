@@ -183,6 +183,8 @@ class Seen:
     headers: dict[str, str]
     body: bytes
     time: float
+    peer: object
+    """The connection that it came over."""
 
 
 class ScriptedGateway:
@@ -210,6 +212,7 @@ class ScriptedGateway:
                 headers={key.lower(): value for key, value in request.headers.items()},
                 body=body,
                 time=asyncio.get_running_loop().time(),
+                peer=request.get_extra_info("peername"),
             )
         )
         queue = self.answers[request.path.split("/")[3]]

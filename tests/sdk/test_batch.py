@@ -123,6 +123,19 @@ def test_many_waits_share_few_connections(
     assert ended == {job.job_id: {"echo": number} for number, job in enumerate(jobs)}
 
 
+@pytest.mark.parametrize("headers", [{}, {"Novita-Long-Poll": "60000"}])
+def test_hundreds_of_waits_use_no_more_connections_than_they_may_and_use_them_again(
+    scripted: Any, make_client: Any, answer: Any, headers: dict[str, str]
+) -> None:
+    pending, done = (answer(body={"id": "j", "status": status}, headers=headers) for status in ("PENDING", "COMPLETED"))
+    scripted.script("status", *[pending] * 100, done)
+    endpoint = (client := make_client(base_url=scripted.url, max_connections=6)).endpoint("x")
+    jobs = [endpoint.job(f"j{number}") for number in range(300)]
+    assert len(list(client.as_completed(jobs, timeout=60))) == 300
+    assert len(scripted.calls("status")) == 400
+    assert len({call.peer for call in scripted.seen}) <= 6
+
+
 def test_a_short_job_is_noticed_while_long_ones_hold_every_place(
     gateway: Any, endpoint_name: str, make_client: Any, worker: Any, meanwhile: Meanwhile
 ) -> None:

@@ -144,9 +144,14 @@ def test_a_gateway_that_promises_to_park_and_does_not_is_not_hammered(
     scripted: Any, endpoint: Any, answer: Any
 ) -> None:
     scripted.script("status", answer(body={"id": "j", "status": "IN_PROGRESS"}, headers=OURS))
-    with pytest.raises(errors.WaitTimeoutError):
-        endpoint.job("j").output(timeout=1.0)
-    assert len(scripted.calls("status")) < 25
+    scripted.script("stream", answer(body={"status": "IN_PROGRESS", "stream": []}, headers=OURS))
+    for route, wait in (
+        ("status", lambda job: job.output(timeout=1.0)),
+        ("stream", lambda job: list(job.stream(timeout=1.0))),
+    ):
+        with pytest.raises(errors.WaitTimeoutError):
+            wait(endpoint.job("j"))
+        assert len(scripted.calls(route)) < 25
 
 
 def test_a_question_is_parked_where_the_gateway_offers_it(scripted: Any, endpoint: Any, answer: Any) -> None:
