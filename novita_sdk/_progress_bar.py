@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import TextIO
 
 __all__ = ["progress_bar"]
 
@@ -18,13 +19,19 @@ def progress_bar(inputs: object, *, wanted: bool | None) -> Iterator[Callable[[]
         inputs: Its length is the total, if it has one.
         wanted: None shows a bar where stderr is a terminal and `rich` is installed.
     """
-    if wanted is False or (wanted is None and not (sys.stderr.isatty() and find_spec("rich"))):
+    if wanted is False or (wanted is None and not (_is_terminal(sys.stderr) and find_spec("rich"))):
         yield lambda: None
         return
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    # What the caller prints goes above the bar, but only where both share a terminal: a file or pipe gets it as it is.
+    bar = Progress(*columns, console=Console(stderr=True), redirect_stdout=_is_terminal(sys.stdout))
+    with bar as progress:
         task = progress.add_task("jobs", total=len(inputs) if isinstance(inputs, Sized) else None)
         yield lambda: progress.advance(task)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()

@@ -67,11 +67,11 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
             raise error
         code, reason, message, job_id = exit_code_of(type(error)), error.code, _describe(error), error.job_id
         if isinstance(error, JobFailedError) and error.remote_traceback:
-            click.echo(error.remote_traceback.rstrip(), err=True)
+            click.echo(_harmless(error.remote_traceback.rstrip()), err=True)
     if isinstance(error, click.UsageError):
         error.show()
     else:
-        click.echo(f"novita-gpus: {message}", err=True)
+        click.echo(f"novita-gpus: {_harmless(message)}", err=True)
     if as_json:
         with suppress(OSError):  # perhaps the very failure that is reported
             click.echo(compact({"error": _document(reason, message, job_id)}))
@@ -81,6 +81,11 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
 def error_document(error: NovitaError) -> dict[str, JSONValue]:
     """An error of the SDK as JSON: `code`, `message`, `job_id`."""
     return _document(error.code, _describe(error), error.job_id)
+
+
+def _harmless(text: str) -> str:
+    """Without what moves a terminal's cursor, for parts of it are a worker's or a gateway's words."""
+    return "".join(character if character.isprintable() or character in "\n\t" else " " for character in text)
 
 
 def _document(code: str, message: str, job_id: str | None) -> dict[str, JSONValue]:

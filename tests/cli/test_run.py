@@ -145,6 +145,12 @@ class TestFailure:
         assert done.err.rstrip().endswith("failed: ValueError: boom")
         assert 'raise ValueError(wish["raise"])' in done.err
 
+    def test_of_the_job_cannot_steer_the_terminal(self, cli: Cli, served: str) -> None:
+        done = cli("run", served, "--input", json.dumps({"raise": "bo\x1b[2Jom\nagain"}))
+        assert done.code == 1
+        assert "\x1b" not in done.err
+        assert done.err.endswith("ValueError: bo [2Jom\nagain\n")
+
     def test_with_json_is_an_object_on_stdout(self, inline: Cli, served: str) -> None:
         done = inline("run", served, "-i", "raise=boom", "--json")
         assert done.code == 1
