@@ -170,9 +170,9 @@ class Board:
 
     def _read_chunks(self, command: commands.ReadChunks, now: int) -> list[Event]:  # noqa: ARG002 - every handler has it
         row = self.find(command.endpoint, command.id)
-        if row is None or row.read == row.chunks:
+        if row is None or row.read >= command.end:
             return []
-        row.read = row.chunks
+        row.read = command.end
         return [Event(EventKind.READ, row)]
 
     def _restore_chunks(self, command: commands.RestoreChunks, now: int) -> list[Event]:  # noqa: ARG002

@@ -43,7 +43,7 @@ from novita_sdk.models import (
     StreamChunk,
 )
 from novita_sdk.wire import states
-from novita_sdk.wire.payload import dump
+from novita_sdk.wire.payload import MAX_PAYLOAD, dump
 
 __all__ = ["BoardStore"]
 
@@ -155,14 +155,14 @@ class BoardStore:
             await self._readers.park(job_id, object(), wait)
             row = self._find(endpoint, job_id)
         first, retries = row.read, row.retries
-        chunks = [self._journal.get(row, FIRST_CHUNK + index) for index in range(first, row.chunks)]
+        chunks = self._unread(row)
         response = ReadStreamResponse(
             id=job_id,
             status=row.status,
             stream=[StreamChunk(output=chunk) for chunk in chunks],
             error=self._journal.get(row, Part.ERROR) if row.has_error else None,
         )
-        self._apply(commands.ReadChunks(endpoint=endpoint, id=job_id))
+        self._apply(commands.ReadChunks(endpoint=endpoint, id=job_id, end=first + len(chunks)))
         undo = commands.RestoreChunks(endpoint=endpoint, id=job_id, first=first, retries=retries)
         try:
             await self._settle(row)
@@ -374,6 +374,18 @@ class BoardStore:
     async def _settle(self, *rows: Row) -> None:
         if not all(map(self._journal.is_settled, rows)):
             await self._journal.commit()
+
+    def _unread(self, row: Row) -> list[bytes]:
+        """The chunks that nobody has read, as many as fit into one reply, and the first in any case."""
+        chunks: list[bytes] = []
+        room = MAX_PAYLOAD
+        for index in range(row.read, row.chunks):
+            chunk = self._journal.get(row, FIRST_CHUNK + index)
+            room -= len(chunk)
+            if chunks and room < 0:
+                break
+            chunks.append(chunk)
+        return chunks
 
     def _request(self, row: Row) -> JobRequest:
         return JobRequest.FromString(self._journal.get(row, Part.REQUEST))

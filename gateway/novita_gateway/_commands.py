@@ -146,10 +146,11 @@ class RestoreStops:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadChunks:
-    """A client fetches the pieces that came since its last call."""
+    """A client fetches the pieces that it has not got yet, up to number `end`, which it does not get."""
 
     endpoint: str
     id: str
+    end: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

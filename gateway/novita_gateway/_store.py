@@ -81,7 +81,7 @@ class Store(Protocol):
         ...
 
     async def read_stream(self, endpoint: str, job_id: str, wait: int = 0) -> Handover[ReadStreamResponse]:
-        """The chunks that nobody has read; waits for one or for a final state."""
+        """Chunks that nobody has read, the oldest first, up to a reply's size; waits for one or for a final state."""
         ...
 
     async def cancel(self, endpoint: str, job_id: str) -> JobStatus:

@@ -205,13 +205,14 @@ class BoardMachine(RuleBasedStateMachine):
         if job is not None:
             job.chunks += 1
 
-    @rule(pick=PICKS, right=RIGHT)
-    def read(self, pick: int, right: bool) -> None:
+    @rule(pick=PICKS, right=RIGHT, count=st.integers(0, 2))
+    def read(self, pick: int, right: bool, count: int) -> None:
         endpoint, _, job_id = self.pick(pick, right)
-        self.apply(commands.ReadChunks(endpoint=endpoint, id=job_id))
         job = self.model.jobs.get(job_id)
+        end = count if job is None else min(job.read + count, job.chunks)
+        self.apply(commands.ReadChunks(endpoint=endpoint, id=job_id, end=end))
         if job is not None and job.endpoint == endpoint:
-            job.read = job.chunks
+            job.read = end
 
     @rule(pick=PICKS, right=RIGHT, failed=st.booleans())
     def finish(self, pick: int, right: bool, failed: bool) -> None:

@@ -119,6 +119,18 @@ async def test_chunks_are_handed_out_once_in_order_and_the_stream_ends_with_the_
     assert (page["status"], page["stream"]) == ("COMPLETED", [])
 
 
+async def test_chunks_that_are_many_come_in_several_replies(api: Any) -> None:
+    job_id = await running_job(api)
+    for index in range(5):
+        body = b'{"output": "%d' % index + b"x" * 1_500_000 + b'"}'
+        assert (await api.worker("POST", f"/v1/ep/job-stream/pod1/{job_id}", body)).status == 200
+    await api.done(job_id, b'{"output": []}')
+    pages = []
+    while chunks := (await api.client("GET", f"/v1/ep/stream/{job_id}?wait=60000")).json["stream"]:
+        pages.append("".join(chunk["output"][0] for chunk in chunks))
+    assert pages == ["01", "23", "4"]
+
+
 async def test_stop_orders_reach_the_worker_at_once(api: Any) -> None:
     job_id = await running_job(api)
     stop = asyncio.ensure_future(api.worker("GET", "/v2/ep/job-stop/pod1?gpu=A+B"))
