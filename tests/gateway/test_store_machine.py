@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from novita_gateway import Limits, ManualClock, MemoryStore, SQLiteStore, Store
-from novita_gateway._errors import NotRetryableError, SchemaNotFoundError
+from novita_gateway._errors import NotRetryableError, SchemaNotFoundError, StoreError
 from novita_sdk.models import EndpointSchema, JobRequest, JobResult, ListJobsRequest, RunRequest
 
 ResultT = TypeVar("ResultT")
@@ -229,6 +229,9 @@ class StoreMachine(RuleBasedStateMachine):
                 self.run(self.store.retry(ENDPOINT, job.id))
             return
         assert self.run(self.store.retry(ENDPOINT, job.id)).status == "PENDING"
+        self.retried(job)
+
+    def retried(self, job: ModelJob) -> None:
         self.restart(job)
         self.back += 1
         job.order, job.attempt = self.back, 0
@@ -324,6 +327,30 @@ class StoreMachine(RuleBasedStateMachine):
             shutil.copy(f"{killed}{suffix}", f"{self.path}{suffix}")
         self.run(self.store.close())
         self.take_up()
+
+    @precondition(lambda self: self.is_durable)
+    @rule(pick=PICKS, body=BODIES)
+    def the_disk_fails_for_a_while(self, pick: int, body: bytes) -> None:
+        """What is refused may have happened, and nothing else is lost."""
+        connection = self.store._journal._file._writer  # type: ignore[attr-defined]
+        connection.execute("PRAGMA query_only = ON")
+        job, other = self.pick(pick), self.pick(pick + 1)
+        with pytest.raises(StoreError):
+            self.run(self.store.submit(RunRequest(endpoint=ENDPOINT, request=JobRequest(input=body))))
+        self.back += 1
+        new = ModelJob("", self.back, body, self.clock.now())
+        if job is not None and job.status == "IN_PROGRESS":
+            with pytest.raises(StoreError):
+                self.run(self.store.append(ENDPOINT, job.worker, job.id, body))
+            job.unread.append(body)
+            job.heard = self.clock.now()
+        if other is not None and other.status in {"FAILED", "TIMED_OUT"}:
+            with pytest.raises(StoreError):
+                self.run(self.store.retry(ENDPOINT, other.id))
+            self.retried(other)
+        connection.execute("PRAGMA query_only = OFF")
+        new.id = self.run(self.store.list_jobs(ListJobsRequest(endpoint=ENDPOINT, limit=1))).jobs[0].id
+        self.jobs.append(new)
 
     def take_up(self) -> None:
         self.store = self.open()
