@@ -132,7 +132,8 @@ class WebhookSender:
                 if response.status < 300:
                     return None
                 retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
-                return Failure(kind=FailureKind.STATUS, status=response.status, retry_after=retry_after)
+                # Not by its status: a receiver that is being deployed may answer anything for a while.
+                return Failure(kind=FailureKind.GARBLED, status=response.status, retry_after=retry_after)
         except (BadRequestError, ValueError):
             # Stored by a gateway that allowed it, or a name that can't be looked up.
             return Failure(kind=FailureKind.STATUS, status=400)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from aiohttp import web
 
 from novita_gateway import Gateway, Limits, ManualClock, MemoryStore, SQLiteStore
 from novita_gateway._addresses import PublicResolver, is_public
+from novita_gateway._webhooks import RETRIES
 from novita_sdk.models import JobRequest, RunRequest
 from novita_sdk.webhooks import WebhookVerificationError, sign, verify
 
@@ -83,11 +84,12 @@ async def test_every_final_state_calls_the_webhook(connect: Any, receiver: Recei
 
 
 async def test_a_webhook_is_tried_again_with_the_same_id_until_it_is_taken(connect: Any, receiver: Receiver) -> None:
-    receiver.answers = [503, 429, 200]
+    receiver.answers = [503, 429, 404, 302, 200]
     api = await connect(Gateway(allow_private_webhooks=True, webhook_secret=SECRET))
+    api.gateway._sender._retries = replace(RETRIES, first_delay=0.001)
     await api.client("POST", f"/v1/ep/cancel/{await api.submit(submit_body(receiver))}")
     async with asyncio.timeout(10):
-        while len(receiver.requests) < 3:
+        while len(receiver.requests) < 5:
             receiver.arrived.clear()
             await receiver.arrived.wait()
     assert len({verify(body, headers, secret=SECRET) for headers, body in receiver.requests}) == 1
