@@ -1,6 +1,7 @@
 """Drives a ComfyUI server: starts it, queues a workflow, follows it, fetches its files."""
 
 import asyncio
+import atexit
 import collections
 import contextlib
 import json
@@ -23,6 +24,7 @@ Workflow = dict[str, dict[str, Any]]
 LOG_LINES = 60
 START_SECONDS = 600
 STOP_SECONDS = 30
+QUIET_SECONDS = 5
 
 
 class ComfyUIError(Exception):
@@ -53,6 +55,7 @@ class Server:
         self._process = subprocess.Popen(
             self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
+        atexit.register(self.stop)
         self._reader = threading.Thread(target=self._read_log, args=(self._process,), daemon=True)
         self._reader.start()
 
@@ -75,7 +78,12 @@ class Server:
                         return
             self.raise_if_dead("starting")
             if not self._process or time.monotonic() > deadline:
-                raise ComfyUIError("COMFYUI_UNREACHABLE", f"ComfyUI does not answer at {self.url}", self._tail())
+                raise ComfyUIError(
+                    "COMFYUI_UNREACHABLE",
+                    f"ComfyUI does not answer at {self.url}: set COMFYUI_URL to where it listens, "
+                    "or COMFYUI_COMMAND to the command that starts it there",
+                    self._tail(),
+                )
             await asyncio.sleep(0.2)
 
     def raise_if_dead(self, doing: str) -> None:
@@ -102,7 +110,7 @@ class Server:
     def _tail(self) -> str:
         if self._reader:
             self._reader.join(timeout=1)
-        return "The end of ComfyUI's log:\n" + "\n".join(self._log)
+        return "The end of ComfyUI's log:\n" + "\n".join(self._log) if self._log else ""
 
 
 @dataclass(frozen=True)
@@ -240,11 +248,11 @@ class ComfyUI:
         """Returns when the run is over, or when the connection is."""
         while True:
             try:
-                frame = await events.receive(timeout=5)
+                frame = await events.receive(timeout=QUIET_SECONDS)
             except TimeoutError:
                 # An event can get lost with a connection; the history can't.
                 self._server.raise_if_dead(self.doing)
-                if await self._entry(run.id):
+                if await self._is_over(run):
                     return
                 continue
             if frame.type == aiohttp.WSMsgType.TEXT:
@@ -254,6 +262,14 @@ class ComfyUI:
                     return
             elif frame.type != aiohttp.WSMsgType.BINARY:
                 return
+
+    async def _is_over(self, run: Run) -> bool:
+        # In this order: a run goes from the queue into the history in one step.
+        if run.id in await self._queued():
+            return False
+        if await self._entry(run.id):
+            return True
+        raise ComfyUIError("RUN_LOST", "ComfyUI no longer has the run: its queue was cleared, or it was started anew")
 
     async def _history(self, run: Run) -> dict[str, Any] | None:
         for _ in range(20):
@@ -274,18 +290,25 @@ class ComfyUI:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
                 while True:
-                    _, queue = await self._call("GET", "/queue")
-                    pending, running = (
-                        [item[1] for item in queue[state] if item[3].get("client_id") == self._client_id]
-                        for state in ("queue_pending", "queue_running")
-                    )
-                    if pending:
-                        await self._call("POST", "/queue", json={"delete": pending})
-                    elif running:
-                        await self._call("POST", "/interrupt", json={"prompt_id": running[0]})
-                    else:
+                    mine = await self._queued()
+                    if not mine:
                         return
+                    for run_id, state in mine.items():
+                        if state == "queue_pending":
+                            await self._call("POST", "/queue", json={"delete": [run_id]})
+                        else:
+                            await self._call("POST", "/interrupt", json={"prompt_id": run_id})
                     await asyncio.sleep(0.1)
+
+    async def _queued(self) -> dict[str, str]:
+        """This job's runs that wait or run, by id: `queue_pending` or `queue_running`."""
+        _, queue = await self._call("GET", "/queue")
+        return {
+            item[1]: state
+            for state, items in queue.items()
+            for item in items
+            if item[3].get("client_id") == self._client_id
+        }
 
     async def _call(self, verb: str, path: str, **options: Any) -> tuple[int, Any]:
         async with self._session.request(verb, path, **options) as answer:

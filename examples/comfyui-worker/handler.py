@@ -12,7 +12,6 @@ Output: {"images": […], "videos": […], "audio": […], "files": […]}, each
 """
 
 import asyncio
-import atexit
 import base64
 import hashlib
 import mimetypes
@@ -91,7 +90,7 @@ def read_images(job_input: dict[str, Any], open_file: Callable[[Any], Path]) -> 
             images[name] = open_file(content).read_bytes()
             continue
         try:
-            images[name] = base64.b64decode(content.rpartition("base64,")[2], validate=True)
+            images[name] = base64.b64decode("".join(content.rpartition("base64,")[2].split()), validate=True)
         except ValueError as error:
             raise ValueError(f"the image {name!r} is not valid base64") from error
     return images
@@ -115,7 +114,7 @@ async def deliver(comfyui: ComfyUI, job: dict[str, Any], files: list[OutputFile]
         paths = [Path(folder, f"{number}{Path(file.filename).suffix}") for number, file in enumerate(files)]
         for file, path in zip(files, paths, strict=True):
             await comfyui.fetch(file, path)
-        has_bucket = bool(os.environ.get("BUCKET_ENDPOINT_URL") or job.get("s3Config"))
+        has_bucket = bool(os.environ.get("BUCKET_ACCESS_KEY_ID") or job.get("s3Config"))
         inline = not has_bucket and sum(path.stat().st_size for path in paths) <= INLINE_BYTES
         for number, (file, path) in enumerate(zip(files, paths, strict=True)):
             media_type = mimetypes.guess_type(file.filename)[0] or "application/octet-stream"
@@ -131,6 +130,5 @@ async def deliver(comfyui: ComfyUI, job: dict[str, Any], files: list[OutputFile]
 
 
 if __name__ == "__main__":
-    atexit.register(SERVER.stop)
     SERVER.launch()
     novita_gpus.start({"handler": handler})

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -52,18 +55,30 @@ def endpoint(environment: dict[str, str], tmp_path: Path):
                 worker.wait()
 
 
-def test_dev_runs_a_job(environment: dict[str, str], invert: dict[str, Any], tmp_path: Path) -> None:
-    job = tmp_path / "job.json"
-    job.write_text(json.dumps({"workflow": invert, "output_node_id": "9"}))
-    result = subprocess.run(
-        [sys.executable, "-m", "novita_cli", "dev", HANDLER, "--input", f"@{job}"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=180,
+def run_command(words: str, environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "novita_cli", *shlex.split(words)]
+    return subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=180, check=False
     )
+
+
+def test_the_command_of_the_readme_runs_a_job(environment: dict[str, str], tmp_path: Path) -> None:
+    assert run_command("init mine --template comfyui", environment, tmp_path).returncode == 0
+    folder = tmp_path / "mine"
+    (command,) = re.findall("`COMFYUI_URL=[^ ]+ novita-gpus ([^`]+)`", (folder / "README.md").read_text())
+    result = run_command(command, environment, folder)
     assert result.returncode == 0, result.stderr
     assert base64.b64decode(json.loads(result.stdout)["images"][0]["base64"]).startswith(b"\x89PNG")
+    with pytest.raises(urllib.error.URLError):  # ComfyUI ended with the command
+        urllib.request.urlopen(f"{environment['COMFYUI_URL']}/queue", timeout=10)
+
+
+def test_without_a_comfyui_the_job_says_what_to_set(environment: dict[str, str], tmp_path: Path) -> None:
+    environment = environment | {"COMFYUI_COMMAND": ""}
+    result = run_command(f"dev {HANDLER} --input @{HANDLER.with_name('job.json')}", environment, tmp_path)
+    assert result.returncode == 1
+    assert "set COMFYUI_URL to where it listens, or COMFYUI_COMMAND" in result.stderr
+    assert "log" not in result.stderr.rpartition("ComfyUIError")[2]
 
 
 def test_the_client_sees_step_progress_and_the_output(endpoint, saving) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import struct
+import sys
 import traceback
 import urllib.request
 import zlib
@@ -92,7 +93,7 @@ async def test_input_images_of_two_jobs_do_not_meet(run) -> None:
         output = await run(copy, images=[{"name": "in.png", "image": image}])
         return first_pixel(base64.b64decode(output["images"][0]["base64"]))
 
-    assert await asyncio.gather(one(0x112233, ""), one(0x0000FF, "data:image/png;base64,")) == ["eeddcc", "ffff00"]
+    assert await asyncio.gather(one(0x112233, ""), one(0x0000FF, "data:image/png;base64,\n")) == ["eeddcc", "ffff00"]
 
 
 async def test_input_images_may_be_urls_and_files(run, invert, monkeypatch, tmp_path) -> None:
@@ -113,6 +114,15 @@ async def test_input_images_may_be_urls_and_files(run, invert, monkeypatch, tmp_
             workflow = {node_id: {**node, "inputs": dict(node["inputs"])} for node_id, node in invert.items()}
             (output,) = (await run(workflow, images=[{"name": "in.png", "image": image}]))["images"]
             assert first_pixel(base64.b64decode(output["base64"])) == "eeddcc"
+
+
+async def test_files_go_to_a_bucket_that_is_set_by_its_region_alone(run, invert, example, monkeypatch) -> None:
+    uploaded: list[str] = []
+    monkeypatch.setenv("BUCKET_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("BUCKET_REGION", "eu-west-1")
+    monkeypatch.setattr(example.novita_gpus, "upload_file", lambda name, path, prefix: uploaded.append(name) or "url")
+    (image,) = (await run(invert))["images"]
+    assert (image["url"], len(uploaded)) == ("url", 1)
 
 
 async def test_large_files_are_uploaded(run) -> None:
@@ -222,6 +232,22 @@ async def test_a_cancelled_job_interrupts_its_run_and_nothing_else(run, example,
             await task
     assert (await second)["images"]
     assert await queue(example) == {"queue_running": [], "queue_pending": []}
+
+
+async def test_a_run_that_was_taken_out_of_the_queue_fails_its_job(run, example, saving, monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules["comfyui"], "QUIET_SECONDS", 0.2)
+    first = asyncio.create_task(run(saving("TestWait", steps=1000, seconds=0.1)))
+    await until(lambda: is_working(example))
+    second = asyncio.create_task(run(saving("TestWait", steps=1, seconds=0)))
+    await until(lambda: are_pending(example, 1))
+    async with aiohttp.ClientSession(example.SERVER.url) as somebody:
+        await somebody.post("/queue", json={"clear": True})
+    with pytest.raises(Exception, match="no longer has the run") as caught:
+        await asyncio.wait_for(second, 120)
+    assert caught.value.code == "RUN_LOST"
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
 
 
 async def test_a_lost_websocket_is_opened_again(run, saving) -> None:
