@@ -20,6 +20,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import create_connection
 
 from novita_sdk.files._errors import FileError
+from novita_sdk.files._links import no_netrc
 from novita_sdk.files._policy import FetchPolicy
 
 
@@ -31,6 +32,10 @@ class StepwiseSession(requests.Session):
     """
 
     is_over = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = no_netrc
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """None, so that nothing is followed."""
@@ -51,7 +56,7 @@ class GuardedSession(StepwiseSession):
 
     def __init__(self, policy: FetchPolicy) -> None:
         super().__init__()
-        self.trust_env = False
+        self.trust_env, self.auth = False, None
         self._lock = threading.Lock()
         self._handles: list[socket.socket] = []
         self._timer = threading.Timer(policy.max_seconds, self._cut)

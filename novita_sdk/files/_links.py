@@ -1,17 +1,25 @@
-"""Links that carry their own permission, for a store behind HTTP such as the embedded gateway's."""
+"""Links that carry their own permission, as those of a bucket and of the embedded gateway's store do."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
 from novita_sdk.files._errors import FileError
 
+if TYPE_CHECKING:
+    import requests
+
 _EXPIRES: Final = "expires"
 _SIGNATURE: Final = "signature"
+
+
+def no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """The `auth` of sessions that no ~/.netrc may give a password to: a store refuses it beside a link or a key."""
+    return request
 
 
 class LinkSigner:

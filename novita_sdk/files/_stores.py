@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from novita_sdk._variables import variables
 from novita_sdk.files._errors import FileError
 from novita_sdk.files._file import File, LocalFile, OnProgress, with_members
+from novita_sdk.files._links import no_netrc
 from novita_sdk.wire.payload import JSONValue, PayloadError, load
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay
 
@@ -26,6 +27,8 @@ _PARALLEL: Final = 4
 _RETRIES: Final = RetryPolicy(budget=60.0)
 _WEEK: Final = 7 * 24 * 3600
 _REMEMBERED: Final = 10_000
+_ASKED_AGAIN: Final = 60.0
+"""Seconds after which a store is asked whether it still has a content: stores are emptied, and gateways start anew."""
 
 
 class FileStore(Protocol):
@@ -82,6 +85,7 @@ class GatewayStore:
 
         wanted = {"name": file.name, "mediaType": file.media_type, "size": file.size, "sha256": file.sha256}
         with requests.Session() as session:
+            session.auth = no_netrc
             headers = {"Authorization": self._authorization}
             reply = self._send(lambda: session.post(self._url, json=wanted, headers=headers, timeout=30)).content
             stored, upload = self._read(reply)
@@ -102,8 +106,11 @@ class GatewayStore:
         except (PayloadError, LookupError, TypeError, AttributeError):
             stored, upload = None, ""
         if stored is None or not isinstance(upload, str):
-            raise FileError(f"{self._url} does not answer as a file store does", code="NO_STORE")
+            raise self._not_a_store()
         return stored, upload
+
+    def _not_a_store(self) -> FileError:
+        return FileError(f"{self._url} does not answer as a file store does", code="NO_STORE")
 
     def _send(self, send: Callable[[], requests.Response]) -> requests.Response:
         import requests
@@ -113,8 +120,10 @@ class GatewayStore:
             attempt += 1
             try:
                 answer = send()
-            except (requests.ConnectionError, requests.Timeout) as error:
+            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
                 failure, cause = Failure(kind=FailureKind.LOST), str(type(error).__name__)
+            except requests.RequestException:
+                raise self._not_a_store() from None
             else:
                 if answer.ok:
                     return answer
@@ -130,14 +139,22 @@ class GatewayStore:
 
 
 class OncePerContent:
-    """A store that asks another one once per content and gives the same link until half of its life is over.
+    """A store that asks another one once per content, and gives the same link for a while.
 
     Threads that put the same content at the same time wait for one upload.
+
+    Args:
+        store: The other one.
+        lifetime: How long an answer counts, in seconds.
+        clock: Seconds since any fixed moment.
     """
 
-    def __init__(self, store: FileStore, *, lifetime: float = _WEEK / 2) -> None:
+    def __init__(
+        self, store: FileStore, *, lifetime: float = _ASKED_AGAIN, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
         self._lifetime = lifetime
+        self._clock = clock
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, str], _Entry] = {}
 
@@ -150,9 +167,9 @@ class OncePerContent:
             if len(self._entries) > _REMEMBERED:
                 del self._entries[next(iter(self._entries))]
         with entry.lock:
-            if entry.file is None or time.monotonic() > entry.until:
+            if entry.file is None or self._clock() > entry.until:
                 entry.file = self._store.put(file, on_progress=on_progress)
-                entry.until = time.monotonic() + self._lifetime
+                entry.until = self._clock() + self._lifetime
             return entry.file
 
 

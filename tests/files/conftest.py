@@ -147,7 +147,7 @@ class Blobs:
 
     async def announce(self, request: web.Request) -> web.Response:
         self.announced += 1
-        if request.headers.get("Authorization") != "Bearer token":
+        if request.headers.getall("Authorization", []) != ["Bearer token"]:
             return web.json_response({"code": "UNAUTHORIZED", "message": "no"}, status=401)
         return web.json_response(self.store.announce(await request.json(), base_url=f"{self.url}/v1"))
 
@@ -163,6 +163,9 @@ class Blobs:
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         found = self.store.find(request.path, request.query)
+        if "Authorization" in request.headers:
+            # As S3 does beside a signed link.
+            return web.Response(status=400)
         self.downloads += 1
         return web.FileResponse(found.path, headers=found.headers)
 

@@ -101,6 +101,47 @@ def test_an_upload_that_breaks_is_sent_again(store, blobs) -> None:
     assert store.put(File.from_bytes(content)).read() == content
 
 
+def test_an_answer_that_breaks_off_is_asked_for_again(store, blobs, site) -> None:
+    site.content = b'{"file": '
+    site.answers = [site.cut_after(5)]
+
+    async def announce(request: web.Request) -> web.StreamResponse:
+        return await blobs.announce(request)
+
+    site.answers.append(announce)
+    through_site = GatewayStore(f"{site.url}/v1/ep/files", "Bearer token")
+    assert through_site.put(File.from_bytes(b"x")).read() == b"x"
+    assert len(site.requests) == 2
+
+
+def test_an_upload_link_that_is_none_is_told_without_its_secret(site) -> None:
+    file = {"url": "http://h/", "size": 1, "sha256": "0" * 64}
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"file": file, "upload": "gopher://h/?signature=hidden"})
+
+    site.answers = [answer]
+    with pytest.raises(FileError, match="does not answer as a file store does") as caught:
+        GatewayStore(f"{site.url}/v1/ep/files", "key").put(File.from_bytes(b"x"))
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_netrc_changes_nothing(store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "netrc").write_text("default login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert store.put(File.from_bytes(b"x")).read() == b"x"
+
+
+def test_a_content_that_the_store_dropped_is_sent_again(store, blobs) -> None:
+    now = [0.0]
+    once = OncePerContent(store, clock=lambda: now[0])
+    file = once.put(File.from_bytes(b"x"))
+    blobs.folder.path(file.sha256).unlink()
+    assert once.put(File.from_bytes(b"x")) == file
+    now[0] += 100
+    assert once.put(File.from_bytes(b"x")).read() == b"x"
+
+
 def test_a_gateway_without_a_store_says_what_to_set(site) -> None:
     async def missing(request: web.Request) -> web.StreamResponse:
         return web.Response(status=404)
