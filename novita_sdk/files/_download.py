@@ -9,8 +9,9 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
 from novita_sdk.files._errors import FileError, without_secrets
@@ -154,23 +155,31 @@ class Download:
         if self.size is None:
             self.size = total
         expected = self.size if self.size is not None else total
-        with self.part.open("ab") as part:
+        with self.part.open("ab", buffering=0) as part:
             for chunk in _pieces(answer, _COMPRESSED_CHUNK if encoding else CHUNK):
                 self._take(chunk, part, expected, deadline)
         if expected is not None and self.done < expected:
             return Failure(kind=FailureKind.LOST), f"the end of the answer at {self.done} of {expected} bytes"
         return None, None
 
-    def _take(self, chunk: bytes, part: BinaryIO, expected: int | None, deadline: float) -> None:
+    def _take(self, chunk: bytes, part: FileIO, expected: int | None, deadline: float) -> None:
         self.done += len(chunk)
         if self.done > min(self.policy.max_bytes, expected if expected is not None else self.done):
             raise self._too_large(self.done)
         if time.monotonic() > deadline:
             raise self._too_slow(f"{self.done} bytes came")
-        part.write(chunk)
+        self._write(part, chunk)
         self.digest.update(chunk)
         if self.on_progress:
             self.on_progress(self.done, expected)
+
+    def _write(self, part: FileIO, chunk: bytes) -> None:
+        left = memoryview(chunk)
+        try:
+            while left:
+                left = left[part.write(left) :]
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(self.part)) from error
 
     def _refused(self, status: int) -> Failure:
         if status == 416:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gzip
 import hashlib
 import io
@@ -118,6 +119,24 @@ def test_a_server_that_stays_down_is_given_up(site, tmp_path: Path) -> None:
         site.file().download(tmp_path)
     assert caught.value.code == "UNREACHABLE"
     assert caught.value.retryable
+
+
+def test_a_full_disk_is_named_and_the_download_goes_on_later(site, tmp_path: Path) -> None:
+    site.content = os.urandom(2 * MIB)
+    file = site.file()
+    # A limit on the size of files stands in for the end of the disk.
+    script = (
+        "import json, resource, signal, sys; from novita_sdk.files import File\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
+        "try: File.of(json.loads(sys.argv[1])).download('.')\n"
+        "except OSError as error: print(error.errno, error.filename)\n"
+    )
+    command = [sys.executable, "-c", script, json.dumps(file)]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert said == f"{errno.EFBIG} .{file.sha256[:16]}.part\n"
+    assert file.download(tmp_path).read_bytes() == site.content
+    assert [request.headers.get("Range") for request in site.requests] == [None, f"bytes={MIB}-"]
 
 
 def fetch(file: File, directory: Path, **limits) -> Path:
