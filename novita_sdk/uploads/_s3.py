@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import threading
 from collections import OrderedDict
@@ -13,6 +14,7 @@ from novita_sdk.uploads._errors import UploadError
 from novita_sdk.uploads._settings import Bucket
 
 if TYPE_CHECKING:
+    from boto3.session import Session
     from botocore.config import Config
 
 MIB = 1024 * 1024
@@ -115,17 +117,30 @@ def client_for(bucket: Bucket) -> S3Client:
 
 
 def _new_client(bucket: Bucket) -> S3Client:
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        client: S3Client = _session().client(
+            "s3",
+            aws_access_key_id=bucket.access_key_id,
+            aws_secret_access_key=bucket.secret_access_key,
+            region_name=bucket.region,
+            endpoint_url=bucket.endpoint_url,
+            config=_client_config(bucket),
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise UploadError(
+            f"the settings of bucket {bucket.name!r} can't be used: {error}", code="InvalidSettings"
+        ) from None
+    return client
+
+
+@functools.cache
+def _session() -> Session:
+    """Has read what boto knows about S3, which takes longer than all else that a client needs. Not safe for threads."""
     from boto3.session import Session
 
-    client: S3Client = Session().client(
-        "s3",
-        aws_access_key_id=bucket.access_key_id,
-        aws_secret_access_key=bucket.secret_access_key,
-        region_name=bucket.region,
-        endpoint_url=bucket.endpoint_url,
-        config=_client_config(bucket),
-    )
-    return client
+    return Session()
 
 
 def _client_config(bucket: Bucket) -> Config:

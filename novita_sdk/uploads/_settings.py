@@ -129,6 +129,9 @@ def _bucket(bucket_name: str | None, creds: Mapping[str, object], source: str) -
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
+        port = parts.port
     except ValueError:
         return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    # boto shows an endpoint in its errors, a password or a key in it too.
+    is_plain = port != 0 and "@" not in parts.netloc and not parts.query
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and is_plain

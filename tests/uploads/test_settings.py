@@ -108,12 +108,27 @@ def test_a_secret_is_not_shown() -> None:
         ({"accessId": "a", "accessSecret": "b", "endpointUrl": "minio:9000"}, "must be a URL"),
         ({"accessId": "a", "accessSecret": "b", "endpointUrl": "ftp://minio"}, "must be a URL"),
         ({"accessId": "a", "accessSecret": "b", "endpointUrl": "http://[::1"}, "must be a URL"),
+        ({"accessId": "a", "accessSecret": "b", "endpointUrl": "http://h:99999"}, "must be a URL"),
+        ({"accessId": "a", "accessSecret": "b", "endpointUrl": "http://user:hidden@h"}, "must be a URL"),
+        ({"accessId": "a", "accessSecret": "b", "endpointUrl": "http://h/?key=hidden"}, "must be a URL"),
     ],
 )
 def test_incomplete_credentials_are_refused_by_name(creds: dict, named: str) -> None:
     with pytest.raises(UploadError, match=named) as caught:
         configured_bucket("b", creds)
     assert caught.value.code == "InvalidSettings"
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"endpointUrl": "http://my_minio:9000"}, "my_minio"), ({"region": "no region!"}, "no region!")],
+)
+def test_settings_that_boto_refuses_are_named(change: dict[str, str], named: str) -> None:
+    with pytest.raises(UploadError, match=named) as caught:
+        upload_bytes("x", b"x", "b", bucket_creds=CREDS | change)
+    assert caught.value.code == "InvalidSettings"
+    assert "SK-hidden" not in str(caught.value)
 
 
 @pytest.mark.parametrize("s3_config", [["https://minio.example.com"], "https://minio.example.com", 5])
