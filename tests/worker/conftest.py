@@ -27,6 +27,14 @@ TIMEOUT = 120.0
 """Seconds; only a test that fails waits so long, and a busy machine may take a while to start a process."""
 
 
+HOLD = """
+def hold(name="go"):
+    while not os.path.exists(name):
+        time.sleep(0.005)
+"""
+"""In every script: a handler that calls it blocks its thread until the test says `let_go`."""
+
+
 @dataclass
 class Request:
     route: str
@@ -151,10 +159,16 @@ class ScriptedGateway:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=self._tls)
         await site.start()
-        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        (listener,) = site._server.sockets  # type: ignore[union-attr]
+        self.port = listener.getsockname()[1]
         self._ready.set()
         await self._stop.wait()
+        # A connection that is still on its way in when the server closes would never be closed.
+        self._loop.remove_reader(listener.fileno())
+        while any(map(_is_accepting, asyncio.all_tasks())):
+            await asyncio.sleep(0)
         await runner.cleanup()
+        await asyncio.sleep(0)  # transports close in the next turn
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -222,6 +236,10 @@ class ScriptedGateway:
             self._changed.notify_all()
 
 
+def _is_accepting(task: asyncio.Task[Any]) -> bool:
+    return getattr(task.get_coro(), "__name__", "") == "_accept_connection2"
+
+
 @pytest.fixture
 def gateway() -> Iterator[ScriptedGateway]:
     with ScriptedGateway() as gateway:
@@ -242,6 +260,10 @@ class WorkerProcess:
 
     def wait(self, timeout: float = TIMEOUT) -> int:
         return self.process.wait(timeout)
+
+    def let_go(self, name: str = "go") -> None:
+        """Ends the `hold()` of its handlers."""
+        (self.log.parent / name).touch()
 
     @property
     def stderr(self) -> str:
@@ -268,7 +290,7 @@ def spawn(gateway: ScriptedGateway, tmp_path: Path) -> Iterator[Callable[..., Wo
         file = folder / "handler.py"
         file.write_text(
             "import asyncio, contextlib, logging, os, sys, threading, time\n"
-            "import novita_worker\nfrom novita_worker import *\n" + textwrap.dedent(script)
+            "import novita_worker\nfrom novita_worker import *\n" + HOLD + textwrap.dedent(script)
         )
         log = folder / "stderr.txt"
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("NOVITA_", "RUNPOD_"))}
