@@ -121,6 +121,7 @@ def submit(task):
 def batch(task):
     """Seconds and peak MiB for many jobs: `map` where there is one, else submit all and then collect all."""
     endpoint = make_endpoint(task)
+    endpoint.run({"seconds": 0}).output(timeout=30)  # what sends is loaded, and one connection is open
     inputs = [{"seconds": task["seconds"]}] * task["count"]
     begin = time.perf_counter()
     if task["client"] == "ours":
@@ -140,14 +141,14 @@ def batch_async(task):
 
     async def main():
         async with novita_sdk.AsyncClient(api_key=task["api_key"], base_url=task["url"]) as client:
-            outputs = client.endpoint(task["endpoint"]).map(
-                [{"seconds": task["seconds"]}] * task["count"], concurrency=task["concurrency"]
-            )
+            endpoint = client.endpoint(task["endpoint"])
+            await (await endpoint.run({"seconds": 0})).output(timeout=30)
+            begin = time.perf_counter()
+            outputs = endpoint.map([{"seconds": task["seconds"]}] * task["count"], concurrency=task["concurrency"])
             assert len([output async for output in outputs]) == task["count"]
+            return usage(begin)
 
-    begin = time.perf_counter()
-    asyncio.run(main())
-    return usage(begin)
+    return asyncio.run(main())
 
 
 def usage(begin):
