@@ -145,7 +145,7 @@ def test_the_end_is_noticed_in_time(length: float, mean: float, worst: float) ->
 
 
 @settings(deadline=None)
-@given(st.floats(0.05, 600))
+@given(st.floats(0.05, 200))
 def test_a_job_of_any_length_is_noticed_within_a_seventh_of_it(length: float) -> None:
     world = World(job_ends=length)
     world.run(world.flows.output(new_job(), None))
@@ -159,7 +159,7 @@ def test_the_pace_never_quickens(one: float, other: float) -> None:
 
 
 @settings(deadline=None)
-@given(st.floats(0.0, 600))
+@given(st.floats(0.0, 200))
 def test_a_parked_question_notices_the_end_itself(length: float) -> None:
     world = World(job_ends=length, long_poll=60_000)
     world.run(world.flows.output(new_job(), None))
@@ -168,7 +168,7 @@ def test_a_parked_question_notices_the_end_itself(length: float) -> None:
 
 
 @settings(deadline=None)
-@given(st.floats(0.0, 600))
+@given(st.floats(0.0, 200))
 def test_a_wait_that_finds_no_place_to_park_asks_as_elsewhere(length: float) -> None:
     world = World(job_ends=length, long_poll=60_000, has_places=False)
     world.run(world.flows.output(new_job(), None))
