@@ -38,10 +38,15 @@ class Broken(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
+class Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Says nothing: clients that are interrupted reset their connections."""
+
+
 @pytest.fixture
 def broken() -> Iterator[str]:
     """The URL of a gateway that fails at everything but submits."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
+    with Server(("127.0.0.1", 0), Broken) as server:
         threading.Thread(target=server.serve_forever).start()
         yield f"http://127.0.0.1:{server.server_port}/v1"
         server.shutdown()
