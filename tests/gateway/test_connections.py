@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from novita_gateway import Gateway, Limits, ManualClock, MemoryStore
+from novita_sdk.models import JobRequest, RunRequest
 
 
 def take_request(gateway: Gateway, worker: str) -> bytes:
@@ -136,8 +137,9 @@ async def test_a_reader_that_is_slow_gets_it_all(connect: Any, monkeypatch: pyte
 
 async def test_a_ping_may_name_as_many_jobs_as_a_batch_take_gives(connect: Any) -> None:
     clock = ManualClock()
-    api = await connect(Gateway(store=MemoryStore(limits=Limits(lease=10_000), clock=clock)))
-    ids = await asyncio.gather(*(api.submit() for _ in range(1000)))
+    store = MemoryStore(limits=Limits(lease=10_000), clock=clock)
+    ids = [(await store.submit(RunRequest(endpoint="ep", request=JobRequest(input=b"1")))).id for _ in range(1000)]
+    api = await connect(Gateway(store=store))
     taken = await api.worker("GET", "/v1/ep/job-take-batch/w1?batch_size=1000")
     assert len(taken.json) == 1000
     for _ in range(2):

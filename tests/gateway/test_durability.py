@@ -39,6 +39,7 @@ async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: 
         while not killed.is_set():
             if reply := await call(session, "POST", "run", {"input": "x" * 500}, "k"):
                 submitted.add(reply["id"])
+                await asyncio.sleep(0.02)  # the rest of the test grows with every job
 
     async def worker(session: aiohttp.ClientSession, name: str) -> None:
         while not is_over:
