@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import gzip
 import hashlib
@@ -19,6 +20,7 @@ import pytest
 from aiohttp import web
 
 from novita_sdk.files import ContentFolder, FetchPolicy, File, FileError, JobFiles, progress_bar
+from novita_sdk.files import _download
 from novita_sdk.files._download import download_file
 
 MIB = 1 << 20
@@ -62,6 +64,14 @@ def test_a_broken_connection_is_resumed(site, tmp_path: Path, ranges: bool) -> N
     assert "Range" in site.requests[1].headers
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many attempts as ever, with less time between them."""
+    patience = dataclasses.replace(_download._FRUITLESS, first_delay=0.01, max_delay=0.05)
+    monkeypatch.setattr(_download, "_FRUITLESS", patience)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_server_that_breaks_off_for_ever_is_given_up(site, tmp_path: Path) -> None:
     site.content = b"x" * 100_000
     site.answers = [site.cut_after(50_000), *([site.status(200)] * 20)]
@@ -112,6 +122,7 @@ def test_a_dead_link_is_told_at_once_without_its_secret(site, tmp_path: Path, st
     assert len(site.requests) == 1
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_server_that_stays_down_is_given_up(site, tmp_path: Path) -> None:
     site.content = b"x"
     site.answers = [site.status(503)] * 20
@@ -119,6 +130,7 @@ def test_a_server_that_stays_down_is_given_up(site, tmp_path: Path) -> None:
         site.file().download(tmp_path)
     assert caught.value.code == "UNREACHABLE"
     assert caught.value.retryable
+    assert len(site.requests) == 6
 
 
 def test_a_full_disk_is_named_and_the_download_goes_on_later(site, tmp_path: Path) -> None:

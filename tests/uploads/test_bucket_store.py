@@ -53,7 +53,7 @@ def test_a_download_from_a_bucket_survives_resets(store, proxy, server, tmp_path
     file = through_proxy.put(File.from_bytes(content))
     proxy.answer_503(verb=b"GET")
     proxy.cut_answer(1_000_000)
-    proxy.hold(1.0, verb=b"GET")
+    proxy.hold(0.3, verb=b"GET")
     assert file.download(tmp_path).read_bytes() == content
     assert proxy.spoiled == 3
 
