@@ -18,6 +18,8 @@ from novita_sdk.files._errors import FileError
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _UNFINISHED: Final = 24 * 3600
 """Seconds after which what was begun and not finished belongs to nobody: no transfer lasts longer."""
+_LOOKED_THROUGH: Final = 1 << 30
+"""Bytes that come between two searches for such things, where there is no limit."""
 
 
 class ContentFolder:
@@ -34,6 +36,7 @@ class ContentFolder:
         self.directory = Path(directory)
         self.max_bytes = max_bytes
         self._lock = threading.Lock()
+        self._room = 0
         self._making: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def path(self, sha256: str) -> Path:
@@ -87,9 +90,18 @@ class ContentFolder:
         """Moves a file, whose hash the caller has checked, into the folder; it has to be on the same file system."""
         path = self.path(sha256)
         path.parent.mkdir(parents=True, exist_ok=True)
+        size = made.stat().st_size
         made.replace(path)
-        self._evict(keep=path)
+        with self._lock:
+            self._room -= size
+            is_full = self._room <= 0
+        if is_full:
+            self._evict(keep=path)
         return path
+
+    def remove(self, sha256: str) -> None:
+        """Drops the file with this hash, if it is there."""
+        self.path(sha256).unlink(missing_ok=True)
 
     def _sweep(self) -> None:
         """Removes what a process that was killed has left half written."""
@@ -105,6 +117,7 @@ class ContentFolder:
     def _evict(self, keep: Path) -> None:
         self._sweep()
         if self.max_bytes is None:
+            self._room = _LOOKED_THROUGH
             return
         found = []
         for path in self.directory.glob("??/*"):
@@ -112,9 +125,14 @@ class ContentFolder:
                 status = path.stat()
                 found.append((status.st_mtime_ns, status.st_size, path))
         total = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
-            if total <= self.max_bytes:
-                return
-            if path != keep:
-                path.unlink(missing_ok=True)
-                total -= size
+        if total > self.max_bytes:
+            # Some more than need be, so that the next file doesn't find it full again.
+            wanted = self.max_bytes - self.max_bytes // 16
+            for _, size, path in sorted(found):
+                if total <= wanted:
+                    break
+                if path != keep:
+                    path.unlink(missing_ok=True)
+                    total -= size
+        # Looking through many files takes long, and other processes add theirs meanwhile.
+        self._room = min((self.max_bytes - total) // 2, self.max_bytes // 64)

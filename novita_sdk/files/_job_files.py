@@ -21,10 +21,23 @@ DEFAULT_CACHE_BYTES: Final = 10 * GIB
 
 
 def default_cache() -> ContentFolder:
-    """A worker's cache: in NOVITA_FILE_CACHE, of NOVITA_FILE_CACHE_BYTES; else in the temporary folder, of 10 GiB."""
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    directory = os.environ.get("NOVITA_FILE_CACHE") or Path(tempfile.gettempdir(), f"novita-files-{user}")
+    """A worker's cache: in NOVITA_FILE_CACHE, of NOVITA_FILE_CACHE_BYTES; else in the temporary folder, of 10 GiB.
+
+    Raises:
+        FileError: The one in the temporary folder belongs to somebody else.
+    """
+    directory = os.environ.get("NOVITA_FILE_CACHE") or _own_temporary_folder()
     return _cache_at(Path(directory), int(os.environ.get("NOVITA_FILE_CACHE_BYTES") or DEFAULT_CACHE_BYTES))
+
+
+def _own_temporary_folder() -> Path:
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    directory = Path(tempfile.gettempdir(), f"novita-files-{user}")
+    directory.mkdir(exist_ok=True, mode=0o700)
+    # Everybody knows its name and may make one there, to read and change what comes in.
+    if hasattr(os, "getuid") and directory.lstat().st_uid != user:
+        raise FileError(f"{directory} is another user's: name a folder in NOVITA_FILE_CACHE", code="REFUSED")
+    return directory
 
 
 @functools.cache
@@ -97,7 +110,10 @@ class JobFiles:
                     raise FileError("the job has ended, and its files went with it", code="INVALID") from None
                 # Dropped by another process between the two calls.
                 continue
-            return target
+            if target.stat().st_size == file.size:
+                return target
+            # A crash of the machine cut it short.
+            self._cache.remove(file.sha256)
 
     def _open_url(self, url: str) -> Path:
         from novita_sdk.files._guard import GuardedSession

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from novita_sdk.files import ContentFolder, FetchPolicy, FileError, JobFiles
+from novita_sdk.files import ContentFolder, FetchPolicy, FileError, JobFiles, default_cache
 
 
 def add(folder: ContentFolder, content: bytes) -> Path:
@@ -53,6 +53,51 @@ def test_the_files_that_were_used_last_stay(tmp_path: Path) -> None:
     folder.get(hashlib.sha256(b"\1" * 10).hexdigest())
     add(folder, b"new" * 3)
     assert [path.exists() for path in paths] == [True, True, False]
+
+
+def test_a_folder_is_not_looked_through_for_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    glob = Path.glob
+
+    def counted(path: Path, pattern: str) -> object:
+        looks.append(pattern)
+        return glob(path, pattern)
+
+    monkeypatch.setattr(Path, "glob", counted)
+    folder = ContentFolder(tmp_path, max_bytes=80_000)
+    for number in range(250):
+        add(folder, b"%400d" % number)
+    total = sum(path.stat().st_size for path in glob(tmp_path, "??/*"))
+    assert 70_000 < total <= 80_000
+    assert looks.count("??/*") < 125
+
+
+def test_a_file_that_a_crash_of_the_machine_cut_short_is_fetched_anew(site, tmp_path: Path) -> None:
+    folder = ContentFolder(tmp_path)
+    site.content = b"content"
+    with JobFiles(folder, FetchPolicy(allow_private=True)) as files:
+        files.open(site.file())
+        folder.path(site.file().sha256).write_bytes(b"")
+        assert files.open(site.file()).read_bytes() == b"content"
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give a folder away")
+def test_a_cache_in_the_temporary_folder_is_never_another_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    squatted = tmp_path / f"novita-files-{os.getuid()}"
+    squatted.mkdir()
+    os.chown(squatted, 12345, 12345)
+    with pytest.raises(FileError, match="NOVITA_FILE_CACHE"):
+        default_cache()
+    squatted.rmdir()
+    squatted.symlink_to(tmp_path)
+    os.chown(squatted, 12345, 12345, follow_symlinks=False)
+    with pytest.raises(FileError, match="NOVITA_FILE_CACHE"):
+        default_cache()
+    monkeypatch.setenv("NOVITA_FILE_CACHE", str(tmp_path / "mine"))
+    assert default_cache().directory == tmp_path / "mine"
 
 
 def test_what_a_killed_process_left_half_written_goes_in_time(tmp_path: Path) -> None:
