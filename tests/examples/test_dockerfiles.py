@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
+from importlib.metadata import metadata, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 DOCKERFILES = sorted((Path(__file__).parents[2] / "examples").glob("*/Dockerfile"))
 
@@ -17,6 +21,25 @@ def test_hadolint_finds_nothing(dockerfile: Path) -> None:
     command = [hadolint, "--no-color", "--failure-threshold", "style", str(dockerfile)]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (outcome.returncode, outcome.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_what_is_installed_is_this_package_with_extras_that_it_has(dockerfile: Path) -> None:
+    lines = dockerfile.with_name("requirements.txt").read_text(encoding="utf-8").splitlines()
+    needed = [Requirement(line) for line in lines if not line.startswith("#")]
+    (own,) = [requirement for requirement in needed if requirement.name == "novita-gpus"]
+    assert own.extras <= set(metadata("novita-gpus").get_all("Provides-Extra") or [])
+    assert version("novita-gpus") in own.specifier
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_what_is_copied_is_enough(dockerfile: Path, tmp_path: Path) -> None:
+    text = dockerfile.read_text(encoding="utf-8")
+    copied = [name for line in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE) for name in line.split()]
+    for name in copied:
+        copy = shutil.copytree if (dockerfile.parent / name).is_dir() else shutil.copy
+        copy(dockerfile.parent / name, tmp_path / name)
+    subprocess.run([sys.executable, "-c", "import handler"], cwd=tmp_path, check=True)
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)

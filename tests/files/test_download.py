@@ -19,8 +19,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from novita_sdk.files import ContentFolder, FetchPolicy, File, FileError, JobFiles, progress_bar
-from novita_sdk.files import _download
+from novita_sdk.files import ContentFolder, FetchPolicy, File, FileError, JobFiles, _download, progress_bar
 from novita_sdk.files._download import download_file
 
 MIB = 1 << 20
