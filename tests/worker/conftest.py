@@ -165,7 +165,7 @@ class ScriptedGateway:
         await self._stop.wait()
         # A connection that is still on its way in when the server closes would never be closed.
         self._loop.remove_reader(listener.fileno())
-        while any(map(_is_accepting, asyncio.all_tasks())):
+        while any(map(_is_accepting, asyncio.all_tasks())):  # noqa: ASYNC110  nothing tells of it
             await asyncio.sleep(0)
         await runner.cleanup()
         await asyncio.sleep(0)  # transports close in the next turn

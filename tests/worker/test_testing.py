@@ -70,7 +70,7 @@ def test_a_stopped_job_ends_without_a_result() -> None:
         while not job.progress:
             time.sleep(0.005)
         job.stop()
-        assert cancelled.wait(5)
+        assert cancelled.wait(60)
         with pytest.raises(TimeoutError, match="has no result"):
             job.result(timeout=0.1)
 
@@ -80,7 +80,7 @@ def test_jobs_run_at_once_and_hooks_around_them() -> None:
     seen: list[str] = []
 
     def handler(job: dict[str, Any]) -> Any:
-        barrier.wait(5)
+        barrier.wait(60)
         return job["input"]
 
     with LocalWorker(

@@ -15,7 +15,7 @@ SCRIPT = """
             return {"error": "e1", "keep": 1, "refresh_worker": True}
         if kind == "stream":
             return chunks()
-        time.sleep(1.5)
+        hold()
     def chunks():
         yield {"i": 0}
     start({"handler": handler, "concurrency": 3})
