@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final, TypeVar
 
 import aiohttp
@@ -15,7 +17,7 @@ from novita_sdk import errors
 from novita_sdk._config import Settings
 from novita_sdk._flows import make_flows
 from novita_sdk._steps import Broken, Done, Emit, Feed, Flow, Outcome, Reply, Send, Sleep, Step, Turn, Work
-from novita_sdk._transport import CONNECT_TIMEOUT, Observer, root_of
+from novita_sdk._transport import CONNECT_TIMEOUT, Observer, certificates, root_of
 from novita_sdk.wire.retry import FailureKind
 
 __all__ = ["AsyncDriver"]
@@ -42,7 +44,7 @@ class AsyncDriver:
         self._owns_session = session is None
         # A session that trusts the environment goes to a thread twice at every request, to search it for proxies and
         # ~/.netrc for a password, beside which it refuses the key.
-        self._session = _make_session(settings.max_connections) if session is None else session
+        self._session = _make_session(settings) if session is None else session
         self._proxy = None if session is not None else select_proxy(url, get_environ_proxies(url))
         self._places = asyncio.BoundedSemaphore(self.flows.waiting.max_parked)
 
@@ -130,27 +132,29 @@ class AsyncDriver:
                     headers={key.lower(): value for key, value in response.headers.items()},
                     body=await response.read(),
                 )
+        except (aiohttp.ClientConnectionError, OSError) as error:  # a certificate's error is a ValueError as well
+            outcome = _broken(error)
         except ValueError as error:  # a URL, or a header of a hook, that nothing can be sent with
             raise errors.InvalidInputError(f"{event.url!r} can't be called: {root_of(error)}.") from error
-        except (aiohttp.ClientError, OSError) as error:
+        except aiohttp.ClientError as error:
             outcome = _broken(error)
         self._observer.after(event, outcome, begin)
         return outcome
 
 
-def _make_session(max_connections: int) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=max_connections), cookie_jar=aiohttp.DummyCookieJar()
-    )
+def _make_session(settings: Settings) -> aiohttp.ClientSession:
+    context: ssl.SSLContext | bool = True
+    if settings.base_url.startswith("https:") and (found := certificates()):
+        is_folder = Path(found).is_dir()
+        context = ssl.create_default_context(cafile=None if is_folder else found, capath=found if is_folder else None)
+    connector = aiohttp.TCPConnector(limit=settings.max_connections, ssl=context)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
 def _broken(error: aiohttp.ClientError | OSError) -> Broken:
     root = root_of(error)
-    is_unsent = isinstance(
-        error, (aiohttp.ClientConnectorError, aiohttp.ClientSSLError, aiohttp.ConnectionTimeoutError)
-    )
     return Broken(
-        kind=FailureKind.UNSENT if is_unsent else FailureKind.LOST,
+        kind=FailureKind.UNSENT if isinstance(error, _UNSENT) else FailureKind.LOST,
         reason=str(root) or type(root).__name__,
         timed_out=isinstance(error, TimeoutError),
     )

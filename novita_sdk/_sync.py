@@ -22,7 +22,7 @@ from novita_sdk._config import Settings
 from novita_sdk._flows import make_flows
 from novita_sdk._hooks import RequestEvent
 from novita_sdk._steps import Broken, Done, Emit, Feed, Flow, Outcome, Reply, Send, Sleep, Step, Turn, Work
-from novita_sdk._transport import CONNECT_TIMEOUT, Observer, root_of
+from novita_sdk._transport import CONNECT_TIMEOUT, Observer, certificates, root_of
 from novita_sdk.wire.retry import FailureKind
 
 __all__ = ["SyncDriver"]
@@ -178,7 +178,7 @@ def _make_session(settings: Settings) -> requests.Session:
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # Proxies and certificates of the environment; a session that trusts it would search all of it at every request.
     found = session.merge_environment_settings(settings.base_url, {}, None, None, None)
-    session.proxies, session.verify, session.trust_env = found["proxies"], found["verify"], False
+    session.proxies, session.verify, session.trust_env = found["proxies"], certificates() or True, False
     return session
 
 

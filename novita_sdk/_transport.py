@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from novita_sdk._hooks import RequestEvent, RequestHook, ResponseEvent, ResponseHook
 from novita_sdk._steps import Broken, Reply, Send
 
-__all__ = ["CONNECT_TIMEOUT", "Observer", "root_of"]
+__all__ = ["CONNECT_TIMEOUT", "Observer", "certificates", "root_of"]
 
 _log = logging.getLogger("novita_sdk")
 
+_BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
 CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection."""
+
+
+def certificates() -> str | None:
+    """The file or folder of certificates that the environment names, in the variables of requests, curl and OpenSSL."""
+    return next(filter(None, map(os.environ.get, _BUNDLES)), None)
 
 
 class Observer:

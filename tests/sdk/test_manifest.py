@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 import subprocess
 import sys
@@ -159,6 +161,19 @@ def test_a_manifest_has_one_user_at_a_time(endpoint: Any, worker: Any, tmp_path:
         run(endpoint, [1], manifest)
     outputs.close()
     endpoint.purge_queue()
+
+
+def test_a_file_system_without_locks_will_do(
+    endpoint: Any, worker: Any, tmp_path: Path, meanwhile: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    meanwhile(lambda: worker.finish(worker.take()["id"], output=1))
+    assert run(endpoint, [1], tmp_path / "run.jsonl") == [1]
 
 
 def test_a_submit_that_a_crash_cut_short_is_not_repeated_where_keys_are_not_recognised(
