@@ -12,8 +12,11 @@ PACE: Final = ((0.0, 0.03), (0.1, 0.06), (0.4, 0.08), (0.8, 0.15), (3.0, 0.15), 
 
 JITTER: Final = 0.2
 
-CROWD_RATE: Final = 100.0
-"""Status requests a second that all waits of one client make together, at most."""
+CROWD_RATE: Final = 180.0
+"""Status requests a second that all waits of one client make together, at most.
+
+The platform's relatives document a limit of 2,000 in ten seconds.
+"""
 
 ROTATION: Final = 10.0
 SHORTEST_PARK: Final = 0.25
