@@ -61,6 +61,7 @@ class JobFiles:
         self._cache = cache
         self._policy = policy
         self._folder: Path | None = None
+        self._is_closed = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> JobFiles:
@@ -88,9 +89,9 @@ class JobFiles:
         raise FileError(f"a file is a File, its JSON object, or a URL, not a {type(value).__name__}", code="INVALID")
 
     def close(self) -> None:
-        """Removes the job's copies."""
+        """Removes the job's copies; there will be no more."""
         with self._lock:
-            folder, self._folder = self._folder, None
+            folder, self._folder, self._is_closed = self._folder, None, True
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -107,7 +108,7 @@ class JobFiles:
                 shutil.copyfile(self._cache.add(file.sha256, fetch), target)
             except FileNotFoundError:
                 if not target.parent.is_dir():
-                    raise FileError("the job has ended, and its files went with it", code="INVALID") from None
+                    raise _job_has_ended() from None
                 # Dropped by another process between the two calls.
                 continue
             if target.stat().st_size == file.size:
@@ -131,6 +132,12 @@ class JobFiles:
 
     def _place(self, name: str) -> Path:
         with self._lock:
+            if self._is_closed:
+                raise _job_has_ended()
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="novita-job-"))
             return Path(tempfile.mkdtemp(dir=self._folder), name)
+
+
+def _job_has_ended() -> FileError:
+    return FileError("the job has ended, and its files went with it", code="INVALID")

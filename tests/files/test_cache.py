@@ -4,11 +4,13 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
 
 from novita_sdk.files import ContentFolder, FetchPolicy, FileError, JobFiles, default_cache
+from novita_worker import JobContext
 
 
 def add(folder: ContentFolder, content: bytes) -> Path:
@@ -146,3 +148,21 @@ def test_a_download_that_outlives_its_job_ends(site, tmp_path: Path) -> None:
     site.answers.append(end_the_job)
     with pytest.raises(FileError, match="the job has ended"):
         files.open(site.file())
+
+
+@pytest.mark.parametrize("was_used", [True, False])
+def test_a_thread_that_outlives_its_job_opens_nothing_more(
+    site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was_used: bool
+) -> None:
+    site.content = b"x"
+    monkeypatch.setenv("NOVITA_FILE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NOVITA_FETCH_ALLOW_HOSTS", "127.0.0.1")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    context = JobContext({"id": "job"}, reports=SimpleNamespace())
+    if was_used:
+        assert context.open(site.file()).read_bytes() == b"x"
+    context.close_files()
+    for value in (site.file(), f"{site.url}/file"):
+        with pytest.raises(FileError, match="the job has ended"):
+            context.open(value)
+    assert list(tmp_path.glob("novita-job-*")) == []

@@ -71,6 +71,7 @@ class JobContext:
         self._progress: bytes | None = None
         self._cancel_reason: str | None = None
         self._files: JobFiles | None = None
+        self._is_over = False
         self._hooks: list[Callable[[], object]] = []
 
     def __repr__(self) -> str:
@@ -206,14 +207,16 @@ class JobContext:
         with self._lock:
             if self._files is None:
                 self._files = JobFiles(default_cache(), FetchPolicy.from_environment())
+                if self._is_over:
+                    self._files.close()
         return self._files.open(file)
 
     def close_files(self) -> None:
         """Removes what `open` fetched. For the runtime."""
         with self._lock:
-            files, self._files = self._files, None
-        if files is not None:
-            files.close()
+            self._is_over = True
+        if self._files is not None:
+            self._files.close()
 
     def take_progress(self) -> bytes | None:
         """The newest progress that was not taken yet. For the runtime."""
