@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import json
 import logging
@@ -93,6 +94,7 @@ class Gateway:
         self._waits = Waits() if waits is None else waits
         self._body_timeout = body_timeout
         self._runner: web.ServerRunner | None = None
+        self._listener: asyncio.Server
 
     def __repr__(self) -> str:
         return f"<Gateway {self.url if self._runner else 'not started'}>"
@@ -128,15 +130,17 @@ class Gateway:
             OSError: The port is taken, or the host is not one of this machine.
         """
         await self.store.open()
-        runner = web.ServerRunner(Server(self._door()), shutdown_timeout=2.0)
+        server = Server(self._door())
+        runner = web.ServerRunner(server, shutdown_timeout=2.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port, backlog=4096).start()
+            loop = asyncio.get_running_loop()
+            self._listener = await loop.create_server(server, self._host, self._port, backlog=4096)
         except OSError:
             await runner.cleanup()
             await self.store.close()
             raise
-        self._port = runner.addresses[0][1]
+        self._port = self._listener.sockets[0].getsockname()[1]
         self._runner = runner
         self._sending = asyncio.create_task(self._sender.run(), name="novita-gateway-webhooks")
         self._sending.add_done_callback(_report)
@@ -146,8 +150,7 @@ class Gateway:
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
-        for site in list(runner.sites):
-            await site.stop()
+        await _stop_listening(self._listener)
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.wait([self._sending])
@@ -180,6 +183,17 @@ class Gateway:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+
+async def _stop_listening(server: asyncio.Server) -> None:
+    """Closes the listener once what it accepted is connected: asyncio would neither serve nor close what is between."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):  # Windows, which has another loop
+        for listener in server.sockets:
+            loop.remove_reader(listener)
+    for _ in range(3):  # accept, connect, tell the protocol
+        await asyncio.sleep(0)
+    server.close()
 
 
 def _report(task: asyncio.Task[None]) -> None:

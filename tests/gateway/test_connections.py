@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from novita_gateway import Gateway, Limits, ManualClock, MemoryStore
+from novita_gateway import Gateway, Limits, ManualClock, MemoryStore, serve_in_thread
 from novita_sdk.models import JobRequest, RunRequest
 
 
@@ -96,6 +99,28 @@ async def test_closing_answers_what_is_parked_and_does_not_wait_for_it() -> None
         await abort(writer)
 
 
+def test_connections_that_come_while_it_closes_do_not_hang() -> None:
+    is_over = threading.Event()
+
+    def connect_again_and_again(port: int) -> None:
+        while not is_over.is_set():
+            with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.settimeout(10)
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                while connection.recv(4096):
+                    pass
+
+    for _ in range(5):
+        is_over.clear()
+        with ThreadPoolExecutor(6) as pool:
+            with serve_in_thread() as gateway:
+                callers = [pool.submit(connect_again_and_again, gateway.port) for _ in range(6)]
+                time.sleep(0.02)
+            is_over.set()
+            for caller in callers:
+                caller.result()
+
+
 async def test_a_reader_that_takes_nothing_is_cut_off_and_gives_its_job_back(
     connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,8 +138,8 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_gives_its_job_back(
 async def test_a_reader_that_is_slow_gets_it_all(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("novita_gateway._connections.STALL", 1.0)
     api = await connect(Gateway())
-    for site in api.gateway._runner.sites:  # connections inherit it: less is between the gateway and its reader
-        site._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    for listener in api.gateway._listener.sockets:  # connections inherit it: less is between gateway and reader
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
     job_id = await api.submit()
     await api.take()
     await api.done(job_id, b'{"output": "' + b"x" * 4_000_000 + b'"}')
