@@ -55,7 +55,7 @@ def mypy(folder: Path) -> Errors:
 
 def pyright(folder: Path) -> Errors:
     config = {
-        "include": ["passes", "fails"],
+        "include": ["passes", "fails", "generated/shop/**/*_novita.py"],
         "typeCheckingMode": "strict",
         "pythonVersion": "3.11",
         "reportMissingModuleSource": False,
