@@ -319,3 +319,14 @@ def scripted() -> type[ScriptedGateway]:
 @pytest.fixture
 def fault() -> type[Fault]:
     return Fault
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """Where the environment says that results are kept."""
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def environ(gateway: ScriptedGateway, spool: Path) -> dict[str, str]:
+    return {**gateway.environ(), "NOVITA_SPOOL_DIR": str(spool)}

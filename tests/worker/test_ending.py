@@ -246,25 +246,6 @@ def test_a_thread_that_an_async_job_left_behind_does_not_keep_the_worker(gateway
     worker.wait_for_log("what handlers left running in the background does not end")
 
 
-@pytest.mark.parametrize("rude", ["sys.exit(3)", "asyncio.get_running_loop().stop()"])
-def test_a_task_that_breaks_the_loop_loses_no_result_and_recycles_the_worker(
-    gateway: Any, spawn: Any, rude: str
-) -> None:
-    worker = spawn(
-        f"""
-        async def rude():
-            {rude}
-        async def handler(job):
-            task = asyncio.create_task(rude())
-            await asyncio.sleep(0.1)
-            return "done"
-        start({{"handler": handler}})
-        """
-    )
-    assert gateway.result(gateway.submit()) == {"output": "done"}
-    assert worker.wait() == 1
-
-
 def test_a_job_that_arrives_during_shutdown_is_run(gateway: Any, spawn: Any, fault: Any) -> None:
     worker = spawn("def handler(job):\n    return 'ran'\n" + START)
     gateway.wait_for(lambda: gateway.of("take"))
@@ -297,118 +278,6 @@ def test_results_are_flushed_before_the_end(gateway: Any, spawn: Any, fault: Any
     assert worker.wait() == 0
 
 
-@pytest.mark.parametrize("config", ['"refresh_worker": True', '"max_jobs": 1', '"max_rss_mb": 1'])
-def test_a_worker_recycles_itself_after_a_job(gateway: Any, spawn: Any, config: str) -> None:
-    worker = spawn(f'def handler(job):\n    return {{"ran": 1}}\nstart({{"handler": handler, {config}}})\n')
-    jobs = [gateway.submit(), gateway.submit()]
-    body = gateway.result(jobs[0])
-    assert body == {"output": {"ran": 1}, **({"stopPod": True} if "refresh" in config else {})}
-    assert worker.wait() == 0
-    assert gateway.of("done", jobs[1]) == []
-    assert len(gateway.of("take")) == 1
-
-
-def test_a_handler_can_ask_for_a_fresh_worker(gateway: Any, spawn: Any) -> None:
-    worker = spawn("def handler(job):\n    return {'refresh_worker': True, 'x': 1}\n" + START)
-    assert gateway.result(gateway.submit()) == {"output": {"x": 1}, "stopPod": True}
-    assert worker.wait() == 0
-
-
-@pytest.mark.parametrize(
-    ("raised", "kind"),
-    [
-        ("sys.exit(3)", "SystemExit"),
-        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
-        ("raise RuntimeError('CUDA error: an illegal memory access was encountered')", "RuntimeError"),
-        ("raise RuntimeError('CUDA error: device-side assert triggered')", "RuntimeError"),
-    ],
-)
-def test_what_breaks_the_process_fails_the_job_and_recycles_the_worker(
-    gateway: Any, spawn: Any, raised: str, kind: str
-) -> None:
-    worker = spawn(f"def handler(job):\n    {raised}\n" + START)
-    body = gateway.result(gateway.submit())
-    assert kind in json.loads(body["error"])["error_type"]
-    assert body["stopPod"] is True
-    assert worker.wait() == 1
-
-
-@pytest.mark.parametrize(
-    "raised", ["asyncio.CancelledError()", "JobCancelled('by itself')", "GeneratorExit()", "Own()", "Mute()"]
-)
-@pytest.mark.parametrize("keyword", ["def", "async def"])
-def test_what_only_one_job_meets_costs_nobody_else(gateway: Any, spawn: Any, keyword: str, raised: str) -> None:
-    spawn(
-        f"""
-        class Own(BaseException):
-            pass
-        class Mute(Exception):
-            def __str__(self):
-                raise RuntimeError("no words")
-        {keyword} handler(job):
-            if job["input"]:
-                raise {raised}
-            return "next"
-        """
-        + START
-    )
-    body = gateway.result(gateway.submit(True))
-    assert "stopPod" not in body
-    assert "in handler" in json.loads(body["error"])["error_traceback"]
-    assert gateway.result(gateway.submit(False)) == {"output": "next"}
-
-
-def test_running_out_of_gpu_memory_does_not_recycle_the_worker(gateway: Any, spawn: Any) -> None:
-    spawn("def handler(job):\n    raise RuntimeError('CUDA out of memory. Tried to allocate 2.00 GiB')\n" + START)
-    assert "stopPod" not in gateway.result(gateway.submit())
-    assert "error" in gateway.result(gateway.submit())
-
-
-HOOKS = """
-    def setup():
-        logging.warning("setup in %s", threading.current_thread().name)
-    def teardown():
-        logging.warning("teardown")
-    def handler(job):
-        return 1
-    start({"handler": handler, "setup": setup, "teardown": teardown})
-    """
-
-
-@pytest.mark.parametrize("kind", ["sync", "async"])
-def test_setup_and_teardown_run_once_around_the_jobs(gateway: Any, spawn: Any, kind: str) -> None:
-    worker = spawn(HOOKS if kind == "sync" else HOOKS.replace("def ", "async def "))
-    for _ in range(2):
-        gateway.result(gateway.submit())
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait() == 0
-    assert worker.stderr.count("setup in MainThread") == worker.stderr.count("teardown") == 1
-
-
-def test_a_setup_that_fails_ends_the_worker_before_its_first_take(gateway: Any, spawn: Any) -> None:
-    worker = spawn("def setup():\n    raise OSError('no weights')\nstart({'handler': lambda job: 1, 'setup': setup})\n")
-    assert worker.wait() == 1
-    assert "setup failed" in worker.stderr
-    assert "no weights" in worker.stderr
-    assert gateway.of("take") == []
-
-
-@pytest.mark.parametrize("keyword", ["def", "async def"])
-def test_what_setup_puts_into_the_context_is_there_for_the_handler(gateway: Any, spawn: Any, keyword: str) -> None:
-    spawn(
-        f"""
-        import contextvars
-        model = contextvars.ContextVar("model")
-        def setup():
-            model.set("loaded")
-        {keyword} handler(job):
-            return model.get()
-        start({{"handler": handler, "setup": setup}})
-        """
-    )
-    assert gateway.result(gateway.submit()) == {"output": "loaded"}
-
-
 def test_a_worker_that_cannot_reach_the_network_at_all_ends(gateway: Any, spawn: Any) -> None:
     worker = spawn(
         """
@@ -423,33 +292,6 @@ def test_a_worker_that_cannot_reach_the_network_at_all_ends(gateway: Any, spawn:
     )
     assert worker.wait() == 1
     assert "Too many open files" in worker.stderr
-    assert gateway.of("take") == []
-
-
-def test_a_signal_during_setup_ends_it(gateway: Any, spawn: Any) -> None:
-    worker = spawn(
-        "def setup():\n    logging.warning('loading')\n    time.sleep(600)\n"
-        "start({'handler': lambda job: 1, 'setup': setup})\n"
-    )
-    worker.wait_for_log("loading")
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait() == 0
-
-
-def test_a_signal_just_before_setup_is_not_slept_through(gateway: Any, spawn: Any) -> None:
-    worker = spawn(
-        """
-        import signal
-        import novita_worker._worker as module
-        new_loop = module.new_loop
-        def loop_of_a_worker_that_was_told_to_end():
-            os.kill(os.getpid(), signal.SIGTERM)
-            return new_loop()
-        module.new_loop = loop_of_a_worker_that_was_told_to_end
-        start({"handler": lambda job: 1, "setup": lambda: time.sleep(600)})
-        """
-    )
-    assert worker.wait() == 0
     assert gateway.of("take") == []
 
 

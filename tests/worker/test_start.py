@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
+import textwrap
 from typing import Any
 
 import pytest
 
 from novita_worker import ConfigError, JobContext, start
+from novita_worker.testing import LocalWorker
 
 HANDLER = "def handler(job):\n    return job['input']\n"
 START = 'start({"handler": handler})'
@@ -120,10 +122,11 @@ CONTEXTS = {
 
 
 @pytest.mark.parametrize("form", CONTEXTS)
-def test_a_handler_takes_the_job_the_context_or_both(gateway: Any, spawn: Any, form: str) -> None:
-    spawn(CONTEXTS[form] + "\n" + ("        " if "\n" in CONTEXTS[form] else "") + START)
-    job_id = gateway.submit(5)
-    assert gateway.result(job_id) == {"output": [5, 5, job_id]}
+def test_a_handler_takes_the_job_the_context_or_both(form: str) -> None:
+    names: dict[str, Any] = {"JobContext": JobContext}
+    exec(textwrap.dedent(CONTEXTS[form]), names)
+    with LocalWorker(names["handler"]) as worker:
+        assert worker.run(5, id="mine").output == [5, 5, "mine"]
 
 
 def test_a_sync_wrapper_of_a_generator_streams(gateway: Any, spawn: Any) -> None:
