@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -182,12 +183,14 @@ def test_the_error_of_a_job_is_read_as_far_as_it_can_be(error: str, expected: tu
 
 @pytest.fixture
 def call(gateway: Gateway) -> Callable[..., Any]:
-    """Sends a body to a route of the endpoint `envelopes`, as a client or as a worker."""
+    """Sends a body to a route of an endpoint of the test's own, as a client or as a worker."""
+    # A job that another test left would be taken first.
+    endpoint = f"envelopes-{uuid.uuid4().hex}"
 
     def send(verb: str, path: str, body: bytes | None = None) -> requests.Response:
         is_worker = path.startswith(("job-", "ping"))
         key = gateway.worker_token if is_worker else f"Bearer {gateway.api_key}"
-        url = f"{gateway.url}/envelopes/{path}"
+        url = f"{gateway.url}/{endpoint}/{path}"
         return requests.request(verb, url, data=body, headers={"Authorization": key}, timeout=10)
 
     return send
