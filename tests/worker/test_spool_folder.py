@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,12 @@ def test_a_kill_during_a_replay_repeats_no_acknowledged_chunk(spool: Path) -> No
     posts = [(PostKind.CHUNK, b"0"), (PostKind.CHUNK, b"1"), (PostKind.RESULT, b"{}")]
     first.put("j1", posts, is_stream=True)
     first.mark_sent("j1")
-    first._unlock()
+    first.close()
     second = Spool(spool, "w2")
     (spooled,) = second.recover()
     assert list(spooled.posts) == posts[1:]
     second.mark_recovered_sent(spooled)
-    second._unlock()
+    second.close()
     (spooled,) = (third := Spool(spool, "w3")).recover()
     assert list(spooled.posts) == posts[2:]
     assert (spooled.job_id, spooled.worker_id, spooled.is_stream) == ("j1", "w1", True)
@@ -81,8 +82,9 @@ def test_a_job_that_runs_again_starts_with_its_first_chunk(spool: Path) -> None:
     kept.put("j1", posts, is_stream=True)
     kept.mark_sent("j1")
     kept.put("j1", posts, is_stream=True)
-    kept._unlock()
-    (spooled,) = Spool(spool, "w2").recover()
+    kept.close()
+    with closing(Spool(spool, "w2")) as last:
+        (spooled,) = last.recover()
     assert list(spooled.posts) == posts
 
 
@@ -105,7 +107,7 @@ def test_a_damaged_result_is_set_aside(
     first = Spool(spool, "w1")
     for job_id in ("bad", "good"):
         first.put(job_id, [(PostKind.RESULT, b'{"output":"paid for %s"}' % job_id.encode())], is_stream=False)
-    first._unlock()
+    first.close()
     (file,) = [path for path in spool.glob("*/*.result") if b"for bad" in path.read_bytes()]
     file.write_bytes(damage(file.read_bytes()))
     second = Spool(spool, "w2")
@@ -116,7 +118,8 @@ def test_a_damaged_result_is_set_aside(
     second.discard(good)
     second.close()
     assert [path.name for path in spool.glob("*/*")] == [file.with_suffix(".damaged").name]
-    assert Spool(spool, "w3").recover() == []
+    with closing(Spool(spool, "w3")) as last:
+        assert last.recover() == []
 
 
 def test_a_damaged_result_keeps_no_other_back(
@@ -210,8 +213,8 @@ def test_workers_that_start_and_end_at_once_share_a_folder(spool: Path) -> None:
     names = [f"w{index}" for index in range(6)]
     with ThreadPoolExecutor(len(names)) as pool:
         list(pool.map(work, names))
-    last = Spool(spool, "last")
-    found.extend(spooled.job_id for spooled in last.recover())
+    with closing(Spool(spool, "last")) as last:
+        found.extend(spooled.job_id for spooled in last.recover())
     assert set(found) == {f"{name}-{number}" for name in names for number in range(20)}
 
 
@@ -229,8 +232,9 @@ def test_a_lock_in_a_folder_that_another_process_removes_is_no_lock(
     monkeypatch.setattr(fcntl, "flock", flock)
     kept = Spool(spool, "w1")
     kept.put("j1", [(PostKind.RESULT, b"{}")], is_stream=False)
-    kept._unlock()
-    assert [spooled.job_id for spooled in Spool(spool, "w2").recover()] == ["j1"]
+    kept.close()
+    with closing(Spool(spool, "w2")) as last:
+        assert [spooled.job_id for spooled in last.recover()] == ["j1"]
 
 
 def test_a_spool_that_cannot_be_made_is_refused_before_the_first_take(gateway: Any, spawn: Any, tmp_path: Any) -> None:
