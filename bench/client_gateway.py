@@ -16,7 +16,7 @@ from collections import Counter
 
 import aiohttp
 
-from novita_gateway import Gateway, MemoryStore, Waits
+from novita_gateway import Gateway, Limits, MemoryStore, Waits
 from novita_sdk.models import JobStatus
 
 
@@ -24,7 +24,7 @@ class CountingStore(MemoryStore):
     """Counts status requests by endpoint."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(limits=Limits(lease=3_600_000))  # the worker below does not ping
         self.asked: Counter[str] = Counter()
 
     async def status(self, endpoint: str, job_id: str, wait: int = 0, since: int | None = None) -> JobStatus:
