@@ -33,7 +33,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-OWN_VARIABLES = ("NOVITA_", "RUNPOD_", "BUCKET_", "AWS_")
+OWN_VARIABLES = ("NOVITA_", "RUNPOD_", "BUCKET_", "AWS_", "PYTHONUNBUFFERED")
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def gateway() -> Iterator[Gateway]:
 
 @pytest.fixture(scope="session")
 def plain_environment() -> dict[str, str]:
-    """The environment for child processes: this one without variables that the SDK reads."""
+    """The environment for child processes: this one without what a developer may have set."""
     return {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import click
 
 from novita_cli._failures import Failure
@@ -20,4 +23,6 @@ def write_stdout(data: bytes | str) -> None:
     except BrokenPipeError:  # nobody reads on, which click ends quietly
         raise
     except OSError as error:
+        # What is left in the buffer would fail again when the interpreter ends, with another exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise Failure(f"can't write to standard output: {error.strerror}", reason="FILE") from None

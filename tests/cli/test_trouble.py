@@ -80,10 +80,10 @@ def test_a_wait_without_end_says_why_it_hears_nothing(start: Start, broken: str,
     assert len(re.findall("could not be read", done.err)) == 1
 
 
-def test_a_batch_tells_of_its_trouble_in_one_line(start: Start, broken: str) -> None:
+def test_a_batch_tells_of_its_trouble_once_a_second_and_not_once_a_job(start: Start, broken: str) -> None:
     command = start("map", "x", "-", "--base-url", broken, stdin='{"a": 1}\n' * 16)
     command.wait_for("the wait goes on")
     command.interrupt()
     done = command.outcome()
     assert done.code == 130
-    assert len(re.findall("could not be read", done.err)) == 1
+    assert 1 <= len(re.findall("could not be read", done.err)) < 8
