@@ -56,7 +56,7 @@ class Heart:
         """Ends the process when pinging fails in a way that was not foreseen, so that it is started again."""
         try:
             self.beat()
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  whatever it is, a process that pings no more must not stay
             print(f"novita-gpus heartbeat: {type(error).__name__}", file=sys.stderr, flush=True)  # noqa: T201
             os._exit(1)
 
