@@ -21,7 +21,11 @@ CORES = "The pure cores do no I/O"
 DOORS = "Generated code is reached through two doors"
 BREAKS = [
     ("The protocol is the leaf", "novita_protocol/method.py", "import novita_sdk.errors"),
-    ("The SDK knows neither worker, gateway, codegen nor command line", "novita_sdk/webhooks.py", "import novita_worker"),
+    (
+        "The SDK knows neither worker, gateway, codegen nor command line",
+        "novita_sdk/webhooks.py",
+        "import novita_worker",
+    ),
     ("Worker and gateway never import each other", "novita_worker/_start.py", "import novita_gateway"),
     ("Worker and gateway never import each other", "novita_gateway/_serve.py", "import novita_worker"),
     ("Nothing imports the facade", "novita_cli/_target.py", "import novita_gpus"),
@@ -70,7 +74,9 @@ def test_every_contract_is_tried() -> None:
 def test_a_broken_contract_is_seen(copy: Path, name: str, module: str, line: str) -> None:
     path = copy / module
     text = path.read_text(encoding="utf-8")
-    path.write_text(f"{text}\n\ndef broken() -> None:\n    {line.replace(chr(10), chr(10) + '    ')}\n", encoding="utf-8")
+    path.write_text(
+        f"{text}\n\ndef broken() -> None:\n    {line.replace(chr(10), chr(10) + '    ')}\n", encoding="utf-8"
+    )
     try:
         said = lint(copy)
     finally:
