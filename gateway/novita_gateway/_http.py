@@ -90,7 +90,7 @@ class Door:
         self._pages = pages
         self._files = files
         self._faults = faults
-        self._routes = Routes(service)
+        self._routes = Routes(jobs=service, workers=service)
         self._headers = {LONG_POLL_HEADER: str(max_wait)}
         self._json_headers = {**self._headers, "Content-Type": "application/json"}
 

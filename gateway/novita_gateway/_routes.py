@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 
 from google.protobuf.message import Message
 
 from novita_gateway._auth import Role
 from novita_gateway._errors import MethodNotAllowedError, RouteNotFoundError
-from novita_gateway._service import RequestContext, Service
-from novita_sdk.rpc import JobsServiceMethods, Method, WorkerServiceMethods
+from novita_gateway._service import RequestContext
+from novita_sdk.rpc import (
+    BoundMethod,
+    JobsServiceHandler,
+    Method,
+    WorkerServiceHandler,
+    bind_jobs_service,
+    bind_worker_service,
+)
 from novita_sdk.wire.names import check_name
 
 __all__ = ["PREFIXES", "Route", "Routes"]
@@ -27,20 +33,28 @@ class Route:
     """One method, with what carries it out and who may call it."""
 
     method: Method[Message, Message]
-    handler: Callable[[Any, RequestContext], Awaitable[Message]]
+    handler: Callable[[Message, RequestContext], Awaitable[Message]]
     role: Role
     params: tuple[str, ...]
     """Names of the path's parameters, in order; the first is the endpoint."""
 
 
 class Routes:
-    """The routes of both services. All of their paths are `/{endpoint}/word` and parameters."""
+    """The routes of both services. All of their paths are `/{endpoint}/word` and parameters.
 
-    def __init__(self, service: Service) -> None:
+    Args:
+        jobs: Carries out what clients call.
+        workers: Carries out what workers call.
+    """
+
+    def __init__(
+        self, *, jobs: JobsServiceHandler[RequestContext], workers: WorkerServiceHandler[RequestContext]
+    ) -> None:
         self._routes: dict[tuple[str, int], Route] = {}
-        for methods, role in ((JobsServiceMethods.ALL, Role.CLIENT), (WorkerServiceMethods.ALL, Role.WORKER)):
-            for method in methods:
-                self._add(method, role, service)
+        for bound in bind_jobs_service(jobs):
+            self._add(bound, Role.CLIENT)
+        for bound in bind_worker_service(workers):
+            self._add(bound, Role.WORKER)
 
     def __iter__(self) -> Iterator[Route]:
         return iter(self._routes.values())
@@ -67,13 +81,14 @@ class Routes:
             for name, value in zip(route.params, parts[2:], strict=True)
         }
 
-    def _add(self, method: Method[Message, Message], role: Role, service: Service) -> None:
+    def _add(self, bound: BoundMethod[RequestContext], role: Role) -> None:
+        method = bound.method
         parts = method.path.split("/")
         if parts[1] != "{endpoint}" or not all(part.startswith("{") for part in parts[3:]):
             raise ValueError(f"{method.name}: the path {method.path!r} is not /{{endpoint}}/word/{{…}}")
-        handler = getattr(service, re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower())
         params = tuple(part.strip("{}") for part in parts if part.startswith("{"))
-        self._routes[parts[2], len(parts) + 1] = Route(method=method, handler=handler, role=role, params=params)
+        route = Route(method=method, handler=bound.handler, role=role, params=params)
+        self._routes[parts[2], len(parts) + 1] = route
 
 
 _LABELS: Final = {"endpoint": "endpoint name", "worker_id": "worker id", "id": "job id"}
