@@ -1,4 +1,4 @@
-"""The method tables, typed stubs and handler protocols: the one door through which they are imported."""
+"""The method tables, typed stubs and handler protocols, and what binds them: the one door to import them through."""
 
 from __future__ import annotations
 
