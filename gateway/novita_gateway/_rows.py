@@ -8,10 +8,12 @@ from typing import Final
 
 from novita_sdk.wire import states
 
-__all__ = ["NEVER", "EndpointRows", "Row", "WorkerRow"]
+__all__ = ["NEVER", "NOT_KEPT", "EndpointRows", "Row", "WorkerRow"]
 
 NEVER: Final = 1 << 62
 """A time that never comes."""
+NOT_KEPT: Final = {"is_kept": False}
+"""Metadata of a field of Row that begins anew with the process. A store keeps every other one."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -47,7 +49,7 @@ class Row:
     """Attempts since the submit."""
     taken: int | None = None
     finished: int | None = None
-    lease_until: int = 0
+    lease_until: int = field(default=0, metadata=NOT_KEPT)
     has_progress: bool = False
     has_output: bool = False
     has_error: bool = False
@@ -56,7 +58,7 @@ class Row:
     read: int = 0
     """Pieces that a client has fetched."""
 
-    wake: int = NEVER
+    wake: int = field(default=NEVER, metadata=NOT_KEPT)
     """When the board looks at this row again; no later than `due`."""
 
     @property

@@ -1,4 +1,4 @@
-"""The SQLite file: its schema, and the statements that read and write it. Everything here blocks."""
+"""The SQLite file: the statements that read and write it. Everything here blocks."""
 
 from __future__ import annotations
 
@@ -12,46 +12,17 @@ from typing import Any, Final
 
 from novita_gateway._errors import StoreError
 from novita_gateway._rows import Row
+from novita_gateway._sqlite_migrations import APPLICATION, COLUMNS, TABLES, VERSION, migrate
 
 __all__ = ["Batch", "SqliteFile", "body_key"]
 
-_APPLICATION: Final = 0x6E6F7667
-"""Marks the file as ours: `novg`."""
-_VERSION: Final = 1
 _PART_BITS: Final = 24
-
-_TYPES: Final = {
-    "seq": "INTEGER PRIMARY KEY",
-    "id": "TEXT NOT NULL",
-    "endpoint": "TEXT NOT NULL",
-    "created": "INTEGER NOT NULL",
-    "expires": "INTEGER NOT NULL",
-    "ttl": "INTEGER NOT NULL",
-    "execution_timeout": "INTEGER",
-    "low_priority": "INTEGER NOT NULL",
-    "idempotency_key": "TEXT",
-    "notify": "INTEGER NOT NULL",
-    "rank": "INTEGER NOT NULL",
-    "status": "TEXT NOT NULL",
-    "revision": "INTEGER NOT NULL",
-    "worker_id": "TEXT",
-    "attempt": "INTEGER NOT NULL",
-    "takes": "INTEGER NOT NULL",
-    "taken": "INTEGER",
-    "finished": "INTEGER",
-    "has_progress": "INTEGER NOT NULL",
-    "has_output": "INTEGER NOT NULL",
-    "has_error": "INTEGER NOT NULL",
-    "chunks": "INTEGER NOT NULL",
-    "read": "INTEGER NOT NULL",
-}
-"""Columns of the table `job`: the fields of a Row but for its lease, which starts anew, and its timer."""
-
-_BOOLEANS: Final = ("low_priority", "notify", "has_progress", "has_output", "has_error")
 _SIZES: Final = (256, 64, 16, 4, 1)
 """Rows of one INSERT. Many rows in one statement let the writer thread give up the interpreter once for all of them."""
 
-_values = attrgetter(*_TYPES)
+_NAMES: Final = tuple(column.name for column in COLUMNS)
+_BOOLS: Final = tuple(column.name for column in COLUMNS if column.is_bool)
+_values = attrgetter(*_NAMES)
 
 
 def body_key(seq: int, part: int) -> int:
@@ -89,7 +60,7 @@ class SqliteFile:
         path: The file; made where there is none, readable for its owner alone, because inputs may hold secrets.
 
     Raises:
-        StoreError: Another gateway has it open, or it is not a gateway's file.
+        StoreError: Another gateway has it open, a newer one wrote it, or it is not a gateway's file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,20 +75,24 @@ class SqliteFile:
             raise StoreError(f"another gateway has {path} open; stop it, or give this one a file of its own") from None
         self._writer = self._connect()
         try:
-            self._check()
-            self._prepare()
-        except (sqlite3.Error, StoreError) as error:
+            self._prepare(self._check())
+        except BaseException as error:
             self._writer.close()
             self._lock.close()
-            raise StoreError(f"{path} is not a job store of this gateway ({error}); name another file") from None
+            match error:
+                case StoreError():
+                    raise StoreError(f"{path} {error}") from error.__cause__
+                case sqlite3.Error():
+                    raise StoreError(f"{path} {_not_ours(error)}") from None
+            raise
         self._reader = self._connect()
 
     def load(self) -> list[Row]:
         """Reads every row."""
         rows = []
-        for record in self._writer.execute(f"SELECT {', '.join(_TYPES)} FROM job ORDER BY seq"):  # noqa: S608 - constants
-            values: dict[str, Any] = dict(zip(_TYPES, record, strict=True))
-            values.update((name, bool(values[name])) for name in _BOOLEANS)
+        for record in self._writer.execute(f"SELECT {_listed(_NAMES)} FROM job ORDER BY seq"):  # noqa: S608 - constants
+            values: dict[str, Any] = dict(zip(_NAMES, record, strict=True))
+            values.update((name, bool(values[name])) for name in _BOOLS if values[name] is not None)
             rows.append(Row(**values))
         return rows
 
@@ -139,12 +114,12 @@ class SqliteFile:
             for seq in batch.dropped:
                 execute("DELETE FROM body WHERE key >= ? AND key < ?", (body_key(seq, 0), body_key(seq + 1, 0)))
                 execute("DELETE FROM job WHERE seq = ?", (seq,))
-            self._insert("job", len(_TYPES), batch.records)
+            self._insert("job", batch.records)
             bodies = [
                 (body_key(seq, part), body) for seq, parts in batch.bodies.items() for part, body in parts.items()
             ]
-            self._insert("body", 2, bodies)
-            self._insert("schema", 2, list(batch.schemas.items()))
+            self._insert("body", bodies)
+            self._insert("schema", list(batch.schemas.items()))
             execute("COMMIT")
         except BaseException:
             if self._writer.in_transaction:
@@ -164,49 +139,57 @@ class SqliteFile:
             raise StoreError(f"the job store could not read ({error}); ask again") from None
         return None if record is None else bytes(record[0])
 
-    def _insert(self, table: str, width: int, records: Sequence[tuple[object, ...]]) -> None:
+    def _insert(self, table: str, records: Sequence[tuple[object, ...]]) -> None:
         start = 0
         for size in _SIZES:
             while len(records) - start >= size:
                 chunk = records[start : start + size]
-                self._writer.execute(_insert_statement(table, width, size), _flat(chunk))
+                self._writer.execute(_insert_statement(table, size), _flat(chunk))
                 start += size
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, timeout=1.0, isolation_level=None, check_same_thread=False)
 
-    def _check(self) -> None:
-        """Looks before anything is written whether the file is new, or one of ours."""
+    def _check(self) -> int:
+        """The file's version, 0 for a new one; looks before anything is written whether the file is one of ours."""
         (application,) = self._writer.execute("PRAGMA application_id").fetchone()
         (version,) = self._writer.execute("PRAGMA user_version").fetchone()
         (tables,) = self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if (application, version, tables) == (0, 0, 0):
-            return
-        if application != _APPLICATION:
-            raise StoreError("it belongs to another program")
-        if version != _VERSION:
-            raise StoreError(f"it has version {version}, and this gateway reads version {_VERSION}")
+            return 0
+        if application != APPLICATION:
+            raise StoreError(_not_ours("it belongs to another program"))
+        if version < 1:
+            raise StoreError(_not_ours(f"it has version {version}"))
+        if version > VERSION:
+            raise StoreError(
+                f"is of a newer gateway: it has version {version}, and this one reads versions up to {VERSION};"
+                " update novita-gpus, or name another file"
+            )
+        return int(version)
 
-    def _prepare(self) -> None:
+    def _prepare(self, version: int) -> None:
         execute = self._writer.execute
         execute("PRAGMA journal_mode = WAL")
         # Every commit is followed by an fsync of the log; SQLite syncs the folder when it makes the log.
         execute("PRAGMA synchronous = FULL")
         execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync leaves the data in the drive's cache
-        columns = ", ".join(f"{name} {kind}" for name, kind in _TYPES.items())
-        execute("BEGIN IMMEDIATE")
-        execute(f"CREATE TABLE IF NOT EXISTS job ({columns})")
-        execute("CREATE TABLE IF NOT EXISTS body (key INTEGER PRIMARY KEY, body BLOB NOT NULL)")
-        execute("CREATE TABLE IF NOT EXISTS schema (endpoint TEXT PRIMARY KEY, body BLOB NOT NULL)")
-        execute(f"PRAGMA application_id = {_APPLICATION}")
-        execute(f"PRAGMA user_version = {_VERSION}")
-        execute("COMMIT")
+        migrate(self._writer, version)
+
+
+def _not_ours(reason: object) -> str:
+    return f"is not a job store of this gateway ({reason}); name another file"
 
 
 @cache
-def _insert_statement(table: str, width: int, size: int) -> str:
-    record = f"({', '.join('?' * width)})"
-    return f"INSERT OR REPLACE INTO {table} VALUES {', '.join([record] * size)}"  # noqa: S608 - constants
+def _insert_statement(table: str, size: int) -> str:
+    names = TABLES[table]
+    record = f"({', '.join('?' * len(names))})"
+    return f"INSERT OR REPLACE INTO {table} ({_listed(names)}) VALUES {', '.join([record] * size)}"  # noqa: S608 - constants
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _flat(records: Iterable[tuple[object, ...]]) -> list[Any]:
