@@ -252,7 +252,7 @@ def test_a_new_field_of_the_row_opens_an_older_file_without_loss(tmp_path: Path)
     environment = patch(tmp_path, field=field, migrations=f"VERSION = {VERSION + 1}\n")
     outcome = run_tests("released_version", tmp_path / "inner", environment)
     assert outcome.returncode == 0, outcome.stdout
-    paths = list((tmp_path / "inner").glob("*/jobs.db"))
+    paths = list((tmp_path / "inner").glob("*[0-9]/jobs.db"))
     assert len(paths) == len(DIGESTS)
     for path in paths:
         with closing(sqlite3.connect(path)) as connection:
