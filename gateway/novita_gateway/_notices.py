@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 
-from novita_gateway._rows import Row
+from novita_gateway.board.rows import Row
 
 __all__ = ["NoticeQueue"]
 

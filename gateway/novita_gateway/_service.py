@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from novita_gateway._errors import BadRequestError, TooLargeError
-from novita_gateway._faults import Fate
-from novita_gateway._store import Store
+from novita_gateway.http.faults import Fate
+from novita_gateway.store.protocol import Store
 from novita_sdk.models import (
     CancelRequest,
     CancelResponse,

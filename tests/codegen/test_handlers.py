@@ -22,7 +22,7 @@ DRAIN = """service JobsService {
 """
 
 SERVER = """\
-from novita_gateway._routes import Routes
+from novita_gateway.http.routes import Routes
 from novita_gateway._service import RequestContext, Service
 from novita_sdk.models import CancelRequest, CancelResponse, PurgeQueueRequest, PurgeQueueResponse
 
@@ -41,7 +41,7 @@ SERVERS = {
     "wrong_request": ("CancelRequest", "PurgeQueueResponse"),
     "wrong_response": ("PurgeQueueRequest", "CancelResponse"),
 }
-GATEWAY = "gateway/novita_gateway/_http.py"
+GATEWAY = "gateway/novita_gateway/http/app.py"
 
 
 def mypy(repository: Path, folder: Path) -> dict[str, str]:
@@ -60,7 +60,7 @@ def mypy(repository: Path, folder: Path) -> dict[str, str]:
     assert outcome.returncode in {0, 1}, outcome.stdout + outcome.stderr
     said: dict[str, str] = {}
     for file, text in re.findall(r"^(\S+?):\d+: (.*)$", outcome.stdout, re.MULTILINE):
-        name = os.path.relpath(folder / file, repository) if file.endswith("_http.py") else file
+        name = os.path.relpath(folder / file, repository) if file.endswith("app.py") else file
         said[name] = said.get(name, "") + text + "\n"
     return said
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from novita_gateway import Gateway, Limits, MemoryStore
-from novita_gateway._auth import Keys, Role
+from novita_gateway.http.auth import Keys, Role
 from novita_sdk.wire.payload import MAX_PAYLOAD
 
 
@@ -152,7 +152,7 @@ def test_keys_that_are_none_are_refused(keys: dict[str, str], word: str) -> None
 
 
 async def test_a_sender_that_is_slow_with_the_head_is_cut_off(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("novita_gateway._connections.KEEPALIVE", 0.1)
+    monkeypatch.setattr("novita_gateway.http.connections.KEEPALIVE", 0.1)
     api = await connect(Gateway())
     reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     writer.write(b"GET /v1/ep/health HTTP/1.1\r\nHos")

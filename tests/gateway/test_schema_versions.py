@@ -22,10 +22,12 @@ from typing import Any
 import pytest
 
 import novita_gateway
-from novita_gateway import Gateway, ManualClock, SQLiteStore, _rows, _sqlite_migrations
+from novita_gateway import Gateway, ManualClock, SQLiteStore
 from novita_gateway._errors import StoreError
-from novita_gateway._sqlite_columns import columns_of
-from novita_gateway._sqlite_migrations import VERSION
+from novita_gateway.board import rows
+from novita_gateway.store import sqlite_migrations
+from novita_gateway.store.sqlite_columns import columns_of
+from novita_gateway.store.sqlite_migrations import VERSION
 
 SCHEMAS = Path(__file__).with_name("schemas")
 DIGESTS = {1: "649027fdbaf876c31df3a46966cdc72a48e14ba5d915d9fd1c4fdbc618a196b5"}
@@ -188,10 +190,10 @@ def patch(folder: Path, **additions: str) -> dict[str, str]:
     copy = folder / "patched" / "novita_gateway"
     shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
     if field := additions.get("field"):
-        source = copy / Path(_rows.__file__).relative_to(package)
+        source = copy / Path(rows.__file__).relative_to(package)
         before, ttl, after = source.read_text().partition("    ttl: int\n")
         source.write_text(before + field + ttl + after)
-    source = copy / Path(_sqlite_migrations.__file__).relative_to(package)
+    source = copy / Path(sqlite_migrations.__file__).relative_to(package)
     source.write_text(source.read_text() + additions.get("migrations", ""))
     return {**os.environ, "PYTHONPATH": str(copy.parent)}
 
@@ -234,7 +236,7 @@ async def test_the_columns_are_those_recorded_for_their_version(tmp_path: Path, 
             f"version {VERSION} was not recorded. It is now, in {recorded}: commit it, with {digest} in DIGESTS"
         )
     assert columns(path) == columns(build(recorded.read_text(), tmp_path / "recorded.db")), (
-        f"the file's columns are not those of version {VERSION}: raise VERSION in _sqlite_migrations.py, and run this"
+        f"the file's columns are not those of version {VERSION}: raise VERSION in sqlite_migrations.py, and run this"
         " test again to record the new version"
     )
     assert list(DIGESTS) == list(range(1, VERSION + 1)), "every version needs its recorded file, and its digest"
@@ -356,11 +358,11 @@ async def test_a_file_of_this_version_with_other_columns_is_refused_and_left_alo
 
 def test_columns_are_derived_from_the_fields() -> None:
     @dataclass(slots=True, kw_only=True, eq=False)
-    class More(_rows.Row):
+    class More(rows.Row):
         flag: bool | None = None
         share: float = 0.5
         blob: bytes = b""
-        passing: int = field(default=0, metadata=_rows.NOT_KEPT)
+        passing: int = field(default=0, metadata=rows.NOT_KEPT)
 
     derived = [(column.name, column.declaration, column.default, column.is_bool) for column in columns_of(More)]
     assert derived[0] == ("seq", "INTEGER PRIMARY KEY", MISSING, False)
@@ -372,7 +374,7 @@ def test_columns_are_derived_from_the_fields() -> None:
     assert not {"lease_until", "wake", "passing"} & {name for name, *_ in derived}
 
     @dataclass(slots=True, kw_only=True, eq=False)
-    class Tagged(_rows.Row):
+    class Tagged(rows.Row):
         tags: list[str] = field(default_factory=list)
 
     with pytest.raises(TypeError, match=r"tags: list\[str\] can't be a column"):

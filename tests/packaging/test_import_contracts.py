@@ -29,15 +29,15 @@ BREAKS = [
     ("Worker and gateway never import each other", "novita_worker/_start.py", "import novita_gateway"),
     ("Worker and gateway never import each other", "novita_gateway/_serve.py", "import novita_worker"),
     ("Nothing imports the facade", "novita_cli/_target.py", "import novita_gpus"),
-    (DOORS, "novita_sdk/typed/_published.py", "from novita_protocol.v1 import schema_pb2"),
+    (DOORS, "novita_sdk/typed/_endpoint_schema.py", "from novita_protocol.v1 import schema_pb2"),
     (DOORS, "novita_sdk/wire/codec.py", "from novita_protocol.v1.job_pb2 import Job"),
     (DOORS, "novita_sdk/errors.py", "import novita_protocol.method"),
     (DOORS, "novita_worker/_engine.py", "from novita_protocol.v1 import job_pb2"),
     (CORES, "novita_sdk/wire/retry.py", "import random"),
-    (CORES, "novita_worker/_entry.py", "import asyncio"),
-    (CORES, "novita_worker/_actions.py", "import logging"),
-    (CORES, "novita_gateway/_ledger.py", "import time"),
-    (CORES, "novita_gateway/_rows.py", "from datetime import datetime\nimport os.path"),
+    (CORES, "novita_worker/desk/entry.py", "import asyncio"),
+    (CORES, "novita_worker/desk/actions.py", "import logging"),
+    (CORES, "novita_gateway/board/ledger.py", "import time"),
+    (CORES, "novita_gateway/board/rows.py", "from datetime import datetime\nimport os.path"),
 ]
 """A contract, a module, and a line in it that the contract forbids."""
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novita_sdk import errors
-from novita_sdk._window import Value, Window
+from novita_sdk.batches.window import Value, Window
 
 Meanwhile = Callable[[Callable[[], object]], None]
 

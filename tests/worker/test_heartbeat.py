@@ -101,7 +101,7 @@ def test_the_heartbeat_dies_even_if_a_forked_process_outlives_the_worker(gateway
     )
     gateway.submit()
     gateway.wait_for(lambda: gateway.of("ping") and gateway.of("progress"))
-    heart = next(pid for pid in children(worker.pid) if b"_heart.py" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    heart = next(pid for pid in children(worker.pid) if b"heartbeat_main" in Path(f"/proc/{pid}/cmdline").read_bytes())
     worker.send_signal(signal.SIGKILL)
     wait_until_gone(heart, timeout=6.0)
 

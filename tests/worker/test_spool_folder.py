@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from novita_worker._outbox import PostKind
-from novita_worker._spool import Spool
+from novita_worker.desk.outbox import PostKind
+from novita_worker.link.spool import Spool
 
 ECHO = 'def handler(job):\n    return job["input"]\nstart({"handler": handler})\n'
 
