@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from novita_gateway._alarm import Alarm
 from novita_gateway._clock import Clock, SystemClock
 from novita_gateway._errors import (
     BadRequestError,
@@ -19,14 +18,13 @@ from novita_gateway._errors import (
     SchemaNotFoundError,
     UnavailableError,
 )
-from novita_gateway._notices import NoticeQueue
 from novita_gateway.board import commands
 from novita_gateway.board.board import Board, Limits
 from novita_gateway.board.commands import Command, Event, EventKind
 from novita_gateway.board.rows import Row
 from novita_gateway.store.journal import FIRST_CHUNK, Journal, Part
 from novita_gateway.store.messages import bare_status, endpoint_health, job_status, taken_job
-from novita_gateway.store.parking import Lot, Taker
+from novita_gateway.store.parking import Alarm, Lot, NoticeQueue, Taker
 from novita_gateway.store.protocol import Handover, Notice
 from novita_gateway.store.repeats import is_repeat
 from novita_sdk.models import (

@@ -1,16 +1,16 @@
-"""Requests that wait for an event."""
+"""What a board store waits with: requests that are parked, the board's next time, webhooks that are to be called."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Hashable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
-from novita_gateway._clock import Clock
+from novita_gateway._clock import Clock, Timer
 from novita_gateway.board.rows import Row
 
-__all__ = ["Lot", "Taker"]
+__all__ = ["Alarm", "Lot", "NoticeQueue", "Taker"]
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 TicketT = TypeVar("TicketT", bound=Hashable)
@@ -76,3 +76,60 @@ class Lot(Generic[KeyT, TicketT]):
             self._lines.pop(key, None)
         if future is not None and not future.done():
             future.set_result(None)
+
+
+class Alarm:
+    """One timer, set to the earliest of the times that were asked for.
+
+    Args:
+        clock: Tells the time.
+        ring: Called at that time; it asks again for the next one.
+    """
+
+    def __init__(self, clock: Clock, ring: Callable[[], object]) -> None:
+        self._clock = clock
+        self._ring = ring
+        self._timer: Timer | None = None
+        self._when: int | None = None
+
+    def set(self, when: int | None) -> None:
+        """Makes it ring no later than that; None asks for nothing."""
+        if when is None or (self._when is not None and self._when <= when):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._when = when
+        self._timer = self._clock.call_at(when, self._run)
+
+    def cancel(self) -> None:
+        """Makes it never ring."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _run(self) -> None:
+        self._timer = self._when = None
+        self._ring()
+
+
+class NoticeQueue:
+    """Final jobs whose webhooks wait, in the order in which they became final."""
+
+    def __init__(self) -> None:
+        self._rows: deque[Row] = deque()
+        self._added = asyncio.Event()
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Puts final jobs at the end."""
+        self._rows.extend(rows)
+        self._added.set()
+
+    async def first(self) -> Row:
+        """The job at the front, where it stays; waits until there is one."""
+        while not self._rows:
+            self._added.clear()
+            await self._added.wait()
+        return self._rows[0]
+
+    def remove_first(self) -> None:
+        """Lets the job at the front go."""
+        self._rows.popleft()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
-from novita_gateway._body_cache import BodyCache
 from novita_gateway._clock import Clock
 from novita_gateway._errors import StoreError
 from novita_gateway.board.board import Limits
@@ -49,7 +49,7 @@ class SqliteJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._cache = BodyCache(CACHE)
+        self._cache = _BodyCache(CACHE)
         self._batch = Batch()
         self._waiters: list[asyncio.Future[None]] = []
         self._writing: Batch | None = None
@@ -206,3 +206,37 @@ class SqliteJournal:
         for part in (*Part, *range(len(Part), len(Part) + row.chunks)):
             if part >= first:
                 self._cache.drop(body_key(row.seq, part))
+
+
+class _BodyCache:
+    """Keeps the payloads that were written or read last, up to a sum of their sizes.
+
+    Args:
+        limit: Bytes to keep in all. A body of more than an eighth of it is not kept.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._bodies: OrderedDict[int, bytes] = OrderedDict()
+
+    def get(self, key: int) -> bytes | None:
+        """The body, if it is still here."""
+        return self._bodies.get(key)
+
+    def put(self, key: int, body: bytes) -> None:
+        """Keeps a body; the oldest ones go."""
+        self.drop(key)
+        if len(body) > self._limit // 8:
+            return
+        self._bodies[key] = body
+        self._size += len(body)
+        while self._size > self._limit:
+            _, oldest = self._bodies.popitem(last=False)
+            self._size -= len(oldest)
+
+    def drop(self, key: int) -> None:
+        """Lets go of a body."""
+        body = self._bodies.pop(key, None)
+        if body is not None:
+            self._size -= len(body)
