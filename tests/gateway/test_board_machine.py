@@ -157,7 +157,7 @@ class BoardMachine(RuleBasedStateMachine):
 
     @rule(endpoint=ENDPOINTS, worker=WORKERS, count=st.integers(1, 3))
     def take(self, endpoint: str, worker: str, count: int) -> None:
-        events = self.apply(commands.Take(endpoint=endpoint, worker_id=worker, count=count))
+        events = self.apply(commands.TakeJobs(endpoint=endpoint, worker_id=worker, count=count))
         expected = self.model.queue(endpoint)[:count]
         assert [event.row.id for event in events] == [job.id for job in expected]
         for job in expected:

@@ -17,8 +17,8 @@ from novita_sdk.wire import states
 
 __all__ = ["Board", "Limits"]
 
-BATCH: Final = 1000
-"""Rows that one `Tick` looks at; `next_wake` is in the past while there are more."""
+ROWS_PER_TICK: Final = 1000
+"""`next_wake` is in the past while there are more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class Board:
         self._back = 0
         self._handlers: dict[type[Command], Callable[[Any, int], list[Event]]] = {
             commands.Submit: self._submit,
-            commands.Take: self._take,
+            commands.TakeJobs: self._take,
             commands.GiveBack: self._give_back,
             commands.Ping: self._ping,
             commands.Report: self._report,
@@ -184,7 +184,7 @@ class Board:
 
     # Workers
 
-    def _take(self, command: commands.Take, now: int) -> list[Event]:
+    def _take(self, command: commands.TakeJobs, now: int) -> list[Event]:
         endpoint = self.ledger.endpoint(command.endpoint)
         worker = self._worker(endpoint, command.worker_id, now)
         events: list[Event] = []
@@ -278,7 +278,7 @@ class Board:
 
     def _tick(self, command: commands.Tick, now: int) -> list[Event]:  # noqa: ARG002
         events: list[Event] = []
-        for item in islice(self._timers.pop_due(now), BATCH):
+        for item in islice(self._timers.pop_due(now), ROWS_PER_TICK):
             if isinstance(item, WorkerRow):
                 self._look_at_worker(item, now)
             else:

@@ -26,7 +26,7 @@ __all__ = [
     "RestoreStops",
     "Retry",
     "Submit",
-    "Take",
+    "TakeJobs",
     "Tick",
 ]
 
@@ -47,7 +47,7 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Take:
+class TakeJobs:
     """A worker takes up to `count` jobs."""
 
     endpoint: str
@@ -179,7 +179,7 @@ class Tick:
 
 Command: TypeAlias = (
     Submit
-    | Take
+    | TakeJobs
     | GiveBack
     | Ping
     | Report

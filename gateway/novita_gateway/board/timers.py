@@ -34,12 +34,6 @@ class Timers:
         if self._dead > len(self._heap) // 2 + 64:
             self._sweep()
 
-    def drop(self, item: Row | WorkerRow) -> None:
-        """Makes the item's entry a dead one."""
-        if item.wake != NEVER:
-            item.wake = NEVER
-            self._dead += 1
-
     def next_wake(self) -> int | None:
         """When the next entry comes up, live or dead; None where there is none."""
         return self._heap[0][0] if self._heap else None

@@ -36,7 +36,7 @@ from novita_sdk.wire.http import build_response, parse_request
 from novita_sdk.wire.names import InvalidNameError
 from novita_sdk.wire.payload import MAX_PAYLOAD, PayloadTooLargeError
 
-__all__ = ["LONG_POLL_HEADER", "MAX_BODY", "Door", "Page"]
+__all__ = ["LONG_POLL_HEADER", "MAX_BODY", "App", "Page"]
 
 LONG_POLL_HEADER: Final = "Novita-Long-Poll"
 """On every reply: the longest `wait` in milliseconds that a status or stream call may ask for."""
@@ -57,7 +57,7 @@ class Page:
     """Whose key it takes; None for a page that is open to all."""
 
 
-class Door:
+class App:
     """Handles every request of an `aiohttp.web.Server`.
 
     Args:

@@ -13,7 +13,7 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
-from novita_gateway.http.app import MAX_BODY, Door
+from novita_gateway.http.app import MAX_BODY, App
 from novita_sdk.models import ApiError
 from novita_sdk.wire import codec
 
@@ -35,11 +35,11 @@ class Server(web.Server):
     """Makes a connection's protocol.
 
     Args:
-        door: Answers its requests.
+        app: Answers its requests.
     """
 
-    def __init__(self, door: Door) -> None:
-        super().__init__(door, request_factory=_make_request, handler_cancellation=True)
+    def __init__(self, app: App) -> None:
+        super().__init__(app, request_factory=_make_request, handler_cancellation=True)
 
     def __call__(self) -> RequestHandler:
         """One for each connection."""

@@ -233,7 +233,7 @@ class BoardStore:
 
     async def take(self, endpoint: str, worker_id: str, count: int, wait: int) -> Handover[Sequence[Job]]:
         """Leases jobs to a worker."""
-        events = self._apply(commands.Take(endpoint=endpoint, worker_id=worker_id, count=count))
+        events = self._apply(commands.TakeJobs(endpoint=endpoint, worker_id=worker_id, count=count))
         rows = [event.row for event in events]
         if not rows and wait > 0 and self._is_open:
             taker = Taker(worker_id, count)
@@ -357,7 +357,7 @@ class BoardStore:
         """Hands what waits to the take that was parked first."""
         taker = self._takers.call_first(endpoint)
         if taker is not None:
-            take = commands.Take(endpoint=endpoint, worker_id=taker.worker_id, count=taker.count)
+            take = commands.TakeJobs(endpoint=endpoint, worker_id=taker.worker_id, count=taker.count)
             taker.rows = [event.row for event in self._apply(take)]
 
     def _undo(self, command: Command) -> None:

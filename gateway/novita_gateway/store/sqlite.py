@@ -17,7 +17,7 @@ from novita_gateway.board.board import Limits
 from novita_gateway.board.rows import Row
 from novita_gateway.store.board_store import BoardStore
 from novita_gateway.store.journal import Part
-from novita_gateway.store.sqlite_file import Batch, SqliteFile, body_key
+from novita_gateway.store.sqlite_file import SqliteFile, WriteBatch, body_key
 
 __all__ = ["SQLiteStore", "SqliteJournal"]
 
@@ -50,9 +50,9 @@ class SqliteJournal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._cache = _BodyCache(CACHE)
-        self._batch = Batch()
+        self._batch = WriteBatch()
         self._waiters: list[asyncio.Future[None]] = []
-        self._writing: Batch | None = None
+        self._writing: WriteBatch | None = None
         self._writing_waiters: list[asyncio.Future[None]] = []
         self._is_scheduled = False
 
@@ -61,7 +61,7 @@ class SqliteJournal:
         self._loop = asyncio.get_running_loop()
         self._file = await asyncio.to_thread(SqliteFile, self._path)
         # A queue of its own, because an executor's futures cost more than the commit itself.
-        self._queue: SimpleQueue[Batch | None] = SimpleQueue()
+        self._queue: SimpleQueue[WriteBatch | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="novita-gateway-writer", daemon=True)
         self._thread.start()
         return await asyncio.to_thread(self._file.load)
@@ -151,7 +151,7 @@ class SqliteJournal:
         self._is_scheduled = False
         if self._writing is not None or not self._batch:
             return
-        self._writing, self._batch = self._batch, Batch()
+        self._writing, self._batch = self._batch, WriteBatch()
         self._writing_waiters, self._waiters = self._waiters, []
         self._writing.freeze()
         self._queue.put(self._writing)
@@ -182,7 +182,7 @@ class SqliteJournal:
         if self._batch and (error is None or self._waiters):
             self._schedule()
 
-    def _take_up_again(self, failed: Batch) -> None:
+    def _take_up_again(self, failed: WriteBatch) -> None:
         """Puts what could not be written under what came since, for the next commit."""
         newer, merged = self._batch, failed
         for seq in newer.dropped | newer.cleared:

@@ -14,7 +14,7 @@ from novita_gateway._errors import StoreError
 from novita_gateway.board.rows import Row
 from novita_gateway.store.sqlite_migrations import APPLICATION, COLUMNS, TABLES, VERSION, migrate
 
-__all__ = ["Batch", "SqliteFile", "body_key"]
+__all__ = ["SqliteFile", "WriteBatch", "body_key"]
 
 _PART_BITS: Final = 24
 _SIZES: Final = (256, 64, 16, 4, 1)
@@ -31,7 +31,7 @@ def body_key(seq: int, part: int) -> int:
 
 
 @dataclass(slots=True)
-class Batch:
+class WriteBatch:
     """Changes that are written in one transaction: first the removals, then the rest."""
 
     rows: dict[int, Row] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class SqliteFile:
         """Reads a schema that was written, on the reading connection; raises StoreError where the disk fails."""
         return self._read("SELECT body FROM schema WHERE endpoint = ?", endpoint)
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: WriteBatch) -> None:
         """Writes a frozen batch; it is durable when this returns."""
         execute = self._writer.execute
         execute("BEGIN IMMEDIATE")
