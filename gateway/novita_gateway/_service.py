@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from novita_gateway._errors import BadRequestError, TooLargeError
-from novita_gateway.http.faults import Fate
+from novita_gateway.http.context import RequestContext
 from novita_gateway.store.protocol import Store
 from novita_sdk.models import (
     CancelRequest,
@@ -51,31 +51,12 @@ from novita_sdk.wire import states
 from novita_sdk.wire.names import check_job_id
 from novita_sdk.wire.payload import PayloadTooLargeError, check_size, dump
 
-__all__ = ["RequestContext", "Service", "Waits"]
+__all__ = ["Service", "Waits"]
 
 _log = logging.getLogger("novita_gateway")
 
 MAX_BATCH: Final = 1000
 MAX_KEY: Final = 255
-
-
-@dataclass(slots=True)
-class RequestContext:
-    """What is known of one request beside its message."""
-
-    method: str = ""
-    job_id: str | None = None
-    """The job that the path names, if it names one."""
-    fate: Fate = Fate.GOOD
-
-    undo: Callable[[], None] | None = None
-    """Called if the reply can't be written."""
-    job_ids: tuple[str, ...] = ()
-    """Jobs that change hands with the reply."""
-    is_last: bool = False
-    """The connection is closed after the reply, without waiting for what the peer may still send."""
-    is_empty: bool = False
-    """There is nothing to tell, which is a 204."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,9 @@ DRAIN = """service JobsService {
 """
 
 SERVER = """\
+from novita_gateway._service import Service
+from novita_gateway.http.context import RequestContext
 from novita_gateway.http.routes import Routes
-from novita_gateway._service import RequestContext, Service
 from novita_sdk.models import CancelRequest, CancelResponse, PurgeQueueRequest, PurgeQueueResponse
 
 
@@ -41,7 +42,7 @@ SERVERS = {
     "wrong_request": ("CancelRequest", "PurgeQueueResponse"),
     "wrong_response": ("PurgeQueueRequest", "CancelResponse"),
 }
-GATEWAY = "gateway/novita_gateway/http/app.py"
+GATEWAY = "gateway/novita_gateway/_gateway.py"
 
 
 def mypy(repository: Path, folder: Path) -> dict[str, str]:
@@ -60,7 +61,7 @@ def mypy(repository: Path, folder: Path) -> dict[str, str]:
     assert outcome.returncode in {0, 1}, outcome.stdout + outcome.stderr
     said: dict[str, str] = {}
     for file, text in re.findall(r"^(\S+?):\d+: (.*)$", outcome.stdout, re.MULTILINE):
-        name = os.path.relpath(folder / file, repository) if file.endswith("app.py") else file
+        name = os.path.relpath(folder / file, repository) if file.endswith("_gateway.py") else file
         said[name] = said.get(name, "") + text + "\n"
     return said
 
@@ -78,7 +79,7 @@ def test_a_new_rpc_needs_a_handler_of_its_types(repository: Path, tmp_path: Path
 
     assert said.keys() == {GATEWAY, "wrong_request.py", "wrong_response.py"}, said
     assert [text.count("error:") for text in said.values()] == [1, 1, 1], said
-    assert 'is missing following "JobsServiceHandler" protocol member:\nnote:     drain\n' in said[GATEWAY]
+    assert 'is missing following "Services" protocol member:\nnote:     drain\n' in said[GATEWAY]
     for name, file in (("CancelRequest", "wrong_request.py"), ("CancelResponse", "wrong_response.py")):
         (got,) = re.findall(r"note: +Got:\nnote: +(.*)\n", said[file])
         assert got.startswith("def drain(")

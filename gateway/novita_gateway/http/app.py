@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -22,21 +22,21 @@ from novita_gateway._errors import (
     TooLargeError,
     TooManyRequestsError,
 )
-from novita_gateway._service import RequestContext, Service
 from novita_gateway.files.routes import FileRoutes
 from novita_gateway.http.auth import Keys, Role
+from novita_gateway.http.context import RequestContext
 from novita_gateway.http.faults import Fate, FaultInjector
 from novita_gateway.http.metrics import Metrics
 from novita_gateway.http.routes import Route, Routes
 from novita_sdk.models import ApiError
-from novita_sdk.rpc import WorkerServiceMethods
+from novita_sdk.rpc import JobsServiceHandler, WorkerServiceHandler, WorkerServiceMethods
 from novita_sdk.wire import codec
 from novita_sdk.wire.codec import WireError
 from novita_sdk.wire.http import build_response, parse_request
 from novita_sdk.wire.names import InvalidNameError
 from novita_sdk.wire.payload import MAX_PAYLOAD, PayloadTooLargeError
 
-__all__ = ["LONG_POLL_HEADER", "MAX_BODY", "App", "Page"]
+__all__ = ["LONG_POLL_HEADER", "MAX_BODY", "App", "Page", "Services"]
 
 LONG_POLL_HEADER: Final = "Novita-Long-Poll"
 """On every reply: the longest `wait` in milliseconds that a status or stream call may ask for."""
@@ -57,11 +57,19 @@ class Page:
     """Whose key it takes; None for a page that is open to all."""
 
 
+class Services(JobsServiceHandler[RequestContext], WorkerServiceHandler[RequestContext], Protocol):
+    """Carries the methods of both services out."""
+
+    async def refuse_result(self, endpoint: str, worker_id: str, job_id: str, message: str) -> None:
+        """Fails a job whose result can't be read."""
+        ...
+
+
 class App:
     """Handles every request of an `aiohttp.web.Server`.
 
     Args:
-        service: Carries the methods out.
+        services: Carry the methods out.
         keys: Who may call.
         metrics: Counts.
         max_wait: The longest wait that is advertised, in milliseconds.
@@ -73,7 +81,7 @@ class App:
 
     def __init__(
         self,
-        service: Service,
+        services: Services,
         keys: Keys,
         metrics: Metrics,
         *,
@@ -83,14 +91,14 @@ class App:
         files: FileRoutes,
         faults: FaultInjector | None,
     ) -> None:
-        self._service = service
+        self._services = services
         self._keys = keys
         self._metrics = metrics
         self._body_timeout = body_timeout
         self._pages = pages
         self._files = files
         self._faults = faults
-        self._routes = Routes(jobs=service, workers=service)
+        self._routes = Routes(jobs=services, workers=services)
         self._headers = {LONG_POLL_HEADER: str(max_wait)}
         self._json_headers = {**self._headers, "Content-Type": "application/json"}
 
@@ -190,7 +198,7 @@ class App:
     async def _refused(self, route: Route, params: Mapping[str, str], error: Exception) -> None:
         """Fails the job of a result that can't be read, instead of letting its lease end."""
         if route.method is WorkerServiceMethods.FINISH_JOB:
-            await self._service.refuse_result(params["endpoint"], params["worker_id"], params["id"], str(error))
+            await self._services.refuse_result(params["endpoint"], params["worker_id"], params["id"], str(error))
 
     async def _hand_over(self, request: web.BaseRequest, response: web.StreamResponse, context: RequestContext) -> None:
         """Writes the answer here and now, because something hangs on whether that succeeds."""

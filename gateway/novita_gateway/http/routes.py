@@ -10,8 +10,8 @@ from urllib.parse import unquote
 from google.protobuf.message import Message
 
 from novita_gateway._errors import MethodNotAllowedError, RouteNotFoundError
-from novita_gateway._service import RequestContext
 from novita_gateway.http.auth import Role
+from novita_gateway.http.context import RequestContext
 from novita_sdk.rpc import (
     BoundMethod,
     JobsServiceHandler,
