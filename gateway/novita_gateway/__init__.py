@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from novita_gateway._serve import serve_forever, serve_in_thread
     from novita_gateway._service import Waits
     from novita_gateway._worker_env import worker_env
-    from novita_gateway.board.board import Limits
+    from novita_gateway.board.limits import Limits
     from novita_gateway.http.faults import Faults
     from novita_gateway.http.openapi import openapi
     from novita_gateway.store.memory import MemoryStore
@@ -52,7 +52,7 @@ _MODULES = {
     "Gateway": "novita_gateway._gateway",
     "GatewayError": "novita_gateway._errors",
     "JsonFormatter": "novita_gateway._logs",
-    "Limits": "novita_gateway.board.board",
+    "Limits": "novita_gateway.board.limits",
     "ManualClock": "novita_gateway._clock",
     "MemoryStore": "novita_gateway.store.memory",
     "SQLiteStore": "novita_gateway.store.sqlite",

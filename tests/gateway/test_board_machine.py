@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from novita_gateway.board import commands
-from novita_gateway.board.board import Board, Limits
+from novita_gateway.board.board import Board
 from novita_gateway.board.commands import Event, EventKind
+from novita_gateway.board.limits import Limits
 
 LIMITS = Limits(lease=100, max_attempts=2, retention=1000, ttl=5000, worker_memory=300)
 FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}

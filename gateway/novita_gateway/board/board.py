@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
 from itertools import islice
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final, assert_never
 
 from novita_gateway.board import commands
 from novita_gateway.board.commands import Command, Event, EventKind
 from novita_gateway.board.ledger import Ledger
+from novita_gateway.board.limits import Limits
 from novita_gateway.board.rows import EndpointRows, Row, WorkerRow
 from novita_gateway.board.timers import Timers
 from novita_sdk.wire import states
 
-__all__ = ["Board", "Limits"]
+__all__ = ["Board"]
 
 ROWS_PER_TICK: Final = 1000
 """`next_wake` is in the past while there are more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long and how often. All times are milliseconds."""
-
-    lease: int = 60_000
-    """Silence after which a worker loses its jobs."""
-    max_attempts: int = 3
-    """Times a job is offered before lost leases make it FAILED."""
-    retention: int = 6 * 3_600_000
-    """How long a final job is kept."""
-    ttl: int = 24 * 3_600_000
-    """From the submit to a final state, where the job's policy does not say."""
-    execution_timeout: int | None = None
-    """For one attempt, where the job's policy does not say."""
-    worker_memory: int = 120_000
-    """How long an idle worker that does not call is still counted."""
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and value < 1:
-                raise ValueError(f"{field.name} must be at least 1, not {value}")
 
 
 class Board:
@@ -59,24 +35,6 @@ class Board:
         self._seq = 0
         self._front = 0
         self._back = 0
-        self._handlers: dict[type[Command], Callable[[Any, int], list[Event]]] = {
-            commands.Submit: self._submit,
-            commands.TakeJobs: self._take,
-            commands.GiveBack: self._give_back,
-            commands.Ping: self._ping,
-            commands.Report: self._report,
-            commands.Append: self._append,
-            commands.Finish: self._finish_job,
-            commands.Cancel: self._cancel,
-            commands.Retry: self._retry,
-            commands.Purge: self._purge,
-            commands.CollectStops: self._collect_stops,
-            commands.RestoreStops: self._restore_stops,
-            commands.ReadChunks: self._read_chunks,
-            commands.RestoreChunks: self._restore_chunks,
-            commands.MarkNotified: self._mark_notified,
-            commands.Tick: self._tick,
-        }
 
     def apply(self, command: Command, now: int) -> list[Event]:
         """Carries a command out and says what changed, in order.
@@ -85,7 +43,41 @@ class Board:
             command: What happens.
             now: Milliseconds since the epoch; must never go back.
         """
-        return self._handlers[type(command)](command, now)
+        match command:  # the frequent ones first, for they are tried in this order
+            case commands.TakeJobs():
+                return self._take(command, now)
+            case commands.Submit():
+                return self._submit(command, now)
+            case commands.Finish():
+                return self._finish_job(command, now)
+            case commands.Report():
+                return self._report(command, now)
+            case commands.Append():
+                return self._append(command, now)
+            case commands.ReadChunks():
+                return self._read_chunks(command)
+            case commands.Ping():
+                return self._ping(command, now)
+            case commands.Tick():
+                return self._tick(now)
+            case commands.CollectStops():
+                return self._collect_stops(command, now)
+            case commands.GiveBack():
+                return self._give_back(command, now)
+            case commands.Cancel():
+                return self._cancel(command, now)
+            case commands.Retry():
+                return self._retry(command, now)
+            case commands.Purge():
+                return self._purge(command, now)
+            case commands.RestoreStops():
+                return self._restore_stops(command, now)
+            case commands.RestoreChunks():
+                return self._restore_chunks(command)
+            case commands.MarkNotified():
+                return self._mark_notified(command)
+            case _:
+                assert_never(command)
 
     def restore(self, rows: Iterable[Row], now: int) -> None:
         """Fills an empty board with the rows of an earlier one.
@@ -168,14 +160,14 @@ class Board:
         reason = "the queue was purged"
         return [event for row in waiting for event in self._end(row, states.CANCELLED, now, reason=reason)]
 
-    def _read_chunks(self, command: commands.ReadChunks, now: int) -> list[Event]:  # noqa: ARG002 - every handler has it
+    def _read_chunks(self, command: commands.ReadChunks) -> list[Event]:
         row = self.find(command.endpoint, command.id)
         if row is None or row.read >= command.end:
             return []
         row.read = command.end
         return [Event(EventKind.READ, row)]
 
-    def _restore_chunks(self, command: commands.RestoreChunks, now: int) -> list[Event]:  # noqa: ARG002
+    def _restore_chunks(self, command: commands.RestoreChunks) -> list[Event]:
         row = self.find(command.endpoint, command.id)
         if row is None or row.retries != command.retries or row.read <= command.first:
             return []
@@ -244,8 +236,9 @@ class Board:
         return [Event(EventKind.APPENDED, row)]
 
     def _finish_job(self, command: commands.Finish, now: int) -> list[Event]:
-        self._worker(self.ledger.endpoint(command.endpoint), command.worker_id, now).stops.pop(command.id, None)
-        row = self._held(command.endpoint, command.worker_id, command.id, now)
+        worker = self._worker(self.ledger.endpoint(command.endpoint), command.worker_id, now)
+        worker.stops.pop(command.id, None)
+        row = worker.running.get(command.id)
         if row is None:
             return []
         self._release(row)
@@ -269,14 +262,14 @@ class Board:
 
     # Time and bookkeeping
 
-    def _mark_notified(self, command: commands.MarkNotified, now: int) -> list[Event]:  # noqa: ARG002
+    def _mark_notified(self, command: commands.MarkNotified) -> list[Event]:
         row = self.find(command.endpoint, command.id)
         if row is None or not row.notify or row.revision != command.revision:
             return []
         row.notify = False
         return [Event(EventKind.NOTIFIED, row)]
 
-    def _tick(self, command: commands.Tick, now: int) -> list[Event]:  # noqa: ARG002
+    def _tick(self, now: int) -> list[Event]:
         events: list[Event] = []
         for item in islice(self._timers.pop_due(now), ROWS_PER_TICK):
             if isinstance(item, WorkerRow):
@@ -369,11 +362,13 @@ class Board:
 
     def _held(self, endpoint: str, worker_id: str, id: str, now: int) -> Row | None:
         """The row if that worker holds it; hearing of it extends the lease."""
-        row = self.find(endpoint, id)
-        if row is None or not row.is_running or row.worker_id != worker_id:
+        known = self.ledger.known_endpoint(endpoint)
+        worker = None if known is None else known.workers.get(worker_id)
+        row = None if worker is None else worker.running.get(id)
+        if worker is None or row is None:
             return None
         row.lease_until = now + self.limits.lease
-        self.ledger.endpoint(endpoint).workers[worker_id].seen = now
+        worker.seen = now
         return row
 
     def _release(self, row: Row) -> EndpointRows:

@@ -85,7 +85,7 @@ class Row:
         """The next time at which something happens to this row by itself."""
         if self.finished is not None:
             return self.finished + retention
-        if self.taken is None or not self.is_running:
+        if self.taken is None or self.status != states.IN_PROGRESS:  # `is_running`, without a call
             return self.expires
         timeout = NEVER if self.execution_timeout is None else self.taken + self.execution_timeout
         return min(self.lease_until, self.expires, timeout)

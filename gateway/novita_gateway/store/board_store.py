@@ -19,8 +19,9 @@ from novita_gateway._errors import (
     UnavailableError,
 )
 from novita_gateway.board import commands
-from novita_gateway.board.board import Board, Limits
+from novita_gateway.board.board import Board
 from novita_gateway.board.commands import Command, Event, EventKind
+from novita_gateway.board.limits import Limits
 from novita_gateway.board.rows import Row
 from novita_gateway.store.journal import FIRST_CHUNK, Journal, Part
 from novita_gateway.store.messages import bare_status, endpoint_health, job_status, taken_job

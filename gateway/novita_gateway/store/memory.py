@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from novita_gateway._clock import Clock
-from novita_gateway.board.board import Limits
+from novita_gateway.board.limits import Limits
 from novita_gateway.store.board_store import BoardStore
 from novita_gateway.store.journal import MemoryJournal
 

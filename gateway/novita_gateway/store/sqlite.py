@@ -13,7 +13,7 @@ from typing import Final
 
 from novita_gateway._clock import Clock
 from novita_gateway._errors import StoreError
-from novita_gateway.board.board import Limits
+from novita_gateway.board.limits import Limits
 from novita_gateway.board.rows import Row
 from novita_gateway.store.board_store import BoardStore
 from novita_gateway.store.journal import Part
