@@ -1,9 +1,8 @@
-"""A store made of a board, a journal and the requests that are parked on their events."""
+"""The store of one process: a board, its journal, and the requests that wait for them."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,13 +18,13 @@ from novita_gateway._errors import (
     UnavailableError,
 )
 from novita_gateway.board import commands
-from novita_gateway.board.board import Board
-from novita_gateway.board.commands import Command, Event, EventKind
+from novita_gateway.board.commands import EventKind
 from novita_gateway.board.limits import Limits
 from novita_gateway.board.rows import Row
 from novita_gateway.store.journal import FIRST_CHUNK, Journal, Part
+from novita_gateway.store.live_board import LiveBoard
 from novita_gateway.store.messages import bare_status, endpoint_health, job_status, taken_job
-from novita_gateway.store.parking import Alarm, Lot, NoticeQueue, Taker
+from novita_gateway.store.parking import Taker
 from novita_gateway.store.protocol import Handover, Notice
 from novita_gateway.store.repeats import is_repeat
 from novita_sdk.models import (
@@ -42,11 +41,9 @@ from novita_sdk.models import (
     StreamChunk,
 )
 from novita_sdk.wire import states
-from novita_sdk.wire.payload import MAX_PAYLOAD, dump
+from novita_sdk.wire.payload import MAX_PAYLOAD
 
 __all__ = ["BoardStore"]
-
-_log = logging.getLogger("novita_gateway")
 
 PAGE: Final = 100
 MAX_PAGE: Final = 1000
@@ -79,16 +76,9 @@ class BoardStore:
     ) -> None:
         self.clock: Final = clock or SystemClock()
         self._journal = journal
-        self._board = Board(limits or Limits())
+        self._live = LiveBoard(journal, limits=limits or Limits(), clock=self.clock)
+        self._board: Final = self._live.board
         self._new_id = new_id
-        self._takers: Lot[str, Taker] = Lot(self.clock)
-        self._watchers: Lot[str, object] = Lot(self.clock)
-        self._followers: Lot[str, object] = Lot(self.clock)
-        self._readers: Lot[str, object] = Lot(self.clock)
-        self._stoppers: Lot[tuple[str, str], object] = Lot(self.clock)
-        self._notices = NoticeQueue()
-        self._alarm = Alarm(self.clock, lambda: self._apply(commands.Tick()))
-        self._is_open = False
 
     @property
     def lease(self) -> int:
@@ -97,18 +87,11 @@ class BoardStore:
 
     async def open(self) -> None:
         """Reads the journal and takes up its jobs."""
-        rows = await self._journal.open()
-        self._board.restore(rows, self.clock.now())
-        self._notices.add(row for row in rows if row.notify and row.is_final)
-        self._is_open = True
-        self._alarm.set(self._board.next_wake())
+        self._live.open(await self._journal.open())
 
     async def close(self) -> None:
         """Wakes everybody who is parked, and finishes writing."""
-        self._is_open = False
-        self._alarm.cancel()
-        for lot in (self._takers, self._watchers, self._followers, self._readers, self._stoppers):
-            lot.clear()
+        self._live.close()
         await self._journal.close()
 
     # Clients
@@ -116,7 +99,7 @@ class BoardStore:
     async def submit(self, request: RunRequest) -> JobStatus:
         """Queues a job."""
         policy = request.request.policy
-        (event, *_) = self._apply(
+        (event, *_) = self._live.apply(
             commands.Submit(
                 endpoint=request.endpoint,
                 id=self._new_id(),
@@ -139,8 +122,8 @@ class BoardStore:
     async def status(self, endpoint: str, job_id: str, wait: int = 0, since: int | None = None) -> JobStatus:
         """The state of a job."""
         row = self._find(endpoint, job_id)
-        if wait > 0 and not row.is_final and since in {None, row.revision} and self._is_open:
-            lot = self._watchers if since is None else self._followers
+        if wait > 0 and not row.is_final and since in {None, row.revision} and self._live.is_open:
+            lot = self._live.watchers if since is None else self._live.followers
             await lot.park(job_id, object(), wait)
             row = self._find(endpoint, job_id)
         status = job_status(row, self._journal)
@@ -150,8 +133,8 @@ class BoardStore:
     async def read_stream(self, endpoint: str, job_id: str, wait: int = 0) -> Handover[ReadStreamResponse]:
         """The chunks that nobody has read."""
         row = self._find(endpoint, job_id)
-        if wait > 0 and not row.is_final and row.read == row.chunks and self._is_open:
-            await self._readers.park(job_id, object(), wait)
+        if wait > 0 and not row.is_final and row.read == row.chunks and self._live.is_open:
+            await self._live.readers.park(job_id, object(), wait)
             row = self._find(endpoint, job_id)
         first, retries = row.read, row.retries
         chunks = self._unread(row)
@@ -161,19 +144,19 @@ class BoardStore:
             stream=[StreamChunk(output=chunk) for chunk in chunks],
             error=self._journal.get(row, Part.ERROR) if row.has_error else None,
         )
-        self._apply(commands.ReadChunks(endpoint=endpoint, id=job_id, end=first + len(chunks)))
+        self._live.apply(commands.ReadChunks(endpoint=endpoint, id=job_id, end=first + len(chunks)))
         undo = commands.RestoreChunks(endpoint=endpoint, id=job_id, first=first, retries=retries)
         try:
             await self._settle(row)
         except (asyncio.CancelledError, UnavailableError):
-            self._undo(undo)
+            self._live.undo(undo)
             raise
-        return Handover(response, partial(self._undo, undo))
+        return Handover(response, partial(self._live.undo, undo))
 
     async def cancel(self, endpoint: str, job_id: str) -> JobStatus:
         """Cancels a job."""
         row = self._find(endpoint, job_id)
-        self._apply(commands.Cancel(endpoint=endpoint, id=job_id))
+        self._live.apply(commands.Cancel(endpoint=endpoint, id=job_id))
         status = job_status(row, self._journal)
         await self._settle(row)
         return status
@@ -182,7 +165,7 @@ class BoardStore:
         """Queues a failed job again."""
         row = self._find(endpoint, job_id)
         has_webhook = self._request(row).HasField("webhook")
-        if not self._apply(commands.Retry(endpoint=endpoint, id=job_id, notify=has_webhook)):
+        if not self._live.apply(commands.Retry(endpoint=endpoint, id=job_id, notify=has_webhook)):
             raise NotRetryableError(
                 f"job {job_id!r} is {row.status}; only FAILED and TIMED_OUT jobs can be retried", job_id=job_id
             )
@@ -192,7 +175,7 @@ class BoardStore:
 
     async def purge(self, endpoint: str) -> int:
         """Cancels every job that waits."""
-        events = self._apply(commands.Purge(endpoint=endpoint))
+        events = self._live.apply(commands.Purge(endpoint=endpoint))
         if events:
             await self._journal.commit()
         return sum(event.kind is EventKind.FINISHED for event in events)
@@ -234,12 +217,12 @@ class BoardStore:
 
     async def take(self, endpoint: str, worker_id: str, count: int, wait: int) -> Handover[Sequence[Job]]:
         """Leases jobs to a worker."""
-        events = self._apply(commands.TakeJobs(endpoint=endpoint, worker_id=worker_id, count=count))
+        events = self._live.apply(commands.TakeJobs(endpoint=endpoint, worker_id=worker_id, count=count))
         rows = [event.row for event in events]
-        if not rows and wait > 0 and self._is_open:
+        if not rows and wait > 0 and self._live.is_open:
             taker = Taker(worker_id, count)
             try:
-                await self._takers.park(endpoint, taker, wait)
+                await self._live.takers.park(endpoint, taker, wait)
             except asyncio.CancelledError:
                 self._give_back(endpoint, worker_id, taker.rows)
                 raise
@@ -254,16 +237,16 @@ class BoardStore:
 
     async def ping(self, endpoint: str, worker_id: str, job_ids: Sequence[str]) -> None:
         """Extends leases."""
-        self._apply(commands.Ping(endpoint=endpoint, worker_id=worker_id, ids=tuple(job_ids)))
+        self._live.apply(commands.Ping(endpoint=endpoint, worker_id=worker_id, ids=tuple(job_ids)))
 
     async def report(self, endpoint: str, worker_id: str, job_id: str, progress: bytes) -> None:
         """Keeps the latest progress."""
-        for event in self._apply(commands.Report(endpoint=endpoint, worker_id=worker_id, id=job_id)):
+        for event in self._live.apply(commands.Report(endpoint=endpoint, worker_id=worker_id, id=job_id)):
             self._journal.put(event.row, Part.PROGRESS, progress)
 
     async def append(self, endpoint: str, worker_id: str, job_id: str, chunk: bytes) -> None:
         """Adds a piece of streamed output."""
-        for event in self._apply(commands.Append(endpoint=endpoint, worker_id=worker_id, id=job_id)):
+        for event in self._live.apply(commands.Append(endpoint=endpoint, worker_id=worker_id, id=job_id)):
             self._journal.put(event.row, FIRST_CHUNK + event.row.chunks - 1, chunk)
             await self._settle(event.row)
 
@@ -275,7 +258,7 @@ class BoardStore:
         command = commands.Finish(
             endpoint=endpoint, worker_id=worker_id, id=job_id, has_output=has_output, has_error=has_error
         )
-        if self._apply(command):
+        if self._live.apply(command):
             if has_output:
                 self._journal.put(row, Part.OUTPUT, result.output)
             if has_error:
@@ -286,13 +269,13 @@ class BoardStore:
     async def stops(self, endpoint: str, worker_id: str, wait: int) -> Handover[Sequence[str]]:
         """The ids that the worker is to stop."""
         collect = commands.CollectStops(endpoint=endpoint, worker_id=worker_id)
-        events = self._apply(collect)
-        if not events and wait > 0 and self._is_open:
-            await self._stoppers.park((endpoint, worker_id), object(), wait)
-            events = self._apply(collect)
+        events = self._live.apply(collect)
+        if not events and wait > 0 and self._live.is_open:
+            await self._live.stoppers.park((endpoint, worker_id), object(), wait)
+            events = self._live.apply(collect)
         ids = tuple(event.row.id for event in events)
         undo = commands.RestoreStops(endpoint=endpoint, worker_id=worker_id, ids=ids)
-        return Handover(ids, partial(self._undo, undo))
+        return Handover(ids, partial(self._live.undo, undo))
 
     async def publish_schema(self, endpoint: str, schema: EndpointSchema) -> None:
         """Keeps the schema."""
@@ -304,71 +287,22 @@ class BoardStore:
     async def next_notice(self) -> Notice:
         """Waits for the next webhook."""
         while True:
-            row = await self._notices.first()
+            row = await self._live.notices.first()
             await self._settle(row)
             is_due = row.notify and row.is_final and self._board.find(row.endpoint, row.id) is row
             url = self._request(row).webhook if is_due else ""
-            self._notices.remove_first()
+            self._live.notices.remove_first()
             if is_due:
                 return Notice(endpoint=row.endpoint, job_id=row.id, revision=row.revision, url=url)
 
     async def mark_notified(self, endpoint: str, job_id: str, revision: int) -> None:
         """The webhook was called or given up."""
-        self._apply(commands.MarkNotified(endpoint=endpoint, id=job_id, revision=revision))
-
-    # Events
-
-    def _apply(self, command: Command, request: bytes | None = None) -> list[Event]:
-        events = self._board.apply(command, self.clock.now())
-        for event in events:
-            self._handle(event, request)
-        self._alarm.set(self._board.next_wake())
-        return events
-
-    def _handle(self, event: Event, request: bytes | None) -> None:
-        kind, row = event.kind, event.row
-        if event.reason:
-            extra = {"endpoint": row.endpoint, "job_id": row.id, "worker_id": row.worker_id}
-            _log.info("job %s is %s: %s", row.id, row.status, event.reason, extra=extra)
-        if kind is EventKind.FORGOTTEN:
-            self._journal.drop(row)
-        elif kind is EventKind.STOP_ORDERED:
-            self._stoppers.call_all((row.endpoint, event.worker_id))
-        elif kind not in _PASSING:
-            self._journal.save(row)
-        if kind in _VISIBLE:
-            self._followers.call_all(row.id)
-        if kind is EventKind.QUEUED:
-            if request is not None:
-                self._journal.put(row, Part.REQUEST, request)
-            self._offer(row.endpoint)
-        elif kind is EventKind.RESTARTED:
-            self._journal.clear(row)
-        elif kind is EventKind.APPENDED:
-            self._readers.call_all(row.id)
-        elif kind is EventKind.FINISHED:
-            if row.has_error and event.reason:
-                self._journal.put(row, Part.ERROR, dump(f"job {row.id}: {event.reason}"))
-            self._watchers.call_all(row.id)
-            self._readers.call_all(row.id)
-            if row.notify:
-                self._notices.add([row])
-
-    def _offer(self, endpoint: str) -> None:
-        """Hands what waits to the take that was parked first."""
-        taker = self._takers.call_first(endpoint)
-        if taker is not None:
-            take = commands.TakeJobs(endpoint=endpoint, worker_id=taker.worker_id, count=taker.count)
-            taker.rows = [event.row for event in self._apply(take)]
-
-    def _undo(self, command: Command) -> None:
-        if self._is_open:
-            self._apply(command)
+        self._live.apply(commands.MarkNotified(endpoint=endpoint, id=job_id, revision=revision))
 
     def _give_back(self, endpoint: str, worker_id: str, rows: Sequence[Row]) -> None:
         if rows:
             ids = tuple(row.id for row in rows)
-            self._undo(commands.GiveBack(endpoint=endpoint, worker_id=worker_id, ids=ids))
+            self._live.undo(commands.GiveBack(endpoint=endpoint, worker_id=worker_id, ids=ids))
 
     async def _settle(self, *rows: Row) -> None:
         if not all(map(self._journal.is_settled, rows)):
@@ -394,10 +328,3 @@ class BoardStore:
         if row is None:
             raise JobNotFoundError(endpoint, job_id)
         return row
-
-
-_PASSING: Final = frozenset({EventKind.DUPLICATE, EventKind.STOP_COLLECTED})
-"""Events after which the row is as it was."""
-
-_VISIBLE: Final = frozenset({EventKind.QUEUED, EventKind.TAKEN, EventKind.PROGRESSED, EventKind.FINISHED})
-"""Events after which a client sees another state or progress."""
