@@ -88,12 +88,12 @@ class Service:
 
     # JobsServiceHandler
 
-    async def run(self, request: RunRequest, context: RequestContext, /) -> RunResponse:  # noqa: ARG002
+    async def run(self, request: RunRequest, _: RequestContext, /) -> RunResponse:
         """Queues a job."""
         self._check(request)
         return RunResponse(job=await self._store.submit(request))
 
-    async def run_sync(self, request: RunSyncRequest, context: RequestContext, /) -> RunSyncResponse:  # noqa: ARG002
+    async def run_sync(self, request: RunSyncRequest, _: RequestContext, /) -> RunSyncResponse:
         """Queues a job and waits for its final state."""
         self._check(request)
         wait = request.wait if request.HasField("wait") else self._waits.run_sync
@@ -105,7 +105,7 @@ class Service:
             job = await self._store.status(request.endpoint, job.id, min(wait, self._waits.run_sync_max))
         return RunSyncResponse(job=job)
 
-    async def get_status(self, request: GetStatusRequest, context: RequestContext, /) -> GetStatusResponse:  # noqa: ARG002
+    async def get_status(self, request: GetStatusRequest, _: RequestContext, /) -> GetStatusResponse:
         """The state of a job; with `wait`, parked until it is final, or until `since` is outdated."""
         wait = min(request.wait, self._waits.status)
         since = request.since if request.HasField("since") else None
@@ -118,27 +118,27 @@ class Service:
         context.undo = page.undo
         return page.value
 
-    async def cancel(self, request: CancelRequest, context: RequestContext, /) -> CancelResponse:  # noqa: ARG002
+    async def cancel(self, request: CancelRequest, _: RequestContext, /) -> CancelResponse:
         """Cancels a job; a final one is answered as it is."""
         return CancelResponse(job=await self._store.cancel(request.endpoint, request.id))
 
-    async def retry(self, request: RetryRequest, context: RequestContext, /) -> RetryResponse:  # noqa: ARG002
+    async def retry(self, request: RetryRequest, _: RequestContext, /) -> RetryResponse:
         """Queues a failed job again."""
         return RetryResponse(job=await self._store.retry(request.endpoint, request.id))
 
-    async def get_health(self, request: GetHealthRequest, context: RequestContext, /) -> GetHealthResponse:  # noqa: ARG002
+    async def get_health(self, request: GetHealthRequest, _: RequestContext, /) -> GetHealthResponse:
         """Counts of jobs and workers."""
         return GetHealthResponse(health=await self._store.health(request.endpoint))
 
-    async def get_schema(self, request: GetSchemaRequest, context: RequestContext, /) -> GetSchemaResponse:  # noqa: ARG002
+    async def get_schema(self, request: GetSchemaRequest, _: RequestContext, /) -> GetSchemaResponse:
         """The types that a worker told last."""
         return GetSchemaResponse(schema=await self._store.schema(request.endpoint))
 
-    async def purge_queue(self, request: PurgeQueueRequest, context: RequestContext, /) -> PurgeQueueResponse:  # noqa: ARG002
+    async def purge_queue(self, request: PurgeQueueRequest, _: RequestContext, /) -> PurgeQueueResponse:
         """Cancels what waits."""
         return PurgeQueueResponse(removed=await self._store.purge(request.endpoint), status="completed")
 
-    async def list_jobs(self, request: ListJobsRequest, context: RequestContext, /) -> ListJobsResponse:  # noqa: ARG002
+    async def list_jobs(self, request: ListJobsRequest, _: RequestContext, /) -> ListJobsResponse:
         """A page of recent jobs."""
         return await self._store.list_jobs(request)
 
@@ -161,7 +161,7 @@ class Service:
         context.job_ids = tuple(job.id for job in taken.value)
         return TakeJobsResponse(jobs=taken.value)
 
-    async def finish_job(self, request: FinishJobRequest, context: RequestContext, /) -> FinishJobResponse:  # noqa: ARG002
+    async def finish_job(self, request: FinishJobRequest, _: RequestContext, /) -> FinishJobResponse:
         """Keeps a result, or progress where the body has a status."""
         result = request.result
         if result.HasField("status"):
@@ -192,7 +192,7 @@ class Service:
         result = JobResult(error=dump(f"job {job_id}: the gateway refused the worker's result: {message}"))
         await self._store.finish(endpoint, worker_id, job_id, result)
 
-    async def stream_job(self, request: StreamJobRequest, context: RequestContext, /) -> StreamJobResponse:  # noqa: ARG002
+    async def stream_job(self, request: StreamJobRequest, _: RequestContext, /) -> StreamJobResponse:
         """Adds a chunk."""
         check_size(request.chunk.output, "chunk")
         await self._store.append(request.endpoint, request.worker_id, request.id, request.chunk.output)
@@ -204,18 +204,13 @@ class Service:
         context.undo, context.is_empty = stops.undo, not stops.value
         return WatchStopsResponse(jobs_to_stop=stops.value)
 
-    async def publish_schema(
-        self,
-        request: PublishSchemaRequest,
-        context: RequestContext,  # noqa: ARG002
-        /,
-    ) -> PublishSchemaResponse:
+    async def publish_schema(self, request: PublishSchemaRequest, _: RequestContext, /) -> PublishSchemaResponse:
         """Keeps the types that a worker tells."""
         check_size(request.schema.SerializeToString(), "the schema")
         await self._store.publish_schema(request.endpoint, request.schema)
         return PublishSchemaResponse()
 
-    async def ping(self, request: PingRequest, context: RequestContext, /) -> PingResponse:  # noqa: ARG002
+    async def ping(self, request: PingRequest, _: RequestContext, /) -> PingResponse:
         """Keeps leases."""
         if request.status == "unhealthy":
             extra = {"endpoint": request.endpoint, "worker_id": request.worker_id, "check": request.check[:64]}
