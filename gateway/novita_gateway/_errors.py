@@ -1,4 +1,4 @@
-"""What a gateway refuses, and the HTTP status and code that say so."""
+"""The gateway's refusals, and the HTTP status and code that say so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can happen to the board, and what it says has happened."""
+"""The board's commands and events: what can happen to it, and what it says has happened."""
 
 from __future__ import annotations
 

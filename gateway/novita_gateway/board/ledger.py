@@ -1,4 +1,4 @@
-"""Which jobs, endpoints and workers there are, with their counters and order. The board decides; this remembers."""
+"""The board's ledger: its jobs, endpoints and workers, with counters and order. The board decides; this remembers."""
 
 from __future__ import annotations
 

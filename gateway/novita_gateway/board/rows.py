@@ -1,4 +1,4 @@
-"""What the board remembers of a job, a worker and an endpoint. Times are milliseconds since the epoch."""
+"""The board's rows: a job, a worker, an endpoint. Times are milliseconds since the epoch."""
 
 from __future__ import annotations
 

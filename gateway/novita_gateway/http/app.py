@@ -1,4 +1,4 @@
-"""The HTTP side: one handler that finds the method of a request, checks it, and answers in JSON."""
+"""The HTTP app: one handler that finds the method of a request, checks it, and answers in JSON."""
 
 from __future__ import annotations
 

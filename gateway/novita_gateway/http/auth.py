@@ -1,4 +1,4 @@
-"""Who may call: clients by API key, workers by token."""
+"""The gateway's keys: clients call by API key, workers by token."""
 
 from __future__ import annotations
 

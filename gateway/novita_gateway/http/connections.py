@@ -1,4 +1,4 @@
-"""What aiohttp makes of a connection, where its own choice does not fit."""
+"""The server's connections, where aiohttp's own choice does not fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators watch, in Prometheus' text format."""
+"""The metrics for operators, in Prometheus' text format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a request line to a method of the protocol."""
+"""The routes: from a request line to a method of the protocol."""
 
 from __future__ import annotations
 

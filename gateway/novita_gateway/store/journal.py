@@ -1,4 +1,4 @@
-"""Where a board's rows and payloads are kept, so that the board survives its process, or doesn't."""
+"""The journal of a board: its rows and payloads, so that it survives its process, or doesn't."""
 
 from __future__ import annotations
 

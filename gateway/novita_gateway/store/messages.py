@@ -1,4 +1,4 @@
-"""From a board's rows and a journal's payloads to the protocol's messages."""
+"""The protocol's messages, made from a board's rows and a journal's payloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a board store waits with: requests that are parked, the board's next time, webhooks that are to be called."""
+"""The waiting of a board store: parked requests, the board's next time, webhooks that are to be called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gateway needs of a place that keeps its jobs."""
+"""The store protocol: all that the gateway needs of a place that keeps its jobs."""
 
 from __future__ import annotations
 

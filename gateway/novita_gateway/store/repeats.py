@@ -1,4 +1,4 @@
-"""Whether a submit with a known idempotency key asks for what the first one asked for."""
+"""The comparison of a submit with the first one of its idempotency key."""
 
 from __future__ import annotations
 

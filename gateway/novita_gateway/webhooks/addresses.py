@@ -1,4 +1,4 @@
-"""Which addresses a webhook may reach: public ones, unless its operator says otherwise."""
+"""The addresses that a webhook may reach: public ones, unless its operator says otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls the webhooks of final jobs."""
+"""The sender that calls the webhooks of final jobs."""
 
 from __future__ import annotations
 
