@@ -19,7 +19,7 @@ _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _NAME: Final = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[!-\"$&-.0->@-\[\]-~]+$"}
 """What can stand in a path: ASCII without controls, space, slash, backslash, `?`, `#` and `%`."""
 
-_SCALARS: Final[dict[int, JSONValue]] = {
+_SCALARS: Final[dict[int, object]] = {
     FieldDescriptor.CPPTYPE_INT32: {"type": "integer", "format": "int32"},
     FieldDescriptor.CPPTYPE_INT64: {"type": "integer", "format": "int64"},
     FieldDescriptor.CPPTYPE_DOUBLE: {"type": "number"},
@@ -48,8 +48,8 @@ def openapi(base_url: str = "/v1") -> dict[str, JSONValue]:
     Args:
         base_url: Where the API is.
     """
-    schemas: dict[str, JSONValue] = {}
-    paths: dict[str, JSONValue] = {}
+    schemas: dict[str, object] = {}
+    paths: dict[str, dict[str, object]] = {}
     for methods, security in ((JobsServiceMethods.ALL, "clientKey"), (WorkerServiceMethods.ALL, "workerToken")):
         for method in methods:
             paths.setdefault(method.path, {})[method.verb.lower()] = _operation(method, security, schemas)
@@ -68,28 +68,29 @@ def openapi(base_url: str = "/v1") -> dict[str, JSONValue]:
     }
 
 
-def _operation(method: Method[Message, Message], security: str, schemas: dict[str, JSONValue]) -> dict[str, JSONValue]:
+def _operation(method: Method[Message, Message], security: str, schemas: dict[str, object]) -> dict[str, object]:
     fields = {field.name: field for field in _fields(method.request)}
     in_path = _PARAMETER.findall(method.path)
-    operation: dict[str, JSONValue] = {
+    responses: dict[str, object] = {"200": _success(method, schemas)}
+    if method.name in _EMPTY:
+        responses["204"] = {"description": "There is nothing"}
+    codes = {**_ERRORS, **_ERRORS_OF.get(method.name, {})}
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/ApiError"}}}
+    responses |= {code: {"description": text, "content": error} for code, text in codes.items()}
+    operation: dict[str, object] = {
         "operationId": method.name,
         "tags": [method.service.rpartition(".")[2]],
         "security": [{security: []}],
         "parameters": [_parameter(field, in_path) for field in fields.values() if field.name != method.body],
-        "responses": {"200": _success(method, schemas)},
+        "responses": responses,
     }
     if method.body:
         content = {"application/json": {"schema": _value(fields[method.body], schemas)}}
         operation["requestBody"] = {"required": True, "content": content}
-    if method.name in _EMPTY:
-        operation["responses"]["204"] = {"description": "There is nothing"}
-    codes = {**_ERRORS, **_ERRORS_OF.get(method.name, {})}
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/ApiError"}}}
-    operation["responses"] |= {code: {"description": text, "content": error} for code, text in codes.items()}
     return operation
 
 
-def _parameter(field: FieldDescriptor, in_path: list[str]) -> dict[str, JSONValue]:
+def _parameter(field: FieldDescriptor, in_path: list[str]) -> dict[str, object]:
     if field.name in in_path:
         return {"name": field.name, "in": "path", "required": True, "schema": _NAME}
     if name := field.GetOptions().Extensions[header]:
@@ -97,7 +98,7 @@ def _parameter(field: FieldDescriptor, in_path: list[str]) -> dict[str, JSONValu
     return {"name": field.json_name, "in": "query", "schema": _SCALARS[field.cpp_type]}
 
 
-def _success(method: Method[Message, Message], schemas: dict[str, JSONValue]) -> dict[str, JSONValue]:
+def _success(method: Method[Message, Message], schemas: dict[str, object]) -> dict[str, object]:
     if method.response_body:
         field = next(field for field in _fields(method.response) if field.name == method.response_body)
         schema = _value(field, schemas)
@@ -106,27 +107,28 @@ def _success(method: Method[Message, Message], schemas: dict[str, JSONValue]) ->
     return {"description": "Done", "content": {"application/json": {"schema": schema}}}
 
 
-def _schema(message: type[Message], schemas: dict[str, JSONValue]) -> JSONValue:
+def _schema(message: type[Message], schemas: dict[str, object]) -> object:
     """Adds the message to the schemas, and what it is made of; returns a reference."""
-    return _descriptor_schema(cast("Descriptor", message.DESCRIPTOR), schemas)
+    return _descriptor_schema(_descriptor(message), schemas)
 
 
-def _descriptor_schema(descriptor: Descriptor, schemas: dict[str, JSONValue]) -> JSONValue:
+def _descriptor_schema(descriptor: Descriptor, schemas: dict[str, object]) -> object:
     reference = {"$ref": f"#/components/schemas/{descriptor.name}"}
     if descriptor.name in schemas:
         return reference
-    schema: dict[str, JSONValue] = {"type": "object", "properties": {}}
-    schemas[descriptor.name] = schema
+    properties: dict[str, object] = {}
+    schema: dict[str, object] = {"type": "object", "properties": properties}
+    schemas[descriptor.name] = schema  # before its fields, one of which may be of its kind
     for field in descriptor.fields:
         if not field.GetOptions().Extensions[json_extra]:
-            schema["properties"][field.json_name] = _value(field, schemas)
+            properties[field.json_name] = _value(field, schemas)
     needed = [field.json_name for field in descriptor.fields if field.GetOptions().Extensions[required]]
     if needed:
         schema["required"] = needed
     return reference
 
 
-def _value(field: FieldDescriptor, schemas: dict[str, JSONValue]) -> JSONValue:
+def _value(field: FieldDescriptor, schemas: dict[str, object]) -> object:
     if field.GetOptions().Extensions[json_payload]:
         return {"description": "Any JSON value, at most 4 MiB."}
     inner = field.message_type
@@ -142,4 +144,8 @@ def _is_repeated(field: FieldDescriptor) -> bool:
 
 
 def _fields(message: type[Message]) -> list[FieldDescriptor]:
-    return list(cast("Descriptor", message.DESCRIPTOR).fields)
+    return list(_descriptor(message).fields)
+
+
+def _descriptor(message: type[Message]) -> Descriptor:
+    return cast("Descriptor", message.DESCRIPTOR)  # the stubs also name the C type, which has the same attributes

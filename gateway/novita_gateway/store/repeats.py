@@ -6,7 +6,7 @@ import json
 
 from novita_sdk.files import File
 from novita_sdk.models import JobRequest
-from novita_sdk.wire.payload import JSONValue, PayloadError, load
+from novita_sdk.wire.payload import PayloadError, load
 
 __all__ = ["is_repeat"]
 
@@ -32,7 +32,7 @@ def _canonical(payload: bytes) -> str:
     return json.dumps(_without_links(load(payload)), sort_keys=True)
 
 
-def _without_links(value: JSONValue) -> JSONValue:
+def _without_links(value: object) -> object:
     if isinstance(value, list):
         return [_without_links(item) for item in value]
     if isinstance(value, dict):

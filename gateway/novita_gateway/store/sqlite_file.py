@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from novita_gateway._errors import StoreError
 from novita_gateway.board.rows import Row
@@ -91,7 +91,7 @@ class SqliteFile:
         """Reads every row."""
         rows = []
         for record in self._writer.execute(f"SELECT {_listed(_NAMES)} FROM job ORDER BY seq"):  # noqa: S608 - constants
-            values: dict[str, Any] = dict(zip(_NAMES, record, strict=True))
+            values = dict(zip(_NAMES, record, strict=True))
             values.update((name, bool(values[name])) for name in _BOOLS if values[name] is not None)
             rows.append(Row(**values))
         return rows
@@ -192,5 +192,5 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def _flat(records: Iterable[tuple[object, ...]]) -> list[Any]:
+def _flat(records: Iterable[tuple[object, ...]]) -> list[object]:
     return [value for record in records for value in record]
