@@ -67,7 +67,7 @@ class Journal(Protocol):
         """Reads an endpoint's schema; None where there is none."""
         ...
 
-    def is_settled(self, row: Row) -> bool:
+    def is_settled(self, row: Row, /) -> bool:
         """Whether all that was said about this row is durable."""
         ...
 
@@ -119,8 +119,8 @@ class MemoryJournal:
         """Reads the schema."""
         return self._schemas.get(endpoint)
 
-    def is_settled(self, row: Row) -> bool:  # noqa: ARG002 - nothing here outlives the process
-        """Says yes: nothing here can become more durable."""
+    def is_settled(self, _: Row, /) -> bool:
+        """Says yes: nothing here outlives the process, whatever is waited for."""
         return True
 
     async def commit(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final, assert_never
 
 from novita_gateway._clock import Clock
@@ -52,9 +52,8 @@ class LiveBoard:
         self._clock = clock
         self._alarm = Alarm(clock, lambda: self.apply(Tick()))
 
-    def open(self, rows: Iterable[Row]) -> None:
+    def open(self, rows: Sequence[Row]) -> None:
         """Takes up the rows of an earlier process."""
-        rows = list(rows)
         self.board.restore(rows, self._clock.now())
         self.notices.add(row for row in rows if row.notify and row.is_final)
         self.is_open = True

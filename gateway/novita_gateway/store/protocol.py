@@ -73,7 +73,11 @@ class Store(Protocol):
         ...
 
     async def submit(self, request: RunRequest) -> JobStatus:
-        """Queues a job; with a known idempotency key, answers with that key's job as it is now."""
+        """Queues a job; with a known idempotency key, answers with that key's job as it is now.
+
+        Raises:
+            KeyReusedError: That job was submitted with another input, webhook or policy.
+        """
         ...
 
     async def status(self, endpoint: str, job_id: str, wait: int = 0, since: int | None = None) -> JobStatus:
