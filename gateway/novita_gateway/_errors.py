@@ -80,7 +80,7 @@ class JobNotFoundError(GatewayError):
 
 
 class SchemaNotFoundError(GatewayError):
-    """No worker of that endpoint has told its types."""
+    """No worker of that endpoint has told its schema."""
 
     status = 404
     code = "SCHEMA_NOT_FOUND"

@@ -131,7 +131,7 @@ class Service:
         return GetHealthResponse(health=await self._store.health(request.endpoint))
 
     async def get_schema(self, request: GetSchemaRequest, _: RequestContext, /) -> GetSchemaResponse:
-        """The types that a worker told last."""
+        """The schema that a worker told last."""
         return GetSchemaResponse(schema=await self._store.schema(request.endpoint))
 
     async def purge_queue(self, request: PurgeQueueRequest, _: RequestContext, /) -> PurgeQueueResponse:
@@ -205,7 +205,7 @@ class Service:
         return WatchStopsResponse(jobs_to_stop=stops.value)
 
     async def publish_schema(self, request: PublishSchemaRequest, _: RequestContext, /) -> PublishSchemaResponse:
-        """Keeps the types that a worker tells."""
+        """Keeps the schema that a worker tells."""
         check_size(request.schema.SerializeToString(), "the schema")
         await self._store.publish_schema(request.endpoint, request.schema)
         return PublishSchemaResponse()

@@ -203,7 +203,7 @@ class BoardStore:
         return endpoint_health(self._board.ledger.counters(endpoint))
 
     async def schema(self, endpoint: str) -> EndpointSchema:
-        """The schema that was published last."""
+        """The schema that a worker told last."""
         schema = self._journal.get_schema(endpoint)
         if schema is None:
             raise SchemaNotFoundError(endpoint)
@@ -278,7 +278,7 @@ class BoardStore:
         return Handover(ids, partial(self._live.undo, undo))
 
     async def publish_schema(self, endpoint: str, schema: EndpointSchema) -> None:
-        """Keeps the schema."""
+        """Keeps the schema that a worker tells."""
         self._journal.put_schema(endpoint, schema.SerializeToString())
         await self._journal.commit()
 

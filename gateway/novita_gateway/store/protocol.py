@@ -109,7 +109,7 @@ class Store(Protocol):
         ...
 
     async def schema(self, endpoint: str) -> EndpointSchema:
-        """The schema that was published last; raises SchemaNotFoundError where none was."""
+        """The schema that a worker told last; raises SchemaNotFoundError where none has."""
         ...
 
     async def endpoints(self) -> Sequence[str]:
