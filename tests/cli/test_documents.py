@@ -14,7 +14,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from novita_cli._app import app
-from novita_cli._exit import ExitCode
+from novita_cli._failures import ExitCode
 from novita_gateway import Gateway
 
 from .conftest import TIMEOUT
