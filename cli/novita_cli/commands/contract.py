@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -40,8 +41,7 @@ def diff_command(old: Path, new: Path, as_json: bool) -> None:
     except (novita_codegen.GenerateError, FileNotFoundError) as error:
         raise CommandError(str(error), reason="CONTRACT") from None
     if as_json:
-        parts = ("place", "rule", "change", "effect")
-        write_stdout(compact([{part: getattr(change, part) for part in parts} for change in changes]))
+        write_stdout(compact([dataclasses.asdict(change) for change in changes]))
     else:
         for change in changes:
             write_stdout(str(change))
