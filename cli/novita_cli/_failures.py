@@ -69,22 +69,23 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
         BaseException: The error itself, if it is a defect rather than something to report.
     """
     job_id: str | None = None
-    if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        code, reason, message = ExitCode.INTERRUPTED, "INTERRUPTED", str(error) or "interrupted"
-        job_id = getattr(error, "job_id", None)
-    elif isinstance(error, CommandError):
-        code, reason, message = error.code, error.reason, error.message
-    elif isinstance(error, click.ClickException):
-        code, reason, message = ExitCode(error.exit_code), "USAGE", error.format_message()
-    else:
-        # Loaded here alone, because after a Ctrl-C a module may be half loaded.
-        from novita_sdk.errors import JobFailedError, NovitaError
+    match error:
+        case KeyboardInterrupt() | click.Abort():
+            code, reason, message = ExitCode.INTERRUPTED, "INTERRUPTED", str(error) or "interrupted"
+            job_id = error.job_id if isinstance(error, Interrupted) else None
+        case CommandError():
+            code, reason, message = error.code, error.reason, error.message
+        case click.ClickException():
+            code, reason, message = ExitCode(error.exit_code), "USAGE", error.format_message()
+        case _:
+            # Loaded here alone, because after a Ctrl-C a module may be half loaded.
+            from novita_sdk.errors import JobFailedError, NovitaError
 
-        if not isinstance(error, NovitaError):
-            raise error
-        code, reason, message, job_id = exit_code_of(type(error)), error.code, _describe(error), error.job_id
-        if isinstance(error, JobFailedError) and error.remote_traceback:
-            click.echo(_harmless(error.remote_traceback.rstrip()), err=True)
+            if not isinstance(error, NovitaError):
+                raise error
+            code, reason, message, job_id = exit_code_of(type(error)), error.code, _describe(error), error.job_id
+            if isinstance(error, JobFailedError) and error.remote_traceback:
+                click.echo(_harmless(error.remote_traceback.rstrip()), err=True)
     if isinstance(error, click.UsageError):
         error.show()
     else:
