@@ -6,7 +6,7 @@ from abc import ABC
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing, closing
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeAlias, TypeVar, assert_never, cast
+from typing import ClassVar, Generic, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
@@ -74,14 +74,14 @@ def read_service(worker: ServiceWorker, *, lenient: bool) -> TypedHandler:
     readers = {method.name: _adapter(method.request) for method in worker.METHODS.values()}
     writers = {method.name: _adapter(method.response) for method in worker.METHODS.values()}
     by_class = {method.response: writers[method.name] for method in worker.METHODS.values()}
-    kind = _check_kinds(name, worker.METHODS, functions)
+    _check_kinds(name, worker.METHODS, functions)
     responses = {method.name: method.response for method in worker.METHODS.values()}
 
     def call(job: dict[str, JSONValue], context: object) -> object:
         method, value = choose(job.get("input"), list(functions))
         result = functions[method](parse_input(readers[method], value, lenient=lenient), context)
         # Where all responses are of one type, writing them checks it.
-        return result if len(by_class) == 1 else _guarded(kind, result, responses[method])
+        return result if len(by_class) == 1 else _guarded(result, responses[method])
 
     def dump(value: JSONValue, what: str) -> bytes:
         writer = by_class.get(type(value))
@@ -94,8 +94,8 @@ def read_service(worker: ServiceWorker, *, lenient: bool) -> TypedHandler:
     return TypedHandler(name=name, function=first, call=call, dump=dump, inputs=readers, outputs={**writers})
 
 
-def _check_kinds(name: str, methods: dict[str, Method[Message, Message]], functions: _Functions) -> FunctionKind:
-    """The kind that all of them are of."""
+def _check_kinds(name: str, methods: dict[str, Method[Message, Message]], functions: _Functions) -> None:
+    """Refuses methods of different kinds, and one of another kind than the table says."""
     kinds: dict[str, FunctionKind] = {}
     for method in methods.values():
         kind = kinds[method.name] = kind_of(functions[method.name])
@@ -105,22 +105,19 @@ def _check_kinds(name: str, methods: dict[str, Method[Message, Message]], functi
     if len(set(kinds.values())) > 1:
         found = ", ".join(f"{method} is {kind.value}" for method, kind in kinds.items())
         raise HandlerTypeError(f"the methods of {name} must be of one kind, but {found}")
-    return kind
 
 
-def _guarded(kind: FunctionKind, result: object, response: type[Message]) -> object:
-    """The result of a function of a kind, which is refused where it holds the message of another method."""
-    match kind:
-        case FunctionKind.PLAIN:
-            return _expect(result, response)
-        case FunctionKind.COROUTINE:
-            return _expect_later(cast("Awaitable[object]", result), response)
-        case FunctionKind.GENERATOR:
-            return _expect_each(cast("Generator[object]", result), response)
-        case FunctionKind.ASYNC_GENERATOR:
-            return _expect_each_later(cast("AsyncGenerator[object]", result), response)
+def _guarded(result: object, response: type[Message]) -> object:
+    """What a method gave, which is refused where it is, or turns out to be, the message of another method."""
+    match result:
+        case AsyncGenerator():
+            return _expect_each_later(result, response)
+        case Generator():
+            return _expect_each(result, response)
+        case Awaitable():
+            return _expect_later(result, response)
         case _:
-            assert_never(kind)
+            return _expect(result, response)
 
 
 def _expect(result: object, response: type[Message]) -> object:
