@@ -36,7 +36,7 @@ import requests
 from novita_sdk.wire.payload import JSONValue
 
 if TYPE_CHECKING:
-    from novita_sdk.typed import Violation
+    from novita_sdk.wire.violations import Violation
 
 __all__ = [
     "ERROR_TABLE",

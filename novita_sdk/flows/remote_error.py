@@ -10,14 +10,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
 from novita_sdk.wire.payload import JSONValue
-
-if TYPE_CHECKING:
-    from novita_sdk.typed import Violation
+from novita_sdk.wire.violations import Violation
 
 __all__ = ["RemoteError", "parse_remote_error"]
 
@@ -73,8 +71,6 @@ def _from_object(error: dict[str, JSONValue]) -> RemoteError:
 def _violations(found: JSONValue) -> tuple[Violation, ...]:
     if not found:
         return ()
-    from novita_sdk.typed import Violation
-
     try:
         return tuple(msgspec.convert(found, list[Violation]))
     except msgspec.ValidationError:
