@@ -12,28 +12,26 @@ from typing import Final, TypeVar
 from google.protobuf.message import Message
 
 from novita_sdk import errors
-from novita_sdk._version import __version__
 from novita_sdk.flows import errors_of
 from novita_sdk.flows.errors_of import Subject
 from novita_sdk.flows.steps import Broken, Flow, Outcome, Reply, Send, Sleep
 from novita_sdk.models import GetHealthRequest
 from novita_sdk.rpc import JobsServiceMethods, Method
 from novita_sdk.wire.codec import WireError
+from novita_sdk.wire.headers import LONG_POLL_HEADER, REQUEST_ID_HEADER, USER_AGENT
 from novita_sdk.wire.http import HttpRequest, build_request, parse_response
 from novita_sdk.wire.payload import PayloadError, load
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay, parse_retry_after
 
-__all__ = ["LONG_POLL_HEADER", "USER_AGENT", "Caller", "Problem"]
+__all__ = ["Caller", "Problem"]
 
 T = TypeVar("T")
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
 
-USER_AGENT: Final = f"novita-gpus/{__version__}"
-
-LONG_POLL_HEADER: Final = "novita-long-poll"
-"""On every reply of a gateway that offers `status?wait=`: the longest wait in milliseconds. Such a gateway recognises
-`Idempotency-Key` too."""
+_LONG_POLL: Final = LONG_POLL_HEADER.lower()
+_REQUEST_ID: Final = REQUEST_ID_HEADER.lower()
+"""As the keys of a `Reply` are spelled."""
 
 _LONGEST_PARK: Final = 3600.0
 _LONGEST_TIMEOUT: Final = 86_400.0
@@ -167,7 +165,7 @@ class Caller:
         headers = {
             "Content-Type": "application/json",
             "User-Agent": USER_AGENT,
-            "X-Request-ID": request_id,
+            REQUEST_ID_HEADER: request_id,
             **request.headers,
         }
         send = Send(
@@ -212,7 +210,7 @@ class Caller:
         offered = _offered_seconds(outcome.headers)
         if offered is not None:
             self.long_poll = offered
-        subject = replace(subject, request_id=outcome.headers.get("x-request-id") or subject.request_id)
+        subject = replace(subject, request_id=outcome.headers.get(_REQUEST_ID) or subject.request_id)
         if not 200 <= outcome.status < 300:
             retry_after = parse_retry_after(outcome.headers.get("retry-after"), self.wall_clock())
             failure = Failure(kind=FailureKind.STATUS, status=outcome.status, retry_after=retry_after)
@@ -245,5 +243,5 @@ class Caller:
 
 
 def _offered_seconds(headers: Mapping[str, str]) -> float | None:
-    value = headers.get(LONG_POLL_HEADER, "")
+    value = headers.get(_LONG_POLL, "")
     return min(float(value) / 1000, _LONGEST_PARK) if value.isascii() and value.isdecimal() else None
