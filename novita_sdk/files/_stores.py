@@ -9,19 +9,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
-from novita_sdk._environment import variables
 from novita_sdk.files._errors import FileError
 from novita_sdk.files._file import File, LocalFile, OnProgress, with_members
 from novita_sdk.files._links import no_netrc
+from novita_sdk.storage import s3
+from novita_sdk.storage.places import Bucket, GatewayFiles, Place, client_place, worker_place
 from novita_sdk.wire.payload import JSONValue, PayloadError, load
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay
 
 if TYPE_CHECKING:
     import requests
-
-    from novita_sdk.uploads._settings import Bucket
 
 _PARALLEL: Final = 4
 _RETRIES: Final = RetryPolicy(budget=60.0)
@@ -50,17 +49,15 @@ class BucketStore:
 
     def put(self, file: LocalFile, *, on_progress: OnProgress | None = None) -> File:
         """See `FileStore.put`."""
-        from novita_sdk.uploads import _s3
-
         suffix = PurePosixPath(file.name).suffix
         key = f"files/{file.sha256}{suffix if suffix.isascii() else ''}"
         size = file.size
-        if not _s3.has(self._bucket, key, size):
+        if not s3.has(self._bucket, key, size):
             counter = None if on_progress is None else _Sum(size, on_progress)
             with file.open() as stream:
                 source = str(file.path) if file.path else stream
-                _s3.put(self._bucket, key, source, content_type=file.media_type, on_bytes=counter)
-        url = _s3.presign(self._bucket, key, _WEEK, file_name=file.name)
+                s3.put(self._bucket, key, source, content_type=file.media_type, on_bytes=counter)
+        url = s3.presign(self._bucket, key, _WEEK, file_name=file.name)
         return File(url=url, name=file.name, media_type=file.media_type, size=size, sha256=file.sha256)
 
 
@@ -182,10 +179,7 @@ class _Entry:
 
 def client_store(base_url: str, endpoint: str, api_key: str) -> FileStore:
     """Where a client puts inputs: its bucket if the environment names one, else the gateway."""
-    from novita_sdk.uploads._settings import configured_bucket
-
-    bucket = configured_bucket()
-    return BucketStore(bucket) if bucket else GatewayStore(f"{base_url}/{endpoint}/files", f"Bearer {api_key}")
+    return _store_at(client_place(base_url, endpoint, api_key))
 
 
 def worker_store() -> FileStore:
@@ -194,19 +188,19 @@ def worker_store() -> FileStore:
     Raises:
         FileError: There is none of them.
     """
-    from novita_sdk.uploads._settings import configured_bucket
-
-    if bucket := configured_bucket():
-        return BucketStore(bucket)
-    if url := variables().get("NOVITA_FILES_URL"):
-        return GatewayStore(url, worker_authorization())
-    raise _no_store("this worker")
+    if (place := worker_place()) is None:
+        raise _no_store("this worker")
+    return _store_at(place)
 
 
-def worker_authorization() -> str:
-    """What a worker sends as `Authorization`, as it is in its environment."""
-    found = variables()
-    return found.get("NOVITA_AI_API_KEY") or found.get("RUNPOD_AI_API_KEY") or ""
+def _store_at(place: Place) -> FileStore:
+    match place:
+        case Bucket():
+            return BucketStore(place)
+        case GatewayFiles():
+            return GatewayStore(place.url, place.authorization)
+        case _:
+            assert_never(place)
 
 
 def has_local_files(value: JSONValue) -> bool:

@@ -6,8 +6,8 @@ import uuid
 from pathlib import Path
 from typing import BinaryIO
 
-from novita_sdk.uploads._errors import UploadError
-from novita_sdk.uploads._settings import missing_variables
+from novita_sdk.storage.errors import UploadError
+from novita_sdk.storage.places import missing_variables
 
 DIRECTORY = "local_upload"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 from pathlib import PurePosixPath
 
-from novita_sdk.uploads._errors import UploadError
+from novita_sdk.storage.errors import UploadError
 
 MAX_KEY_BYTES = 1024
 

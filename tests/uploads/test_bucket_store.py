@@ -11,8 +11,9 @@ import pytest
 import requests
 
 from novita_sdk.files import BucketStore, File, FileError, client_store, worker_store
-from novita_sdk.uploads import _s3, use_s3_config
-from novita_sdk.uploads._settings import configured_bucket
+from novita_sdk.storage import s3
+from novita_sdk.storage.places import configured_bucket
+from novita_sdk.uploads import use_s3_config
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_a_download_from_a_bucket_survives_resets(store, proxy, server, tmp_path
 def test_an_expired_link_says_so(rclone_server) -> None:
     bucket = configured_bucket("outputs", rclone_server.creds)
     file = BucketStore(bucket).put(File.from_bytes(b"x"))
-    file["url"] = _s3.presign(bucket, re.search(r"files/\w+", file.url)[0], 1)
+    file["url"] = s3.presign(bucket, re.search(r"files/\w+", file.url)[0], 1)
     time.sleep(2.1)
     with pytest.raises(FileError) as caught:
         file.read()
