@@ -10,15 +10,14 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
+from novita_sdk.files._download import download_file
+from novita_sdk.files._progress import OnProgress
 from novita_sdk.wire.payload import JSONValue
 
 if TYPE_CHECKING:
     from novita_sdk.models import File as FileMessage
-
-OnProgress: TypeAlias = Callable[[int, int | None], None]
-"""Called with bytes done and bytes in all, None where that is not known."""
 
 UNKNOWN_TYPE: Final = "application/octet-stream"
 
@@ -204,8 +203,6 @@ class File(dict[str, JSONValue]):
         Raises:
             FileError: It could not be fetched, or is not what was sent.
         """
-        from novita_sdk.files._download import download_file
-
         return download_file(self, Path(directory), on_progress=on_progress)
 
 

@@ -20,8 +20,12 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import create_connection
 
 from novita_sdk.files._errors import FileError
-from novita_sdk.files._links import no_netrc
 from novita_sdk.files._policy import FetchPolicy
+
+
+def no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """The `auth` of sessions that no ~/.netrc may give a password to: a store refuses it beside a link or a key."""
+    return request
 
 
 class StepwiseSession(requests.Session):

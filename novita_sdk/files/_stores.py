@@ -12,8 +12,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
 from novita_sdk.files._errors import FileError
-from novita_sdk.files._file import File, LocalFile, OnProgress, with_members
-from novita_sdk.files._links import no_netrc
+from novita_sdk.files._file import File, LocalFile, with_members
+from novita_sdk.files._progress import OnProgress
 from novita_sdk.storage import s3
 from novita_sdk.storage.places import Bucket, GatewayFiles, Place, client_place, worker_place
 from novita_sdk.wire.payload import JSONValue, PayloadError, load
@@ -79,6 +79,8 @@ class GatewayStore:
     def put(self, file: LocalFile, *, on_progress: OnProgress | None = None) -> File:
         """See `FileStore.put`."""
         import requests
+
+        from novita_sdk.files._guard import no_netrc
 
         wanted = {"name": file.name, "mediaType": file.media_type, "size": file.size, "sha256": file.sha256}
         with requests.Session() as session:

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from novita_sdk.files import ContentFolder, File, FileError, LinkedStore
+from novita_gateway.files.linked_store import LinkedStore
+from novita_sdk.files import ContentFolder, File, FileError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
