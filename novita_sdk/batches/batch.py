@@ -1,4 +1,4 @@
-"""A batch: what happens with each input, written once for both clients."""
+"""The flow of each input of a batch, written once for both clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from novita_sdk.flows.submit import Submission, prepare
 from novita_sdk.wire.payload import JSONValue
 from novita_sdk.wire.retry import RetryPolicy
 
-__all__ = ["Batch"]
+__all__ = ["InputBatch"]
 
 _PATIENT: Final = RetryPolicy(budget=60.0)
 """For the submits of a batch, which nobody watches."""
@@ -27,7 +27,7 @@ _MAYBE_QUEUED: Final = (errors.SubmitUncertainError, errors.ServerError, errors.
 """Failures of a submit after which a job may exist."""
 
 
-class Batch:
+class InputBatch:
     """Makes the flow of each input of a batch.
 
     Args:
@@ -100,7 +100,7 @@ class Batch:
     ) -> Flow[JSONValue]:
         if isinstance(submission, errors.InvalidInputError):
             raise submission
-        info = self._manifest.entry(key).final
+        info = self._manifest.known(key).final
         if info is None:
             queued = yield from self._queue(value, key, submission)
             job = Handle(self._endpoint, queued.job_id).begin(queued)
@@ -109,7 +109,7 @@ class Batch:
         return (yield from self._flows.output_of(info, self._endpoint))
 
     def _queue(self, value: JSONValue, key: str, submission: Submission | None) -> Flow[Queued]:
-        known = self._manifest.entry(key)
+        known = self._manifest.known(key)
         if known.job_id is not None:
             return Queued(known.job_id, {})
         if known.is_begun and not (yield from self._flows.caller.recognises_keys(self._endpoint, _PATIENT)):

@@ -24,14 +24,14 @@ from novita_sdk.files._in_values import load_output
 from novita_sdk.flows.job_info import JobInfo
 from novita_sdk.wire.payload import JSONValue
 
-__all__ = ["Entry", "Manifest"]
+__all__ = ["InputRecord", "Manifest"]
 
 FORMAT: Final = 1
 _HEAD: Final = b'{"manifest":'
 
 
 @dataclass(slots=True)
-class Entry:
+class InputRecord:
     """What earlier runs wrote about one input."""
 
     is_begun: bool = False
@@ -53,7 +53,7 @@ class Manifest:
 
     def __init__(self, path: str | os.PathLike[str] | None, endpoint: str) -> None:
         self._endpoint = endpoint
-        self._entries: dict[str, Entry] = {}
+        self._records: dict[str, InputRecord] = {}
         self._occurrences: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._batch = uuid.uuid4().hex
@@ -88,9 +88,9 @@ class Manifest:
         self._occurrences[digest] += 1
         return f"{self._batch}-{digest}-{self._occurrences[digest]}"
 
-    def entry(self, key: str) -> Entry:
+    def known(self, key: str) -> InputRecord:
         """What is known of an input."""
-        return self._entries.get(key) or Entry()
+        return self._records.get(key) or InputRecord()
 
     def begin(self, key: str) -> None:
         """Notes that an input is about to be submitted."""
@@ -159,11 +159,11 @@ class Manifest:
             self._note(line)
 
     def _note(self, line: dict[str, JSONValue]) -> None:
-        entry = self._entries.setdefault(line["key"], Entry())
-        entry.is_begun = "refused" not in line
-        entry.job_id = line.get("job_id")
+        record = self._records.setdefault(line["key"], InputRecord())
+        record.is_begun = "refused" not in line
+        record.job_id = line.get("job_id")
         if "status" in line:
-            entry.final = JobInfo(
+            record.final = JobInfo(
                 job_id=line["job_id"], status=line["status"], output=line.get("output"), error=line.get("error")
             )
 

@@ -7,15 +7,15 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Corout
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from novita_sdk.batches.batch import Batch
-from novita_sdk.batches.progress_bar import progress_bar
+from novita_sdk.batches.batch import InputBatch
+from novita_sdk.batches.progress_bar import batch_bar
 from novita_sdk.batches.window import Failed, Result, Value, Window
 from novita_sdk.drivers.aio import AsyncDriver
 from novita_sdk.flows.handle import Handle
 from novita_sdk.flows.steps import Flow
 from novita_sdk.wire.payload import JSONValue
 
-__all__ = ["Batch", "map_inputs", "run_many", "wait_for_all"]
+__all__ = ["map_inputs", "run_many", "wait_for_all"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -83,7 +83,7 @@ async def run_many(
 
 async def map_inputs(
     driver: AsyncDriver,
-    batch: Batch,
+    batch: InputBatch,
     inputs: Iterable[JSONValue] | AsyncIterable[JSONValue],
     *,
     ordered: bool,
@@ -91,7 +91,7 @@ async def map_inputs(
     progress: bool | None,
 ) -> AsyncIterator[JSONValue]:
     """Yields the output of each input's job; see `AsyncEndpoint.map`."""
-    with batch, progress_bar(inputs, wanted=progress) as advance:
+    with batch, batch_bar(inputs, wanted=progress) as advance:
         results = run_many(driver, _flows(batch, inputs), concurrency=batch.concurrency, ordered=ordered)
         async with aclosing(results):
             async for result in results:
@@ -112,7 +112,7 @@ async def wait_for_all(driver: AsyncDriver, jobs: Sequence[HandleT], timeout: fl
 
 
 async def _flows(
-    batch: Batch, inputs: Iterable[JSONValue] | AsyncIterable[JSONValue]
+    batch: InputBatch, inputs: Iterable[JSONValue] | AsyncIterable[JSONValue]
 ) -> AsyncIterator[Flow[JSONValue]]:
     if isinstance(inputs, AsyncIterable):
         async for value in inputs:

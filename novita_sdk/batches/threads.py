@@ -12,15 +12,15 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from novita_sdk.batches.batch import Batch
-from novita_sdk.batches.progress_bar import progress_bar
+from novita_sdk.batches.batch import InputBatch
+from novita_sdk.batches.progress_bar import batch_bar
 from novita_sdk.batches.window import Failed, Result, Value, Window
 from novita_sdk.drivers.sync import SyncDriver
 from novita_sdk.flows.handle import Handle
 from novita_sdk.flows.steps import Done, Flow, Outcome, Send, Sleep, Step, Turn, Work
 from novita_sdk.wire.payload import JSONValue
 
-__all__ = ["Batch", "map_inputs", "run_many", "wait_for_all"]
+__all__ = ["map_inputs", "run_many", "wait_for_all"]
 
 T = TypeVar("T")
 HandleT = TypeVar("HandleT", bound=Handle)
@@ -63,7 +63,7 @@ def run_many(
 
 def map_inputs(
     driver: SyncDriver,
-    batch: Batch,
+    batch: InputBatch,
     inputs: Iterable[JSONValue],
     *,
     ordered: bool,
@@ -71,7 +71,7 @@ def map_inputs(
     progress: bool | None,
 ) -> Iterator[JSONValue]:
     """Yields the output of each input's job; see `Endpoint.map`."""
-    with batch, progress_bar(inputs, wanted=progress) as advance:
+    with batch, batch_bar(inputs, wanted=progress) as advance:
         results = run_many(driver, map(batch.item, inputs), concurrency=batch.concurrency, ordered=ordered)
         with closing(results):
             for result in results:

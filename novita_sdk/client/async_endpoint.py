@@ -167,11 +167,12 @@ class AsyncEndpoint:
             NovitaError: The first job's error that is reached, unless return_exceptions is set.
         """
         driver = self._client._open()
-        from novita_sdk.batches.tasks import Batch, map_inputs
+        from novita_sdk.batches.batch import InputBatch
+        from novita_sdk.batches.tasks import map_inputs
 
         return map_inputs(
             driver,
-            Batch(
+            InputBatch(
                 driver.flows,
                 self.endpoint_id,
                 concurrency=concurrency,

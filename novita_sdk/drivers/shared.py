@@ -1,4 +1,4 @@
-"""What both drivers share: the hooks around a request, and what a library's exception means."""
+"""The parts that both drivers share: the hooks around a request, and the root of a library's exception."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The input files of one job, as paths of its own."""
+
 from __future__ import annotations
 
 import functools

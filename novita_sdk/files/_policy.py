@@ -1,3 +1,5 @@
+"""The limits on what a worker fetches from URLs that strangers name."""
+
 from __future__ import annotations
 
 import ipaddress

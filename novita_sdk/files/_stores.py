@@ -1,4 +1,4 @@
-"""Where files go: a bucket, or the gateway's own store. Either keeps one copy of a content, whatever it is called."""
+"""The stores of files: a bucket, or the gateway's own. Each keeps one copy of a content, whatever it is called."""
 
 from __future__ import annotations
 
@@ -155,13 +155,13 @@ class OncePerContent:
         self._lifetime = lifetime
         self._clock = clock
         self._lock = threading.Lock()
-        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._entries: dict[tuple[str, str], _Known] = {}
 
     def put(self, file: LocalFile, *, on_progress: OnProgress | None = None) -> File:
         """See `FileStore.put`."""
         key = (file.sha256, file.name)
         with self._lock:
-            entry = self._entries.pop(key, None) or _Entry()
+            entry = self._entries.pop(key, None) or _Known()
             self._entries[key] = entry
             if len(self._entries) > _REMEMBERED:
                 del self._entries[next(iter(self._entries))]
@@ -172,7 +172,7 @@ class OncePerContent:
             return entry.file
 
 
-class _Entry:
+class _Known:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.file: File | None = None

@@ -1,4 +1,4 @@
-"""What is known of a job, shared by the sync and the async `Job`."""
+"""The identity and the final state of a job, shared by the sync and the async `Job`."""
 
 from __future__ import annotations
 

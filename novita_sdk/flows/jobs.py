@@ -1,4 +1,4 @@
-"""What the client can do with endpoints and jobs, each written once as a flow."""
+"""The flows of everything that the client can do with endpoints and jobs."""
 
 from __future__ import annotations
 

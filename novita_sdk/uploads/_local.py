@@ -1,3 +1,5 @@
+"""The local copy of an upload, where there is no bucket."""
+
 from __future__ import annotations
 
 import logging

@@ -1,4 +1,4 @@
-"""What an object may be called, in a bucket and on a disk alike."""
+"""The names and media types of objects, fit for a bucket and a disk alike."""
 
 from __future__ import annotations
 

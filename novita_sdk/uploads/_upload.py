@@ -1,3 +1,5 @@
+"""The upload functions of the published package: images, files and bytes, as links."""
+
 from __future__ import annotations
 
 import errno

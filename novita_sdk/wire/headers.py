@@ -16,4 +16,4 @@ REQUEST_ID_HEADER: Final = "X-Request-ID"
 """Names a request in the gateway's log, and the job on a worker's posts."""
 
 USER_AGENT: Final = f"novita-gpus/{__version__}"
-"""What all sides send as `User-Agent`."""
+"""The `User-Agent` of client and worker."""
