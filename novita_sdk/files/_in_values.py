@@ -10,7 +10,7 @@ from novita_sdk._settings import Settings
 from novita_sdk.wire.payload import JSONValue, load
 
 if TYPE_CHECKING:
-    from novita_sdk.files import FileStore
+    from novita_sdk.files._stores import FileStore
 
 __all__ = ["Attachments", "fetch", "fingerprint", "has_files", "is_elsewhere", "load_output"]
 
@@ -33,7 +33,7 @@ class Attachments:
         Raises:
             FileError, UploadError, OSError: A file could not be read or uploaded.
         """
-        from novita_sdk.files import OncePerContent, client_store, send_files
+        from novita_sdk.files._stores import OncePerContent, client_store, send_files
 
         with self._lock:
             if endpoint not in self._stores:
@@ -44,7 +44,7 @@ class Attachments:
 
 def has_files(value: JSONValue) -> bool:
     """Whether files of this machine are in a value. Loose bytes are none: they are more often a mistake."""
-    from novita_sdk.files import LocalFile
+    from novita_sdk.files._file import LocalFile
 
     stack, seen = [value], set[int]()
     while stack:
@@ -61,7 +61,7 @@ def has_files(value: JSONValue) -> bool:
 
 def fingerprint(value: JSONValue) -> JSONValue:
     """The value with contents in the place of files: what stays the same when links change. Reads the files."""
-    from novita_sdk.files import LocalFile, with_members
+    from novita_sdk.files._file import LocalFile, with_members
 
     if isinstance(value, LocalFile):
         return {"url": "", "name": value.name, "sha256": value.sha256}
@@ -81,7 +81,7 @@ def load_output(data: bytes) -> JSONValue:
     value = load(data)
     if _FILE_KEY not in data:
         return value
-    from novita_sdk.files import revive
+    from novita_sdk.files._file import revive
 
     return revive(value)
 
@@ -97,6 +97,7 @@ def fetch(output: JSONValue) -> JSONValue:
     Raises:
         FileError: It could not be fetched.
     """
-    from novita_sdk.files import fetch_offloaded, revive
+    from novita_sdk.files._file import revive
+    from novita_sdk.files._offload import fetch_offloaded
 
     return revive(fetch_offloaded(output))

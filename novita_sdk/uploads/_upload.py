@@ -235,7 +235,8 @@ def _to_gateway(
     place: GatewayFiles, source: Path | bytes, name: str, content_type: str, on_progress: OnProgress | None
 ) -> str:
     """Puts the file into the gateway's own store."""
-    from novita_sdk.files import GatewayStore, LocalFile
+    from novita_sdk.files._file import LocalFile
+    from novita_sdk.files._stores import GatewayStore
 
     store = GatewayStore(place.url, place.authorization)
     if isinstance(source, Path):

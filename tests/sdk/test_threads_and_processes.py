@@ -190,7 +190,7 @@ print(json.dumps(sorted(sys.modules)))
 """
     command = [sys.executable, "-c", program, gateway.api_key, gateway.url]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    unneeded = {"aiohttp", "asyncio", "boto3", "grpc", "novita_sdk.files", "novita_sdk.typed", "protovalidate"}
+    unneeded = {"aiohttp", "asyncio", "boto3", "grpc", "novita_sdk.files._file", "novita_sdk.typed", "protovalidate"}
     assert not unneeded & set(json.loads(done.stdout))
 
 
