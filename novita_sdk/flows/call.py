@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
 from novita_sdk import errors
 from novita_sdk.flows import errors_of
 from novita_sdk.flows.errors_of import Subject
-from novita_sdk.flows.steps import Broken, Flow, Outcome, Reply, Send, Sleep
+from novita_sdk.flows.steps import Broken, Flow, Log, Outcome, Reply, Send, Sleep
 from novita_sdk.models import GetHealthRequest
 from novita_sdk.rpc import JobsServiceMethods, Method
 from novita_sdk.wire.codec import WireError
@@ -23,7 +22,7 @@ from novita_sdk.wire.http import HttpRequest, build_request, parse_response
 from novita_sdk.wire.payload import PayloadError, load
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay, parse_retry_after
 
-__all__ = ["Caller", "Problem"]
+__all__ = ["Caller", "Problem", "SpanMaker"]
 
 T = TypeVar("T")
 RequestT = TypeVar("RequestT", bound=Message)
@@ -37,7 +36,19 @@ _LONGEST_PARK: Final = 3600.0
 _LONGEST_TIMEOUT: Final = 86_400.0
 """Seconds; sockets and clocks overflow over what a gateway, or `float("inf")`, may name."""
 
-_log = logging.getLogger("novita_sdk")
+
+class SpanMaker(Protocol):
+    """Records spans as `novita_sdk.tracing.span` does."""
+
+    def __call__(
+        self,
+        name: str,
+        kind: Literal["PRODUCER", "CLIENT"],
+        attributes: Mapping[str, str],
+        *,
+        parent: Mapping[str, str] | None = None,
+    ) -> AbstractContextManager[Mapping[str, str]]:
+        """Records what happens inside, and gives the headers that name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,8 @@ class Caller:
         clock: Monotonic seconds.
         wall_clock: Seconds since the epoch.
         random: Numbers in [0, 1).
+        new_id: Names that nobody else gives, for requests and submits.
+        span: Records submits and waits.
         long_poll: Seconds the gateway offers to hold a status request; 0 for a gateway that doesn't, None while no
             gateway answered yet.
     """
@@ -71,6 +84,8 @@ class Caller:
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
     random: Callable[[], float]
+    new_id: Callable[[], str]
+    span: SpanMaker
     long_poll: float | None = field(default=None, init=False)
 
     def call(
@@ -142,12 +157,10 @@ class Caller:
                     delay = delay if repeatable else None
             if delay is None:
                 raise result.error
-            _log.log(
-                logging.INFO if attempt == 1 else logging.DEBUG,
+            yield Log(
+                "INFO" if attempt == 1 else "DEBUG",
                 "could not %s (%s); trying again in %.1f s",
-                subject.action,
-                result.reason,
-                delay,
+                (subject.action, result.reason, delay),
             )
             yield Sleep(delay)
 
@@ -161,7 +174,7 @@ class Caller:
         is_parked: bool = False,
     ) -> Flow[T | Problem]:
         """Sends a request once. Parse errors that mean a bad answer are `WireError` and `PayloadError`."""
-        request_id = uuid.uuid4().hex
+        request_id = self.new_id()
         headers = {
             "Content-Type": "application/json",
             "User-Agent": USER_AGENT,

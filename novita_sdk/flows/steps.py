@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from novita_sdk.wire.http import HttpRequest
 from novita_sdk.wire.payload import JSONValue
@@ -18,8 +18,10 @@ __all__ = [
     "Broken",
     "Done",
     "Emit",
+    "End",
     "Feed",
     "Flow",
+    "Log",
     "Outcome",
     "Reply",
     "Send",
@@ -67,6 +69,16 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """Tells the client's log; its outcome is None. Payloads and keys never stand in it."""
+
+    level: Literal["DEBUG", "INFO", "WARNING"]
+    text: str
+    """With a place for each of the values, as `logging` has them."""
+    values: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """What came of a `Turn`, or what the function of a `Work` returned."""
 
@@ -76,6 +88,13 @@ class Done:
 @dataclass(frozen=True, slots=True)
 class Emit(Generic[T]):
     """Hands a value to whoever iterates; its outcome is None."""
+
+    value: T
+
+
+@dataclass(slots=True)
+class End(Generic[T]):
+    """The result of a flow that came to its end; a driver makes it, no flow yields it."""
 
     value: T
 
@@ -103,7 +122,7 @@ class Broken:
 
 Outcome: TypeAlias = Reply | Broken | Done | None
 
-Step: TypeAlias = Send | Sleep | Turn | Work
+Step: TypeAlias = Send | Sleep | Turn | Work | Log
 
 Flow: TypeAlias = Generator[Step, Outcome, T]
 """Ends with a result."""
