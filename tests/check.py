@@ -37,7 +37,10 @@ class Step:
 
 # The slow ones come first, so that the quick ones fill the other core.
 STEPS = (
-    Step(name="types", command="mypy && mypy tests/check.py tests/codegen tests/packaging tests/typed tests/wire"),
+    Step(
+        name="types",
+        command="mypy && mypy tools/twins.py tests/check.py tests/codegen tests/packaging tests/typed tests/wire",
+    ),
     Step(name="import contracts", command="lint-imports --no-cache"),
     Step(
         name=COMPATIBILITY,
@@ -54,6 +57,7 @@ STEPS = (
         command=f"{GENERATE} proto --out generated --check"
         f" && {GENERATE} examples/typed-worker/proto --out examples/typed-worker --check",
     ),
+    Step(name="twins up to date", command="python tools/twins.py --check"),
     Step(name="lint", command="ruff check --quiet ."),
     Step(name="format", command="ruff format --quiet --diff ."),
 )
