@@ -57,7 +57,7 @@ def test_a_hand_edit_is_seen_and_undone(copy: Path, name: str) -> None:
 
 def test_a_new_method_is_written_in_one_file(copy: Path) -> None:
     source, twin = copy / CLIENT / "async_job.py", copy / CLIENT / "job.py"
-    method = '    async def is_over(self) -> bool:\n        """Whether it ended."""\n        return (await self.info()).is_final\n'
+    method = "    async def is_over(self) -> bool:\n        return (await self.info()).is_final\n"
     source.write_text(f"{source.read_text(encoding='utf-8')}\n{method}", encoding="utf-8")
     assert run(copy, "--check").returncode == 1
     assert run(copy).returncode == 0
