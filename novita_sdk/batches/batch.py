@@ -85,7 +85,7 @@ class InputBatch:
         """What the caller gets for an input: the output, or its error, raised or returned."""
         return result.error if return_exceptions and isinstance(result, Failed) else result.unwrap()
 
-    def item(self, value: JSONValue) -> Flow[JSONValue]:
+    def item(self, value: object) -> Flow[JSONValue]:
         """The flow of the next input; it ends with the job's output or raises its error."""
         try:
             submission = prepare(value, self._options)
@@ -96,7 +96,7 @@ class InputBatch:
         return self._run(value, self._manifest.key(submission.body), submission)
 
     def _run(
-        self, value: JSONValue, key: str, submission: Submission | errors.InvalidInputError | None
+        self, value: object, key: str, submission: Submission | errors.InvalidInputError | None
     ) -> Flow[JSONValue]:
         if isinstance(submission, errors.InvalidInputError):
             raise submission
@@ -108,7 +108,7 @@ class InputBatch:
             self._manifest.finished(key, info)
         return (yield from self._flows.output_of(info, self._endpoint))
 
-    def _queue(self, value: JSONValue, key: str, submission: Submission | None) -> Flow[Queued]:
+    def _queue(self, value: object, key: str, submission: Submission | None) -> Flow[Queued]:
         known = self._manifest.known(key)
         if known.job_id is not None:
             return Queued(known.job_id, {})

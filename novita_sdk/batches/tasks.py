@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from novita_sdk.batches.batch import InputBatch
 from novita_sdk.batches.progress_bar import batch_bar
@@ -37,8 +37,8 @@ async def run_many(
     ended: asyncio.Queue[tuple[int, Result[T]]] = asyncio.Queue()
     source = aiter(flows)
     is_drained = False
-    pull: asyncio.Future[Flow[T] | None] | None = None
-    tasks: set[asyncio.Future[Any]] = set()
+    pull: asyncio.Task[Flow[T] | None] | None = None
+    tasks: set[asyncio.Task[object]] = set()
 
     async def run(number: int, flow: Flow[T]) -> None:
         try:
@@ -47,8 +47,8 @@ async def run_many(
             result = Failed(error)
         ended.put_nowait((number, result))
 
-    def begin(work: Coroutine[Any, Any, U]) -> asyncio.Future[U]:
-        task = asyncio.ensure_future(work)
+    def begin(work: Coroutine[object, object, U]) -> asyncio.Task[U]:
+        task = asyncio.create_task(work)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         return task
@@ -64,7 +64,7 @@ async def run_many(
             if pull is None and window.has_room and not is_drained:
                 pull = begin(_next(source))
             # A slow source does not hold up results, nor the other way round.
-            awaited: list[asyncio.Future[Any]] = [arrival] if pull is None else [arrival, pull]
+            awaited: list[asyncio.Task[object]] = [arrival] if pull is None else [arrival, pull]
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if pull is not None and pull.done():
                 flow, pull = pull.result(), None

@@ -17,6 +17,8 @@ from novita_sdk.files._progress import OnProgress
 from novita_sdk.wire.payload import JSONValue
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from novita_sdk.models import File as FileMessage
 
 UNKNOWN_TYPE: Final = "application/octet-stream"
@@ -115,7 +117,7 @@ class File(dict[str, JSONValue]):
         return LocalFile(data=data, name=name, media_type=media_type)
 
     @classmethod
-    def of(cls, value: JSONValue) -> File | None:
+    def of(cls, value: object) -> File | None:
         """The file that a JSON value stands for: an object with ``url`` and ``sha256`` and no keys of its own."""
         if isinstance(value, cls):
             return value
@@ -220,14 +222,14 @@ def _cut(text: str, size: int) -> str:
     return text.encode()[:size].decode(errors="ignore")
 
 
-def with_members(record: JSONValue, change: Callable[[JSONValue], JSONValue]) -> JSONValue:
+def with_members(record: DataclassInstance, change: Callable[[object], object]) -> JSONValue:
     """A dataclass with changed members; the same object where nothing changes."""
     members = {field.name: getattr(record, field.name) for field in dataclasses.fields(record) if field.init}
     changed = {name: new for name, old in members.items() if (new := change(old)) is not old}
     return dataclasses.replace(record, **changed) if changed else record
 
 
-def revive(value: JSONValue) -> JSONValue:
+def revive(value: object) -> JSONValue:
     """The value with a `File` in place of every object that stands for one."""
     if (file := File.of(value)) is not None:
         return file

@@ -27,7 +27,7 @@ class Attachments:
         self._stores: dict[str, FileStore] = {}
         self._lock = threading.Lock()
 
-    def upload(self, endpoint: str, value: JSONValue) -> JSONValue:
+    def upload(self, endpoint: str, value: object) -> JSONValue:
         """Returns the value with links in the place of files; blocks.
 
         Raises:
@@ -42,7 +42,7 @@ class Attachments:
         return send_files(value, self._stores[endpoint])
 
 
-def has_files(value: JSONValue) -> bool:
+def has_files(value: object) -> bool:
     """Whether files of this machine are in a value. Loose bytes are none: they are more often a mistake."""
     from novita_sdk.files._file import LocalFile
 
@@ -59,13 +59,13 @@ def has_files(value: JSONValue) -> bool:
     return False
 
 
-def fingerprint(value: JSONValue) -> JSONValue:
+def fingerprint(value: object) -> JSONValue:
     """The value with contents in the place of files: what stays the same when links change. Reads the files."""
     from novita_sdk.files._file import LocalFile, with_members
 
     if isinstance(value, LocalFile):
         return {"url": "", "name": value.name, "sha256": value.sha256}
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return with_members(value, fingerprint)
     if isinstance(value, dict):
         return {key: fingerprint(item) for key, item in value.items()}
@@ -86,12 +86,12 @@ def load_output(data: bytes) -> JSONValue:
     return revive(value)
 
 
-def is_elsewhere(output: JSONValue) -> bool:
+def is_elsewhere(output: object) -> bool:
     """Whether an output only says where the real one is."""
     return isinstance(output, dict) and output.get("mediaType") == _OFFLOADED
 
 
-def fetch(output: JSONValue) -> JSONValue:
+def fetch(output: object) -> JSONValue:
     """Fetches an output that is elsewhere; blocks.
 
     Raises:

@@ -28,13 +28,13 @@ def offload(output: bytes, store: FileStore) -> File:
     return store.put(LocalFile(data=output, name="output.json", media_type=OFFLOADED_TYPE))
 
 
-def offloaded(value: JSONValue) -> File | None:
+def offloaded(value: object) -> File | None:
     """The file that an output stands for if it was offloaded, else None."""
     file = File.of(value)
     return file if file is not None and file.media_type == OFFLOADED_TYPE else None
 
 
-def fetch_offloaded(value: JSONValue) -> JSONValue:
+def fetch_offloaded(value: object) -> JSONValue:
     """The value itself, fetched if it was offloaded.
 
     Raises:

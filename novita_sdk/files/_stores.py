@@ -205,12 +205,12 @@ def _store_at(place: Place) -> FileStore:
             assert_never(place)
 
 
-def has_local_files(value: JSONValue) -> bool:
+def has_local_files(value: object) -> bool:
     """Whether a value holds files or bytes that have to be uploaded before it is JSON."""
     return bool(_find(value))
 
 
-def send_files(value: JSONValue, store: FileStore, *, on_progress: OnProgress | None = None) -> JSONValue:
+def send_files(value: object, store: FileStore, *, on_progress: OnProgress | None = None) -> JSONValue:
     """Uploads every file and all bytes in a value, in parallel, and puts their links in their place.
 
     Args:
@@ -228,7 +228,7 @@ def send_files(value: JSONValue, store: FileStore, *, on_progress: OnProgress | 
     return _replace(value, sent)
 
 
-def _find(value: JSONValue) -> dict[int, LocalFile]:
+def _find(value: object) -> dict[int, LocalFile]:
     found: dict[int, LocalFile] = {}
     seen: set[int] = set()
     stack = [value]
@@ -248,10 +248,10 @@ def _find(value: JSONValue) -> dict[int, LocalFile]:
     return found
 
 
-def _replace(value: JSONValue, sent: dict[int, File]) -> JSONValue:
+def _replace(value: object, sent: dict[int, File]) -> JSONValue:
     if (file := sent.get(id(value))) is not None:
         return file
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return with_members(value, lambda item: _replace(item, sent))
     if isinstance(value, dict):
         return {key: _replace(item, sent) for key, item in value.items()}

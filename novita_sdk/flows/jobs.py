@@ -68,7 +68,7 @@ class Flows:
     def submit(
         self,
         endpoint: str,
-        value: JSONValue,
+        value: object,
         *,
         options: SubmitOptions,
         key: str | None = None,
@@ -92,7 +92,7 @@ class Flows:
             )
         )
 
-    def prepare(self, endpoint: str, value: JSONValue, options: SubmitOptions) -> Flow[Submission]:
+    def prepare(self, endpoint: str, value: object, options: SubmitOptions) -> Flow[Submission]:
         """Checks and serialises an input; files of this machine are uploaded first."""
         try:
             return prepare(value, options)
@@ -131,7 +131,7 @@ class Flows:
     def run_sync(
         self,
         endpoint: str,
-        value: JSONValue,
+        value: object,
         *,
         options: SubmitOptions,
         timeout: float | None,
@@ -266,7 +266,7 @@ def _parse_started(body: bytes) -> _Started:
 
 
 def _parse_object(body: bytes) -> dict[str, JSONValue]:
-    value = payload.load(body)
+    value: object = payload.load(body)
     if not isinstance(value, dict):
         raise WireError(f"it is no JSON object but {type(value).__name__}")
     return value

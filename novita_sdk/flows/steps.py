@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from novita_sdk.wire.http import HttpRequest
-from novita_sdk.wire.payload import JSONValue
 from novita_sdk.wire.retry import FailureKind
 
 __all__ = [
@@ -65,7 +64,7 @@ class Turn:
 class Work:
     """Calls a function that blocks, off the event loop where there is one; its outcome is `Done`."""
 
-    function: Callable[[], JSONValue]
+    function: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class Log:
 class Done:
     """What came of a `Turn`, or what the function of a `Work` returned."""
 
-    value: JSONValue
+    value: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ Feed: TypeAlias = Generator[Step | Emit[T], Outcome, None]
 """Emits values on its way."""
 
 
-def work(function: Callable[[], JSONValue]) -> Flow[JSONValue]:
+def work(function: Callable[[], object]) -> Flow[object]:
     """Calls a function that blocks and returns what it returned."""
     outcome = yield Work(function)
     if not isinstance(outcome, Done):
