@@ -123,14 +123,15 @@ class File(dict[str, JSONValue]):
             return value
         if not isinstance(value, Mapping) or not _KEYS.issuperset(value):
             return None
-        url, sha256, size = value.get("url"), value.get("sha256"), value.get("size", 0)
+        members: Mapping[object, object] = value
+        url, sha256, size = members.get("url"), members.get("sha256"), members.get("size", 0)
         if not isinstance(url, str) or not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
             return None
         # protobuf's own JSON form writes 64-bit integers as text.
-        if isinstance(size, bool) or not _NUMBER.fullmatch(str(size)) or int(size) > _MAX_SIZE:
+        if isinstance(size, bool) or not _NUMBER.fullmatch(str(size)) or int(str(size)) > _MAX_SIZE:
             return None
-        name, media_type = value.get("name") or "file", value.get("mediaType") or UNKNOWN_TYPE
-        return cls(url=url, name=str(name), media_type=str(media_type), size=int(size), sha256=sha256)
+        name, media_type = members.get("name") or "file", members.get("mediaType") or UNKNOWN_TYPE
+        return cls(url=url, name=str(name), media_type=str(media_type), size=int(str(size)), sha256=sha256)
 
     @classmethod
     def from_message(cls, message: FileMessage) -> File:

@@ -100,13 +100,14 @@ class GatewayStore:
 
     def _read(self, reply: bytes) -> tuple[File, str]:
         try:
-            answer = load(reply)
-            stored, upload = File.of(answer["file"]), answer.get("upload") or ""
-        except (PayloadError, LookupError, TypeError, AttributeError):
-            stored, upload = None, ""
-        if stored is None or not isinstance(upload, str):
-            raise self._not_a_store()
-        return stored, upload
+            answer: object = load(reply)
+        except PayloadError:
+            answer = None
+        if isinstance(answer, dict):
+            stored, upload = File.of(answer.get("file")), answer.get("upload") or ""
+            if stored is not None and isinstance(upload, str):
+                return stored, upload
+        raise self._not_a_store()
 
     def _not_a_store(self) -> FileError:
         return FileError(f"{self._url} does not answer as a file store does", code="NO_STORE")

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar, assert_never
 
 from google.protobuf.message import Message
 
 from novita_sdk import errors
 from novita_sdk.flows import errors_of
 from novita_sdk.flows.errors_of import Subject
-from novita_sdk.flows.steps import Broken, Flow, Log, Outcome, Reply, Send, Sleep
+from novita_sdk.flows.steps import Broken, Done, Flow, Log, Outcome, Reply, Send, Sleep
 from novita_sdk.models import GetHealthRequest
 from novita_sdk.rpc import JobsServiceMethods, Method
 from novita_sdk.wire.codec import WireError
@@ -216,25 +216,32 @@ class Caller:
             return False
 
     def _judge(self, outcome: Outcome, parse: Callable[[bytes], T], subject: Subject) -> T | Problem:
-        if isinstance(outcome, Broken):
-            return Problem(Failure(kind=outcome.kind), outcome.reason, errors_of.broken(outcome, subject))
-        if not isinstance(outcome, Reply):
-            raise TypeError("a driver answered a Send with something else")
-        offered = _offered_seconds(outcome.headers)
+        match outcome:
+            case Broken():
+                return Problem(Failure(kind=outcome.kind), outcome.reason, errors_of.broken(outcome, subject))
+            case Reply():
+                return self._read(outcome, parse, subject)
+            case Done() | None:
+                raise TypeError("a driver answered a Send with something else")
+            case _:
+                assert_never(outcome)
+
+    def _read(self, reply: Reply, parse: Callable[[bytes], T], subject: Subject) -> T | Problem:
+        offered = _offered_seconds(reply.headers)
         if offered is not None:
             self.long_poll = offered
-        subject = replace(subject, request_id=outcome.headers.get(_REQUEST_ID) or subject.request_id)
-        if not 200 <= outcome.status < 300:
-            retry_after = parse_retry_after(outcome.headers.get("retry-after"), self.wall_clock())
-            failure = Failure(kind=FailureKind.STATUS, status=outcome.status, retry_after=retry_after)
-            return Problem(failure, f"HTTP {outcome.status}", errors_of.refused(outcome, subject, retry_after))
+        subject = replace(subject, request_id=reply.headers.get(_REQUEST_ID) or subject.request_id)
+        if not 200 <= reply.status < 300:
+            retry_after = parse_retry_after(reply.headers.get("retry-after"), self.wall_clock())
+            failure = Failure(kind=FailureKind.STATUS, status=reply.status, retry_after=retry_after)
+            return Problem(failure, f"HTTP {reply.status}", errors_of.refused(reply, subject, retry_after))
         try:
-            if not outcome.body:
+            if not reply.body:
                 # No answer of the API is empty; one that was cut off in its headers looks like this.
                 raise WireError("it is empty")
-            value = parse(outcome.body)
+            value = parse(reply.body)
         except (WireError, PayloadError) as reason:
-            error = errors_of.garbled(outcome, subject, str(reason))
+            error = errors_of.garbled(reply, subject, str(reason))
             return Problem(Failure(kind=FailureKind.GARBLED), "a garbled answer", error)
         if offered is None:
             # Only an answer of the gateway itself tells that it offers nothing; a proxy's page may hide one that does.
