@@ -53,7 +53,7 @@ class BucketStore:
         key = f"files/{file.sha256}{suffix if suffix.isascii() else ''}"
         size = file.size
         if not s3.has(self._bucket, key, size):
-            counter = None if on_progress is None else _Sum(size, on_progress)
+            counter = None if on_progress is None else s3.ByteCounter(size, on_progress)
             with file.open() as stream:
                 source = str(file.path) if file.path else stream
                 s3.put(self._bucket, key, source, content_type=file.media_type, on_bytes=counter)
@@ -267,17 +267,6 @@ def _no_store(who: str) -> FileError:
         "or pass a URL",
         code="NO_STORE",
     )
-
-
-class _Sum:
-    def __init__(self, total: int, on_progress: OnProgress) -> None:
-        self._total, self._on_progress, self._done = total, on_progress, 0
-        self._lock = threading.Lock()
-
-    def __call__(self, count: int) -> None:
-        with self._lock:
-            self._done += count
-            self._on_progress(self._done, self._total)
 
 
 class _Reader:

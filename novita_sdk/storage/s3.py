@@ -39,6 +39,27 @@ class _S3Client(Protocol):
     def generate_presigned_url(self, operation: str, **options: object) -> str: ...
 
 
+class ByteCounter:
+    """Adds up what the threads of a transfer report, and passes on the sums in order.
+
+    Args:
+        total: Bytes in all.
+        on_progress: Called with bytes done and bytes in all, one call at a time.
+    """
+
+    def __init__(self, total: int, on_progress: Callable[[int, int], None]) -> None:
+        self._total = total
+        self._on_progress = on_progress
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, count: int) -> None:
+        """Counts so many bytes more."""
+        with self._lock:
+            self._done += count
+            self._on_progress(self._done, self._total)
+
+
 def put(
     bucket: Bucket,
     key: str,

@@ -211,7 +211,7 @@ def _upload(
         raise ValueError(f"expires_in must be between 1 and {s3.MAX_EXPIRES_IN} seconds, not {expires_in}")
     place = worker_place(bucket_name, bucket_creds)
     size = _size_of(source)
-    counter = _Counter(size, on_progress) if on_progress else None
+    counter = s3.ByteCounter(size, on_progress) if on_progress else None
     if isinstance(place, GatewayFiles):
         return _to_gateway(place, source, local_name, content_type, on_progress)
     if place is None:
@@ -256,18 +256,3 @@ def _size_of(source: Path | bytes) -> int:
         return source.stat().st_size
     except FileNotFoundError as error:
         raise FileNotFoundError(errno.ENOENT, "The file to upload does not exist", str(source)) from error
-
-
-class _Counter:
-    """Adds up what the transfer's threads report and passes on sums, in order."""
-
-    def __init__(self, total: int, on_progress: OnProgress) -> None:
-        self._total = total
-        self._on_progress = on_progress
-        self._sent = 0
-        self._lock = threading.Lock()
-
-    def __call__(self, count: int) -> None:
-        with self._lock:
-            self._sent += count
-            self._on_progress(self._sent, self._total)
