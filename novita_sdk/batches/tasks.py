@@ -1,4 +1,4 @@
-"""Runs many flows at once on one event loop."""
+"""Many flows at once, on one event loop."""
 
 from __future__ import annotations
 

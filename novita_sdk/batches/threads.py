@@ -1,4 +1,4 @@
-"""Runs many flows at once in a few threads."""
+"""Many flows at once, in a few threads."""
 
 from __future__ import annotations
 

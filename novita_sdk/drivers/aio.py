@@ -1,4 +1,4 @@
-"""Runs flows over `aiohttp`, on the caller's event loop."""
+"""The driver over `aiohttp`, on the caller's event loop."""
 
 from __future__ import annotations
 

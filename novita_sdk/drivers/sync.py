@@ -1,4 +1,4 @@
-"""Runs flows over `requests`, in the caller's thread."""
+"""The driver over `requests`, in the caller's thread."""
 
 from __future__ import annotations
 

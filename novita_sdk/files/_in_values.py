@@ -7,14 +7,13 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Final
 
 from novita_sdk._settings import Settings
-from novita_sdk.wire.payload import JSONValue, load
+from novita_sdk.wire.payload import OFFLOADED_TYPE, JSONValue, load
 
 if TYPE_CHECKING:
     from novita_sdk.files._stores import FileStore
 
 __all__ = ["Attachments", "fetch", "fingerprint", "has_files", "is_elsewhere", "load_output"]
 
-_OFFLOADED: Final = "application/vnd.novita.output+json"
 _FILE_KEY: Final = b'"sha256"'
 """In the JSON of every file; looking for it is cheaper than looking through each output."""
 
@@ -88,7 +87,7 @@ def load_output(data: bytes) -> JSONValue:
 
 def is_elsewhere(output: object) -> bool:
     """Whether an output only says where the real one is."""
-    return isinstance(output, dict) and output.get("mediaType") == _OFFLOADED
+    return isinstance(output, dict) and output.get("mediaType") == OFFLOADED_TYPE
 
 
 def fetch(output: object) -> JSONValue:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from novita_sdk.files._file import File, LocalFile
 from novita_sdk.files._stores import FileStore
-from novita_sdk.wire.payload import JSONValue, load
-
-OFFLOADED_TYPE: Final = "application/vnd.novita.output+json"
-"""Media type that tells an offloaded output from a file that a handler returned."""
+from novita_sdk.wire.payload import OFFLOADED_TYPE, JSONValue, load
 
 
 def offload(output: bytes, store: FileStore) -> File:

@@ -1,4 +1,4 @@
-"""Turns what went wrong into the error that says so: what happened, to which job, and what to do next."""
+"""The errors of what went wrong: what happened, to which job, and what to do next."""
 
 from __future__ import annotations
 

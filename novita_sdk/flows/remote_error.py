@@ -1,4 +1,4 @@
-r"""Reads the `error` of a failed job, in any of the shapes that workers send.
+r"""The `error` of a failed job, read in any of the shapes that workers send.
 
 As observed on the wire: the published workers send a JSON string whose text is an object with `error_type`,
 `error_message` and `error_traceback`; their generators send `handler: boom \ntraceback: …`; a handler that returns an

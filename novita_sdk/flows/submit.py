@@ -1,4 +1,4 @@
-"""Makes the body of a submit from what the user passed, and refuses what can't be right before anything is sent."""
+"""The body of a submit, made of what the user passed; what can't be right is refused before anything is sent."""
 
 from __future__ import annotations
 

@@ -7,13 +7,25 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
-__all__ = ["MAX_PAYLOAD", "JSONValue", "PayloadError", "PayloadTooLargeError", "check_size", "dump", "load"]
+__all__ = [
+    "MAX_PAYLOAD",
+    "OFFLOADED_TYPE",
+    "JSONValue",
+    "PayloadError",
+    "PayloadTooLargeError",
+    "check_size",
+    "dump",
+    "load",
+]
 
 JSONValue: TypeAlias = Any
 """Any value `json` can write: dict, list, str, int, float, bool, None. The one alias where JSON is meant."""
 
 MAX_PAYLOAD: Final = 4 * 1024 * 1024
 """Largest input or output in bytes, as the platform's public pages give it."""
+
+OFFLOADED_TYPE: Final = "application/vnd.novita.output+json"
+"""Media type that tells an output which is kept elsewhere, as a file, from a file that a handler returned."""
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
 
