@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from novita_sdk.typed._adapters import Adapter, find_adapter
 
@@ -17,7 +17,8 @@ def output_adapter(output_type: type[OutputT]) -> Adapter[OutputT]:
     Raises:
         TypeError: Nothing does.
     """
-    adapter: Adapter[OutputT] | None = find_adapter(output_type)
+    # The adapters of all types are kept in one dict, by their type.
+    adapter = cast("Adapter[OutputT] | None", find_adapter(output_type))
     if adapter is None:
         raise TypeError(
             f"output_type must be a protobuf message, a dataclass, a TypedDict or a pydantic model, not {output_type!r}"
