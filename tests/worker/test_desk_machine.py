@@ -11,13 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from novita_sdk.wire.retry import Failure as TakeFailure
 from novita_sdk.wire.retry import FailureKind
-from novita_worker._limits import Limits
 from novita_worker.desk.actions import (
     AskConcurrency,
     Cancel,
     Close,
     Discard,
     EndTake,
+    Limits,
     Prepare,
     SetPing,
     Stage,

@@ -9,7 +9,7 @@ import pytest
 
 WITHOUT = "sys.modules['uvloop'] = None  # as if it were not installed\n"
 WORKER = """
-from novita_worker._loop import new_loop
+from novita_worker._worker import new_loop
 def handler(job, context):
     context.progress(message="begun")
     for number in range(3):

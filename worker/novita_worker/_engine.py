@@ -18,7 +18,6 @@ from typing import Any, Final
 from novita_worker._config import WorkerConfig
 from novita_worker._environment import Environment
 from novita_worker._inbox import Inbox
-from novita_worker._limits import Limits
 from novita_worker.desk.actions import (
     Action,
     AskConcurrency,
@@ -26,6 +25,7 @@ from novita_worker.desk.actions import (
     Close,
     Discard,
     EndTake,
+    Limits,
     Prepare,
     SetPing,
     Start,

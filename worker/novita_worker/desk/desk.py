@@ -10,7 +10,6 @@ import heapq
 from collections.abc import Callable, Iterable
 
 from novita_sdk.wire.retry import Failure as TakeFailure
-from novita_worker._limits import Limits
 from novita_worker.desk.actions import (
     Action,
     Cancel,
@@ -18,6 +17,7 @@ from novita_worker.desk.actions import (
     Close,
     Discard,
     EndTake,
+    Limits,
     Prepare,
     SetPing,
     Stage,

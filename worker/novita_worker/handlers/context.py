@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from novita_sdk.wire.payload import JSONValue, PayloadError, dump
 from novita_worker._errors import JobCancelled
-from novita_worker._track import track
 
 if TYPE_CHECKING:
     from novita_sdk.files import JobFiles
@@ -157,7 +156,13 @@ class JobContext:
         Raises:
             JobCancelled: The job is to end.
         """
-        return track(self, iterable, total=total, description=description)
+        if total is None and isinstance(iterable, Sized):
+            total = len(iterable)
+        self.progress(fraction=0.0 if total else None, message=description, data={"done": 0, "total": total})
+        for done, item in enumerate(iterable, 1):
+            yield item
+            fraction = min(1.0, done / total) if total else None
+            self.progress(fraction=fraction, message=description, data={"done": done, "total": total})
 
     def upload_image(self, image_path: str | os.PathLike[str]) -> str:
         """Uploads an image beside the job's other files; see `novita_sdk.uploads.upload_image`."""
