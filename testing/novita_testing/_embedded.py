@@ -18,7 +18,7 @@ from novita_worker._config import parse_config
 from novita_worker._environment import read_environment
 from novita_worker._worker import Worker
 from novita_worker.handlers.spec import Handler, inspect_handler
-from novita_worker.link.http import Link
+from novita_worker.link.http import HttpCalls
 
 __all__ = ["embedded"]
 
@@ -65,7 +65,7 @@ def embedded(
             set_variables(variables)
             # Two pings may be lost before a lease is.
             heartbeat = LoopHeartbeat(environment, interval=store.lease / 3000)
-            return Worker(config, spec, environment, Link(environment), heartbeat)
+            return Worker(config, spec, environment, HttpCalls(environment), heartbeat)
 
         client = Client(api_key=gateway.api_key, base_url=gateway.url)
         with _serving(make_worker), client:

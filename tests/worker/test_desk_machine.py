@@ -9,24 +9,23 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from novita_sdk.wire.retry import Failure as TakeFailure
-from novita_sdk.wire.retry import FailureKind
+from novita_sdk.wire.retry import Failure, FailureKind
 from novita_worker.desk.actions import (
     AskConcurrency,
+    BeginTake,
     Cancel,
     Close,
+    DeskLimits,
     Discard,
     EndTake,
-    Limits,
     Prepare,
     SetPing,
     Stage,
     Start,
-    Take,
     TakenJob,
 )
 from novita_worker.desk.desk import Desk
-from novita_worker.desk.outbox import Failure, Post, PostKind
+from novita_worker.desk.outbox import Post, PostKind, WorkerFault
 
 PICK = st.integers(min_value=0, max_value=10**6)
 
@@ -43,12 +42,12 @@ class DeskMachine(RuleBasedStateMachine):
         max_undelivered=st.integers(1, 4),
     )
     def begin(self, **limits: Any) -> None:
-        self.limits = Limits(shutdown_timeout=20.0, cancel_timeout=3.0, flush_timeout=10.0, **limits)
+        self.limits = DeskLimits(shutdown_timeout=20.0, cancel_timeout=3.0, flush_timeout=10.0, **limits)
         self.desk = Desk(self.limits, random.Random(7).random)
         self.now = 0.0
         self.concurrency = self.limits.concurrency
         self.number = 0
-        self.taking: Take | None = None
+        self.taking: BeginTake | None = None
         self.asked = False
         self.known: dict[str, TakenJob] = {}
         """Taken and neither answered for nor given up."""
@@ -74,7 +73,7 @@ class DeskMachine(RuleBasedStateMachine):
         for action in actions:
             assert self.closed is None or isinstance(action, SetPing), f"{action} after the end"
             match action:
-                case Take():
+                case BeginTake():
                     assert self.taking is None, "two takes at once"
                     assert self.desk.stage is Stage.SERVE
                     occupied = len(self.running) + len(self.held)
@@ -122,7 +121,7 @@ class DeskMachine(RuleBasedStateMachine):
         before = self.posted.get(job_id, [])
         results = [p for p in before if p.kind is PostKind.RESULT]
         if post.kind is PostKind.RESULT:
-            assert not results or isinstance(post.body, Failure), "two results"
+            assert not results or isinstance(post.body, WorkerFault), "two results"
             assert len(results) < 2
         else:
             assert not results, "something follows the result"
@@ -201,7 +200,7 @@ class DeskMachine(RuleBasedStateMachine):
     @rule(status=st.sampled_from([401, 404, 429, 500]))
     def a_take_fails(self, status: int) -> None:
         self.taking = None
-        self.do(self.desk.take_failed(TakeFailure(kind=FailureKind.STATUS, status=status), self.now))
+        self.do(self.desk.take_failed(Failure(kind=FailureKind.STATUS, status=status), self.now))
 
     @precondition(lambda self: self.asked)
     @rule(answer=st.none() | st.integers(1, 5))
@@ -243,7 +242,7 @@ class DeskMachine(RuleBasedStateMachine):
         post = self.in_flight.pop(job_id)
         self.end_given_up(job_id)
         if verdict == "refused":
-            self.do(self.desk.refused(job_id, Failure(code="REFUSED", message=""), self.now))
+            self.do(self.desk.refused(job_id, WorkerFault(code="REFUSED", message=""), self.now))
         elif verdict == "lost" and post.kind is not PostKind.PROGRESS:
             self.lost.add(job_id)
             self.do(self.desk.lost(job_id, self.now))

@@ -93,7 +93,7 @@ WAY = {
     "the draft is on disk": ("os", "fsync", 1),
     "the draft becomes the result": ("pathlib.Path", "replace", 1),
     "the folder is on disk": ("os", "fsync", 2),
-    "the result is posted": ("novita_worker.link.http.Link", "post", 1),
+    "the result is posted": ("novita_worker.link.http.HttpCalls", "post", 1),
     "the result is removed": ("pathlib.Path", "unlink", 2),
 }
 KILLER = """

@@ -21,26 +21,26 @@ from novita_worker._inbox import Inbox
 from novita_worker.desk.actions import (
     Action,
     AskConcurrency,
+    BeginTake,
     Cancel,
     Close,
+    DeskLimits,
     Discard,
     EndTake,
-    Limits,
     Prepare,
     SetPing,
     Start,
-    Take,
     TakenJob,
 )
 from novita_worker.desk.desk import Desk
-from novita_worker.desk.outbox import Failure, Post, PostKind
+from novita_worker.desk.outbox import Post, PostKind, WorkerFault
 from novita_worker.handlers.concurrency import Modifier
 from novita_worker.handlers.context import JobContext
 from novita_worker.handlers.lanes import Lanes
 from novita_worker.handlers.outcome import Outcome, Recycle, Writer
 from novita_worker.handlers.running import Runs
 from novita_worker.link.delivery import Delivery, Verdict
-from novita_worker.link.protocol import Gateway, PostFailure, Pulse, TakeReply
+from novita_worker.link.protocol import CallFailure, GatewayCalls, Pulse, TakeReply
 from novita_worker.link.replays import Replays
 from novita_worker.link.schema import publish
 from novita_worker.link.spool import Spool
@@ -79,7 +79,7 @@ class Engine:
         self,
         config: WorkerConfig,
         environment: Environment,
-        gateway: Gateway,
+        gateway: GatewayCalls,
         heartbeat: Pulse,
         writer: Writer,
         lanes: Lanes,
@@ -96,7 +96,7 @@ class Engine:
         modifier = config.concurrency_modifier
         self._modifier = None if modifier is None else Modifier(modifier, self._concurrency_answered)
         self._desk = Desk(
-            Limits(
+            DeskLimits(
                 concurrency=config.concurrency,
                 prefetch=config.prefetch,
                 prepares=lanes.prepares,
@@ -122,7 +122,7 @@ class Engine:
         self._closed: asyncio.Event
         self._loop: asyncio.AbstractEventLoop
         self._do: dict[type[Action], Callable[[Any], None]] = {
-            Take: self._takes.begin,
+            BeginTake: self._takes.begin,
             EndTake: lambda _: self._takes.end_soon(),
             AskConcurrency: self._ask_concurrency,
             Prepare: lambda action: self._runs.prepare(action.job),
@@ -215,8 +215,8 @@ class Engine:
         # Not the loop's own, which may stand still for the length of a turn.
         return time.monotonic()
 
-    def _on_take(self, reply: TakeReply | PostFailure, waited: float) -> None:
-        if isinstance(reply, PostFailure):
+    def _on_take(self, reply: TakeReply | CallFailure, waited: float) -> None:
+        if isinstance(reply, CallFailure):
             self._perform(self._desk.take_failed(reply.failure, self._now))
             return
         for job_id, reason in reply.broken:
@@ -234,7 +234,7 @@ class Engine:
     def _refuse_job(self, job_id: str | None, reason: str) -> None:
         _log.error("the gateway gave a job that can't run: %s", reason, extra={"job_id": job_id})
         if job_id is not None:
-            body = self._writer.failed(Failure(code="INVALID_JOB", message=f"the job can't run: {reason}"))
+            body = self._writer.failed(WorkerFault(code="INVALID_JOB", message=f"the job can't run: {reason}"))
             self._spawn(self._deliver_refusal(job_id, body))
 
     async def _deliver_refusal(self, job_id: str, body: bytes) -> None:
@@ -367,8 +367,8 @@ class Engine:
             case Verdict.REFUSED:
                 _log.error("the gateway refused the %s of job %s: %s", post.kind.value, job_id, reason, extra=about)
                 message = f"the gateway refused the {post.kind.value} ({len(body):,} bytes): {reason}"
-                failure = Failure(code="OUTPUT_REFUSED", message=message)
-                actions = self._desk.refused(job_id, failure, self._now)
+                fault = WorkerFault(code="OUTPUT_REFUSED", message=message)
+                actions = self._desk.refused(job_id, fault, self._now)
             case Verdict.LOST:
                 _log.error("the %s of job %s could not be delivered: %s", post.kind.value, job_id, reason, extra=about)
                 actions = self._desk.lost(job_id, self._now)

@@ -12,7 +12,7 @@ from typing import Final, TextIO
 
 from novita_worker.handlers.context import current_context
 
-__all__ = ["JsonFormatter", "TextFormatter", "set_up_logging"]
+__all__ = ["JsonLogFormatter", "TextLogFormatter", "set_up_logging"]
 
 _LEVELS: Final = {
     "NOTSET": logging.CRITICAL + 1,
@@ -49,7 +49,7 @@ class _Lines(logging.StreamHandler[TextIO]):
             super().handleError(record)
 
 
-class TextFormatter(logging.Formatter):
+class TextLogFormatter(logging.Formatter):
     """One readable line: time, level, job and worker where there are some, message."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -63,7 +63,7 @@ class TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-class JsonFormatter(logging.Formatter):
+class JsonLogFormatter(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -96,7 +96,7 @@ def set_up_logging(level: str | None, environ: Mapping[str, str], worker_id: str
     if not root.handlers:
         handler = _Lines(sys.stderr)
         is_json = environ.get("NOVITA_LOG_FORMAT", "text").lower() == "json"
-        handler.setFormatter(JsonFormatter() if is_json else TextFormatter())
+        handler.setFormatter(JsonLogFormatter() if is_json else TextLogFormatter())
         handler.addFilter(_JobFilter(worker_id))
         root.addHandler(handler)
         # Other libraries have a lot to say below INFO.

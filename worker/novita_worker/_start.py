@@ -41,9 +41,9 @@ def start(config: Mapping[str, Any]) -> None:
         set_up_logging(arguments.log_level, os.environ, environment.worker_id)
         from novita_worker._worker import Worker
         from novita_worker.link.heartbeat import Heartbeat
-        from novita_worker.link.http import Link
+        from novita_worker.link.http import HttpCalls
 
-        code = Worker(settings, spec, environment, Link(environment), Heartbeat(environment)).run()
+        code = Worker(settings, spec, environment, HttpCalls(environment), Heartbeat(environment)).run()
     else:
         set_up_logging(arguments.log_level, os.environ)
         from novita_worker.local.once import run_locally

@@ -13,7 +13,7 @@ from novita_worker._environment import Environment
 from novita_worker.handlers.lanes import Lanes, LoopLanes, ThreadLanes
 from novita_worker.handlers.outcome import Writer
 from novita_worker.handlers.spec import HandlerSpec
-from novita_worker.link.protocol import Gateway, Pulse
+from novita_worker.link.protocol import GatewayCalls, Pulse
 from novita_worker.link.replays import open_spool
 from novita_worker.process.signals import Interrupted, Signals
 
@@ -37,7 +37,7 @@ class Worker:
     """
 
     def __init__(
-        self, config: WorkerConfig, spec: HandlerSpec, environment: Environment, gateway: Gateway, heartbeat: Pulse
+        self, config: WorkerConfig, spec: HandlerSpec, environment: Environment, gateway: GatewayCalls, heartbeat: Pulse
     ) -> None:
         self._config = config
         self._spec = spec

@@ -12,23 +12,23 @@ from novita_worker.desk.outbox import Post
 __all__ = [
     "Action",
     "AskConcurrency",
+    "BeginTake",
     "Cancel",
     "CancelReason",
     "Close",
+    "DeskLimits",
     "Discard",
     "EndTake",
-    "Limits",
     "Prepare",
     "SetPing",
     "Stage",
     "Start",
-    "Take",
     "TakenJob",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class DeskLimits:
     """What bounds a worker. Times are seconds; None has no limit.
 
     Attributes:
@@ -96,7 +96,7 @@ class TakenJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class BeginTake:
     """Ask for this many jobs; the slots are reserved."""
 
     count: int
@@ -165,4 +165,4 @@ class Close:
     undelivered: tuple[str, ...]
 
 
-Action: TypeAlias = Take | EndTake | AskConcurrency | Prepare | Start | Cancel | Discard | Post | SetPing | Close
+Action: TypeAlias = BeginTake | EndTake | AskConcurrency | Prepare | Start | Cancel | Discard | Post | SetPing | Close

@@ -9,15 +9,15 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 
-from novita_sdk.wire.retry import Failure as TakeFailure
+from novita_sdk.wire.retry import Failure
 from novita_worker.desk.actions import (
     Action,
     Cancel,
     CancelReason,
     Close,
+    DeskLimits,
     Discard,
     EndTake,
-    Limits,
     Prepare,
     SetPing,
     Stage,
@@ -26,7 +26,7 @@ from novita_worker.desk.actions import (
 )
 from novita_worker.desk.entry import Entry, Phase
 from novita_worker.desk.intake import Intake
-from novita_worker.desk.outbox import Failure, PostKind
+from novita_worker.desk.outbox import LastPost, PostKind, WorkerFault
 
 __all__ = ["Desk"]
 
@@ -39,7 +39,7 @@ class Desk:
         random: Gives a number in [0, 1), for jitter.
     """
 
-    def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
+    def __init__(self, limits: DeskLimits, random: Callable[[], float]) -> None:
         self._limits = limits
         self._intake = Intake(limits, random)
         self._jobs: dict[str, Entry] = {}
@@ -121,7 +121,7 @@ class Desk:
         self._intake.was_empty(now, waited)
         return self._settle(now, [])
 
-    def take_failed(self, failure: TakeFailure, now: float) -> list[Action]:
+    def take_failed(self, failure: Failure, now: float) -> list[Action]:
         """A take went wrong."""
         self._intake.failed(now, failure)
         return self._settle(now, [])
@@ -151,7 +151,7 @@ class Desk:
         self._pump(entry, now, actions)
         return actions
 
-    def finished(self, job_id: str, body: bytes | Failure, now: float) -> list[Action]:
+    def finished(self, job_id: str, body: LastPost, now: float) -> list[Action]:
         """A handler returned or raised; this releases its slot."""
         entry = self._jobs.get(job_id)
         if entry is None or entry.phase is not Phase.RUNNING:
@@ -168,9 +168,9 @@ class Desk:
         """The gateway acknowledged the post of this job, or a progress post is not worth another try."""
         return self._answered(job_id, None, now)
 
-    def refused(self, job_id: str, failure: Failure, now: float) -> list[Action]:
-        """The gateway will never accept the post; the failure takes its place, once."""
-        return self._answered(job_id, failure, now)
+    def refused(self, job_id: str, fault: WorkerFault, now: float) -> list[Action]:
+        """The gateway will never accept the post; the fault takes its place, once."""
+        return self._answered(job_id, fault, now)
 
     def lost(self, job_id: str, now: float) -> list[Action]:
         """A post could not be delivered in all its time; the job can't be helped."""
@@ -178,7 +178,8 @@ class Desk:
         if entry is None:
             return []
         entry.failed = True
-        return self._answered(job_id, Failure(code="UNDELIVERABLE", message="the output could not be delivered"), now)
+        fault = WorkerFault(code="UNDELIVERABLE", message="the output could not be delivered")
+        return self._answered(job_id, fault, now)
 
     def stop_ordered(self, job_ids: Iterable[str], now: float) -> list[Action]:
         """The gateway ordered these jobs stopped. Nothing more is posted for them."""
@@ -236,7 +237,7 @@ class Desk:
         entry = self._jobs.get(job_id)
         return None if entry is None or entry.phase is not Phase.RUNNING or entry.muted else entry
 
-    def _answered(self, job_id: str, failure: Failure | None, now: float) -> list[Action]:
+    def _answered(self, job_id: str, fault: WorkerFault | None, now: float) -> list[Action]:
         entry = self._jobs.get(job_id)
         if entry is None:
             return []
@@ -244,17 +245,17 @@ class Desk:
         entry.outbox.answered()
         self._ids_changed |= entry.muted
         actions: list[Action] = []
-        if failure is not None and kind is not PostKind.PROGRESS and not entry.muted:
-            self._replace(entry, failure, actions)
+        if fault is not None and kind is not PostKind.PROGRESS and not entry.muted:
+            self._replace(entry, fault, actions)
         self._pump(entry, now, actions)
         return self._settle(now, actions)
 
-    def _replace(self, entry: Entry, failure: Failure, actions: list[Action]) -> None:
-        """Puts a failure where a result or a chunk was refused; a refused failure is the end."""
+    def _replace(self, entry: Entry, fault: WorkerFault, actions: list[Action]) -> None:
+        """Puts a fault where a result or a chunk was refused; a refused fault is the end."""
         entry.outbox.clear()
         if not entry.failed:
             entry.failed = True
-            entry.outbox.finish(failure)
+            entry.outbox.finish(fault)
         if entry.phase is Phase.RUNNING:
             self._mute(entry)
             actions.append(Cancel(entry.job.id, CancelReason.UNDELIVERABLE))
@@ -269,7 +270,7 @@ class Desk:
             return
         self._mute(entry)
         seconds = entry.job.timeout or 0.0
-        entry.outbox.finish(Failure(code="TIMEOUT", message=f"the job ran longer than its limit of {seconds:g} s"))
+        entry.outbox.finish(WorkerFault(code="TIMEOUT", message=f"the job ran longer than its limit of {seconds:g} s"))
         entry.deadline = now + self._limits.cancel_timeout
         self._set_timer(entry.deadline, entry)
         actions.append(Cancel(entry.job.id, CancelReason.TIMEOUT))
@@ -352,7 +353,7 @@ class Desk:
                 self._give_up_on(entry)
                 if not entry.muted:
                     self._mute(entry)
-                    entry.outbox.finish(Failure(code="WORKER_SHUTDOWN", message=CancelReason.SHUTDOWN.value))
+                    entry.outbox.finish(WorkerFault(code="WORKER_SHUTDOWN", message=CancelReason.SHUTDOWN.value))
                     self._pump(entry, now, actions)
 
     def _undelivered(self) -> tuple[str, ...]:

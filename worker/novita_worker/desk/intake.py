@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay
-from novita_worker.desk.actions import Action, AskConcurrency, Limits, Take
+from novita_worker.desk.actions import Action, AskConcurrency, BeginTake, DeskLimits
 
 __all__ = ["Intake"]
 
@@ -32,7 +32,7 @@ class Intake:
         concurrency: How many jobs may run now.
     """
 
-    def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
+    def __init__(self, limits: DeskLimits, random: Callable[[], float]) -> None:
         self.concurrency = limits.concurrency
         self._limits = limits
         self._pace = Pace(random)
@@ -106,7 +106,7 @@ class Intake:
         if wanted and now >= self._take_at:
             self._is_taking = True
             self._has_answer = False
-            actions.append(Take(wanted, busy=used + undelivered > 0))
+            actions.append(BeginTake(wanted, busy=used + undelivered > 0))
         elif not wanted and self._limits.scaling and self._is_open and self._ask_at is None:
             self._ask_at = now + self._limits.scale_interval
         return actions

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-__all__ = ["Failure", "Final", "Outbox", "Post", "PostKind"]
+__all__ = ["LastPost", "Outbox", "Post", "PostKind", "WorkerFault"]
 
 
 class PostKind(Enum):
@@ -23,15 +23,15 @@ class PostKind(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class WorkerFault:
     """Why the worker itself fails a job, in words the caller of the job can use."""
 
     code: str
     message: str
 
 
-Final: TypeAlias = bytes | Failure
-"""The last post of a job: the request body, or a failure that is still to be written as one."""
+LastPost: TypeAlias = bytes | WorkerFault
+"""The last post of a job: the request body, or a fault that is still to be written as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Post:
 
     job_id: str
     kind: PostKind
-    body: bytes | Failure
+    body: LastPost
 
 
 class Outbox:
@@ -49,7 +49,7 @@ class Outbox:
     __slots__ = (
         "_chunk_in_flight",
         "_chunks",
-        "_final",
+        "_last",
         "_id",
         "_in_flight",
         "_interval",
@@ -66,13 +66,13 @@ class Outbox:
         self._progress: bytes | None = None
         self._progress_at = 0.0
         self._progress_sent = False
-        self._final: Final | None = None
+        self._last: LastPost | None = None
         self._in_flight: PostKind | None = None
 
     @property
     def empty(self) -> bool:
         """Whether nothing is in flight and nothing waits."""
-        return self._in_flight is None and not self._chunks and self._final is None and self._progress is None
+        return self._in_flight is None and not self._chunks and self._last is None and self._progress is None
 
     @property
     def in_flight(self) -> PostKind | None:
@@ -82,7 +82,7 @@ class Outbox:
     @property
     def has_result(self) -> bool:
         """Whether the result waits, or is in flight."""
-        return self._final is not None or self._in_flight is PostKind.RESULT
+        return self._last is not None or self._in_flight is PostKind.RESULT
 
     @property
     def due(self) -> float | None:
@@ -104,22 +104,17 @@ class Outbox:
         """Replaces the progress that waits."""
         self._progress = body
 
-    def finish(self, final: Final) -> None:
+    def finish(self, last: LastPost) -> None:
         """Sets the result. Progress that waits is outdated by it, unless the job has reported no other."""
-        self._final = final
+        self._last = last
         if self._progress_sent:
             self._progress = None
-
-    def fail(self, final: Final) -> None:
-        """Sets a result that replaces everything that waits."""
-        self.clear()
-        self._final = final
 
     def clear(self) -> None:
         """Forgets everything that waits; what is in flight stays so until it is answered."""
         self._chunks.clear()
         self._progress = None
-        self._final = None
+        self._last = None
 
     def answered(self) -> None:
         """The post in flight was acknowledged or given up."""
@@ -133,16 +128,16 @@ class Outbox:
         if self._chunks:
             self._chunk_in_flight = self._chunks.popleft()
             return self._send(PostKind.CHUNK, self._chunk_in_flight)
-        if self._progress is not None and (self._final is not None or now >= self._progress_at):
+        if self._progress is not None and (self._last is not None or now >= self._progress_at):
             body, self._progress = self._progress, None
             self._progress_sent = True
             self._progress_at = now + self._interval
             return self._send(PostKind.PROGRESS, body)
-        if self._final is not None:
-            final, self._final = self._final, None
-            return self._send(PostKind.RESULT, final)
+        if self._last is not None:
+            last, self._last = self._last, None
+            return self._send(PostKind.RESULT, last)
         return None
 
-    def _send(self, kind: PostKind, body: bytes | Failure) -> Post:
+    def _send(self, kind: PostKind, body: LastPost) -> Post:
         self._in_flight = kind
         return Post(self._id, kind, body)

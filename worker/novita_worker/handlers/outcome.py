@@ -19,7 +19,7 @@ from novita_sdk.models import JobResult, StreamChunk
 from novita_sdk.typed import ContractError
 from novita_sdk.wire.codec import encode
 from novita_sdk.wire.payload import JSONValue, PayloadError, PayloadTooLargeError, check_size, dump
-from novita_worker.desk.outbox import Failure
+from novita_worker.desk.outbox import WorkerFault
 from novita_worker.handlers.offload import NeedsStoreError, can_move, move
 from novita_worker.handlers.spec import HandlerSpec
 
@@ -151,9 +151,9 @@ class Writer:
         )
         return Outcome(body=body, error=f"{type(error).__name__}: {error}", recycle=recycle)
 
-    def failed(self, failure: Failure) -> bytes:
+    def failed(self, fault: WorkerFault) -> bytes:
         """The body for a job that the worker itself fails."""
-        return self._error(type_name="novita_worker", message=failure.message, code=failure.code)
+        return self._error(type_name="novita_worker", message=fault.message, code=fault.code)
 
     def dump_chunk(self, value: JSONValue) -> bytes:
         """Writes one piece of a streamed output.

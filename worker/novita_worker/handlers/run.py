@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from novita_sdk.tracing import job_span
 from novita_worker._errors import JobCancelled, describe
-from novita_worker.desk.outbox import Failure
+from novita_worker.desk.outbox import WorkerFault
 from novita_worker.handlers.chunk_window import ChunkWindow
 from novita_worker.handlers.context import JobContext, current_context
 from novita_worker.handlers.offload import NeedsStoreError
@@ -224,7 +224,7 @@ class JobRun:
             leave(error)
         if self.context.cancelled and isinstance(error, (JobCancelled, asyncio.CancelledError)):
             reason = self.context.cancel_reason or ""
-            return Outcome(body=self._writer.failed(Failure(code="CANCELLED", message=reason)), error=reason)
+            return Outcome(body=self._writer.failed(WorkerFault(code="CANCELLED", message=reason)), error=reason)
         try:
             return self._writer.raised(error)
         except Exception:  # noqa: BLE001  code of the exception's own, such as its `__str__`

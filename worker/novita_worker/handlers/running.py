@@ -13,7 +13,7 @@ from novita_worker.handlers.lanes import Lanes
 from novita_worker.handlers.outcome import Writer
 from novita_worker.handlers.run import JobRun, Sink
 
-__all__ = ["Runs", "Tells"]
+__all__ = ["RunEvents", "Runs"]
 
 STALL: Final = 1.0
 """Seconds that a job may wait for a shared event loop before the log says what blocks it."""
@@ -21,7 +21,7 @@ STALL: Final = 1.0
 _log: Final = logging.getLogger("novita_worker")
 
 
-class Tells(Reports, Sink, Protocol):
+class RunEvents(Reports, Sink, Protocol):
     """Takes all that comes out of a run."""
 
 
@@ -31,15 +31,15 @@ class Runs:
     Args:
         lanes: Where handlers run.
         writer: Writes outcomes.
-        tells: Takes what comes out.
+        events: Takes what comes out.
         worker_id: Who runs the jobs.
         aggregate: Whether a generator's chunks are repeated in its result.
     """
 
-    def __init__(self, lanes: Lanes, writer: Writer, tells: Tells, *, worker_id: str, aggregate: bool) -> None:
+    def __init__(self, lanes: Lanes, writer: Writer, events: RunEvents, *, worker_id: str, aggregate: bool) -> None:
         self._lanes = lanes
         self._writer = writer
-        self._tells = tells
+        self._events = events
         self._worker_id = worker_id
         self._aggregate = aggregate
         self._runs: dict[str, JobRun] = {}
@@ -87,8 +87,8 @@ class Runs:
         return self._runs.pop(job_id)
 
     def _make(self, job: TakenJob) -> JobRun:
-        context = JobContext(job.payload, reports=self._tells, worker_id=self._worker_id)
-        run = JobRun(context, self._writer, self._tells, aggregate=self._aggregate, limit=job.timeout)
+        context = JobContext(job.payload, reports=self._events, worker_id=self._worker_id)
+        run = JobRun(context, self._writer, self._events, aggregate=self._aggregate, limit=job.timeout)
         self._runs[job.id] = run
         running_contexts[job.id] = context
         return run

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from novita_sdk.wire.retry import Failure, RetryPolicy, next_delay
 from novita_worker.desk.outbox import PostKind
-from novita_worker.link.protocol import Gateway, PostFailure
+from novita_worker.link.protocol import CallFailure, GatewayCalls
 from novita_worker.link.spool import Spool, Spooled
 
 __all__ = ["Delivery", "Verdict", "to_disk"]
@@ -47,7 +47,7 @@ class Delivery:
         worker_id: Who ran the jobs, if that was an earlier process.
     """
 
-    def __init__(self, gateway: Gateway, spool: Spool | None = None, *, worker_id: str | None = None) -> None:
+    def __init__(self, gateway: GatewayCalls, spool: Spool | None = None, *, worker_id: str | None = None) -> None:
         self._gateway = gateway
         self._spool = spool
         self._worker_id = worker_id
@@ -70,7 +70,7 @@ class Delivery:
 
     async def deliver(
         self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool
-    ) -> tuple[Verdict, PostFailure | None]:
+    ) -> tuple[Verdict, CallFailure | None]:
         """Posts until it is accepted, refused for good, or hopeless.
 
         Args:
@@ -114,7 +114,7 @@ class Delivery:
 
     async def _deliver_kept(
         self, spool: Spool, job_id: str, body: bytes, *, is_stream: bool
-    ) -> tuple[Verdict, PostFailure | None]:
+    ) -> tuple[Verdict, CallFailure | None]:
         kept, task = self._kept.pop(job_id, (None, None))
         if task is not None:
             await task
@@ -139,7 +139,7 @@ class Delivery:
 
     async def _persist(
         self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool
-    ) -> tuple[Verdict, PostFailure | None]:
+    ) -> tuple[Verdict, CallFailure | None]:
         started = time.monotonic()
         attempt = 0
         while True:

@@ -22,9 +22,9 @@ from novita_worker.desk.actions import TakenJob
 from novita_worker.desk.outbox import PostKind
 from novita_worker.handlers.outcome import chunk_body, progress_body
 from novita_worker.link.deadlines import Patience
-from novita_worker.link.protocol import EMPTY, PostFailure, TakeReply
+from novita_worker.link.protocol import EMPTY, CallFailure, TakeReply
 
-__all__ = ["Link"]
+__all__ = ["HttpCalls"]
 
 TAKE_TIMEOUT: Final = 120.0
 """Longest silence of a parked take, in seconds. The published workers hang up after 90."""
@@ -58,7 +58,7 @@ class _PostUrls:
         self.chunk = _template(urls.stream)
 
 
-class Link:
+class HttpCalls:
     """A gateway over HTTP."""
 
     def __init__(self, environment: Environment) -> None:
@@ -104,36 +104,36 @@ class Link:
         self._patience.close()
         await self._session.close()
 
-    async def take(self, *, count: int, busy: bool) -> TakeReply | PostFailure:
+    async def take(self, *, count: int, busy: bool) -> TakeReply | CallFailure:
         """Asks for jobs and waits as long as the gateway parks the request."""
         try:
             reply = await self._send("GET", self._take_url(count, busy), TAKE_TIMEOUT, is_take=True)
         finally:
             self._take_is_answered = False
-        if isinstance(reply, PostFailure):
+        if isinstance(reply, CallFailure):
             return EMPTY if reply.failure.status == NO_JOBS else reply
         return _parse_jobs(reply) if reply.strip() else EMPTY
 
-    async def stops(self) -> list[str] | PostFailure:
+    async def stops(self) -> list[str] | CallFailure:
         """Asks which jobs are to be stopped and waits as long as the gateway parks the request."""
         if self._stop_url is None:
             return []
         reply = await self._send("GET", self._stop_url, TAKE_TIMEOUT)
-        if isinstance(reply, PostFailure):
+        if isinstance(reply, CallFailure):
             return reply
         return _parse_stops(reply) if reply.strip() else []
 
-    async def publish(self, schema: bytes) -> PostFailure | None:
-        """Tells the types of the handler; see `Gateway.publish`."""
+    async def publish(self, schema: bytes) -> CallFailure | None:
+        """Tells the types of the handler; see `GatewayCalls.publish`."""
         if self._schema_url is None:
             return None
         reply = await self._send("POST", self._schema_url, POST_TIMEOUT, schema)
-        return reply if isinstance(reply, PostFailure) else None
+        return reply if isinstance(reply, CallFailure) else None
 
     async def post(
         self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool = False, worker_id: str | None = None
-    ) -> PostFailure | None:
-        """Posts what a job has to say; see `Gateway.post`."""
+    ) -> CallFailure | None:
+        """Posts what a job has to say; see `GatewayCalls.post`."""
         urls = self._post_urls(worker_id or self._environment.worker_id)
         timeout = POST_TIMEOUT + len(body) / SLOWEST
         match kind:
@@ -144,7 +144,7 @@ class Link:
             case PostKind.CHUNK:
                 url, body = urls.chunk(job_id), chunk_body(body)
         reply = await self._send("POST", url, timeout, body, {**_POST_HEADERS, REQUEST_ID_HEADER: job_id})
-        return reply if isinstance(reply, PostFailure) else None
+        return reply if isinstance(reply, CallFailure) else None
 
     async def _send(
         self,
@@ -155,7 +155,7 @@ class Link:
         headers: dict[str, str] | None = None,
         *,
         is_take: bool = False,
-    ) -> bytes | PostFailure:
+    ) -> bytes | CallFailure:
         """Makes one call; gives the body of a good answer."""
         self._patience.begin(timeout)
         try:
@@ -172,7 +172,7 @@ class Link:
         except asyncio.CancelledError:
             if not self._patience.is_over():
                 raise
-            return PostFailure(failure=Failure(kind=FailureKind.LOST), reason=f"no answer in {timeout:.0f} s")
+            return CallFailure(failure=Failure(kind=FailureKind.LOST), reason=f"no answer in {timeout:.0f} s")
         except Exception as error:  # noqa: BLE001  whatever it is, it must not strand a job
             return _failure(error)
         finally:
@@ -184,12 +184,12 @@ def _template(make: Callable[[str], str]) -> Callable[[str], URL]:
     return lambda job_id: URL(template.replace(_MARK, quote(job_id, safe="")), encoded=True)
 
 
-def _parse_jobs(body: bytes) -> TakeReply | PostFailure:
+def _parse_jobs(body: bytes) -> TakeReply | CallFailure:
     """Reads one job or a list of them; either shape may come from either route."""
     try:
         value = load(body)
     except PayloadError as error:
-        return PostFailure(
+        return CallFailure(
             failure=Failure(kind=FailureKind.GARBLED),
             reason=f"the reply to a take is not JSON: {error}",
         )
@@ -208,15 +208,15 @@ def _parse_jobs(body: bytes) -> TakeReply | PostFailure:
     return TakeReply(jobs=tuple(jobs), broken=tuple(broken))
 
 
-def _parse_stops(body: bytes) -> list[str] | PostFailure:
+def _parse_stops(body: bytes) -> list[str] | CallFailure:
     """Reads the ids; what stands between them and is none is no reason to let the others run on."""
     try:
         value = load(body)
     except PayloadError as error:
-        return PostFailure(failure=Failure(kind=FailureKind.GARBLED), reason=str(error))
+        return CallFailure(failure=Failure(kind=FailureKind.GARBLED), reason=str(error))
     ids = value.get("jobsToStop", []) if isinstance(value, dict) else None
     if not isinstance(ids, list):
-        return PostFailure(failure=Failure(kind=FailureKind.GARBLED), reason="the reply holds no list of jobs to stop")
+        return CallFailure(failure=Failure(kind=FailureKind.GARBLED), reason="the reply holds no list of jobs to stop")
     return [job_id for job_id in ids if isinstance(job_id, str)]
 
 
@@ -229,10 +229,10 @@ def _timeout(job: dict[str, object]) -> float | None:
     return limit / 1000 if 0 < limit < NO_LIMIT else None
 
 
-def _refusal(response: aiohttp.ClientResponse, body: bytes) -> PostFailure:
+def _refusal(response: aiohttp.ClientResponse, body: bytes) -> CallFailure:
     retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
     excerpt = " ".join(body[:_EXCERPT].decode(errors="replace").split())
-    return PostFailure(
+    return CallFailure(
         failure=Failure(
             kind=FailureKind.STATUS,
             status=response.status,
@@ -242,8 +242,8 @@ def _refusal(response: aiohttp.ClientResponse, body: bytes) -> PostFailure:
     )
 
 
-def _failure(error: Exception) -> PostFailure:
+def _failure(error: Exception) -> CallFailure:
     unsent = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
     kind = FailureKind.UNSENT if unsent else FailureKind.LOST
     reason = "timed out" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
-    return PostFailure(failure=Failure(kind=kind), reason=reason)
+    return CallFailure(failure=Failure(kind=kind), reason=reason)

@@ -10,7 +10,7 @@ from novita_sdk.wire.retry import Failure
 from novita_worker.desk.actions import TakenJob
 from novita_worker.desk.outbox import PostKind
 
-__all__ = ["EMPTY", "Gateway", "PostFailure", "Pulse", "TakeReply"]
+__all__ = ["EMPTY", "CallFailure", "GatewayCalls", "Pulse", "TakeReply"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +30,14 @@ EMPTY: Final = TakeReply()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PostFailure:
+class CallFailure:
     """Why a post did not get through; `reason` is for logs and holds no payload."""
 
     failure: Failure
     reason: str
 
 
-class Gateway(Protocol):
+class GatewayCalls(Protocol):
     """The other side of a worker. Belongs to one event loop."""
 
     @property
@@ -54,18 +54,18 @@ class Gateway(Protocol):
     async def close(self) -> None:
         """Frees what `open` took."""
 
-    async def take(self, *, count: int, busy: bool) -> TakeReply | PostFailure:
+    async def take(self, *, count: int, busy: bool) -> TakeReply | CallFailure:
         """Asks for jobs and waits as long as the gateway parks the request."""
 
-    async def stops(self) -> list[str] | PostFailure:
+    async def stops(self) -> list[str] | CallFailure:
         """Asks which jobs are to be stopped and waits as long as the gateway parks the request."""
 
-    async def publish(self, schema: bytes) -> PostFailure | None:
+    async def publish(self, schema: bytes) -> CallFailure | None:
         """Tells the types of the handler, as the body of the request; None is success, or that there is no way to."""
 
     async def post(
         self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool = False, worker_id: str | None = None
-    ) -> PostFailure | None:
+    ) -> CallFailure | None:
         """Posts what a job has to say; None is success.
 
         Args:

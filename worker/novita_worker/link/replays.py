@@ -12,7 +12,7 @@ from novita_worker._config import WorkerConfig
 from novita_worker._environment import Environment
 from novita_worker._errors import ConfigError
 from novita_worker.link.delivery import Delivery, Verdict, to_disk
-from novita_worker.link.protocol import Gateway
+from novita_worker.link.protocol import GatewayCalls
 from novita_worker.link.spool import Spool, Spooled
 
 __all__ = ["Replays", "open_spool"]
@@ -32,7 +32,7 @@ class Replays:
         changed: Called when a job of `ids` was delivered.
     """
 
-    def __init__(self, spool: Spool | None, gateway: Gateway, changed: Callable[[], None]) -> None:
+    def __init__(self, spool: Spool | None, gateway: GatewayCalls, changed: Callable[[], None]) -> None:
         self._spool = spool
         self._gateway = gateway
         self._changed = changed

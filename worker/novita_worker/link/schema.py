@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from novita_sdk.wire.retry import RetryPolicy, next_delay
-from novita_worker.link.protocol import Gateway
+from novita_worker.link.protocol import GatewayCalls
 
 __all__ = ["publish"]
 
@@ -18,7 +18,7 @@ RETRY: Final = RetryPolicy(first_delay=1.0, max_delay=30.0, budget=300.0)
 _log: Final = logging.getLogger("novita_worker")
 
 
-async def publish(gateway: Gateway, describe: Callable[[], bytes]) -> None:
+async def publish(gateway: GatewayCalls, describe: Callable[[], bytes]) -> None:
     """Publishes a schema. A gateway that does not take it is left alone: jobs need no schema.
 
     Args:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from novita_sdk.wire.retry import RetryPolicy, next_delay
-from novita_worker.link.protocol import Gateway, PostFailure
+from novita_worker.link.protocol import CallFailure, GatewayCalls
 
 __all__ = ["StopWatch"]
 
@@ -32,16 +32,11 @@ class StopWatch:
         stop: Called with the ids of the jobs to stop.
     """
 
-    def __init__(self, gateway: Gateway, stop: Callable[[list[str]], None]) -> None:
+    def __init__(self, gateway: GatewayCalls, stop: Callable[[list[str]], None]) -> None:
         self._gateway = gateway
         self._stop = stop
         self._is_absent = not gateway.has_stop_route
         self._wanted = asyncio.Event()
-
-    @property
-    def is_absent(self) -> bool:
-        """Whether the gateway has no such route."""
-        return self._is_absent
 
     def want(self, *, wanted: bool) -> None:
         """Says whether there are jobs to stop; a parked request stays where it is."""
@@ -57,7 +52,7 @@ class StopWatch:
             await self._wanted.wait()
             started = asyncio.get_running_loop().time()
             reply = await self._gateway.stops()
-            if isinstance(reply, PostFailure):
+            if isinstance(reply, CallFailure):
                 if reply.failure.status in _ABSENT:
                     _log.debug("the gateway has no stop channel")
                     self._is_absent = True

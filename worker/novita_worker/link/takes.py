@@ -10,9 +10,9 @@ from typing import Final
 
 from novita_sdk.wire.retry import Failure, FailureKind
 from novita_worker._errors import describe
-from novita_worker.desk.actions import Take
+from novita_worker.desk.actions import BeginTake
 from novita_worker.link.log_throttle import Throttle
-from novita_worker.link.protocol import EMPTY, Gateway, PostFailure, TakeReply
+from novita_worker.link.protocol import EMPTY, CallFailure, GatewayCalls, TakeReply
 
 __all__ = ["Takes"]
 
@@ -30,14 +30,14 @@ class Takes:
         answer: Called with what a take brought, and the seconds that it took.
     """
 
-    def __init__(self, gateway: Gateway, answer: Callable[[TakeReply | PostFailure, float], None]) -> None:
+    def __init__(self, gateway: GatewayCalls, answer: Callable[[TakeReply | CallFailure, float], None]) -> None:
         self._gateway = gateway
         self._answer = answer
         self._has_batch_route = True
         self._failures = Throttle(_log, "asking for jobs")
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, take: Take) -> None:
+    def begin(self, take: BeginTake) -> None:
         """Sends a take; the one before it has been answered."""
         self._task = asyncio.get_running_loop().create_task(self._run(take))
 
@@ -52,7 +52,7 @@ class Takes:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _run(self, take: Take) -> None:
+    async def _run(self, take: BeginTake) -> None:
         began = time.monotonic()
         try:
             reply = await self._ask(take)
@@ -60,18 +60,18 @@ class Takes:
             self._answer(EMPTY, time.monotonic() - began)
             return
         except Exception as error:  # noqa: BLE001  whatever it is, the slots must not stay reserved
-            reply = PostFailure(failure=Failure(kind=FailureKind.GARBLED), reason=describe(error))
+            reply = CallFailure(failure=Failure(kind=FailureKind.GARBLED), reason=describe(error))
         now = time.monotonic()
-        if isinstance(reply, PostFailure):
+        if isinstance(reply, CallFailure):
             self._failures.failed(reply.reason, now)
         else:
             self._failures.worked()
         self._answer(reply, now - began)
 
-    async def _ask(self, take: Take) -> TakeReply | PostFailure:
+    async def _ask(self, take: BeginTake) -> TakeReply | CallFailure:
         count = take.count if self._has_batch_route else 1
         reply = await self._gateway.take(count=count, busy=take.busy)
-        if count > 1 and isinstance(reply, PostFailure) and reply.failure.status in (404, 405):
+        if count > 1 and isinstance(reply, CallFailure) and reply.failure.status in (404, 405):
             self._has_batch_route = False
             return await self._gateway.take(count=1, busy=take.busy)
         return reply

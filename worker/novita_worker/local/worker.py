@@ -19,7 +19,7 @@ from novita_worker._worker import Worker
 from novita_worker.desk.actions import TakenJob
 from novita_worker.desk.outbox import PostKind
 from novita_worker.handlers.spec import Handler, inspect_handler
-from novita_worker.link.protocol import EMPTY, PostFailure, TakeReply
+from novita_worker.link.protocol import EMPTY, CallFailure, TakeReply
 
 __all__ = ["LocalJob", "LocalResult", "LocalWorker"]
 
@@ -165,7 +165,7 @@ class _NoPulse:
 
 
 class _Queues:
-    """A `Gateway` in memory. Tests call it from their threads, the worker from its I/O loop."""
+    """A `GatewayCalls` in memory. Tests call it from their threads, the worker from its I/O loop."""
 
     take_is_answered = False
     has_stop_route = True
@@ -211,25 +211,25 @@ class _Queues:
         with self._condition:
             self._loop = None
 
-    async def take(self, *, count: int, busy: bool) -> TakeReply | PostFailure:
+    async def take(self, *, count: int, busy: bool) -> TakeReply | CallFailure:
         del busy
         await self._wait_for(self._jobs)
         jobs = tuple(self._jobs.popleft() for _ in range(min(count, len(self._jobs))))
         return TakeReply(jobs=jobs) if jobs else EMPTY
 
-    async def stops(self) -> list[str] | PostFailure:
+    async def stops(self) -> list[str] | CallFailure:
         await self._wait_for(self._stops)
         with self._condition:
             ids, self._stops[:] = self._stops[:], []
         return ids
 
-    async def publish(self, schema: bytes) -> PostFailure | None:
+    async def publish(self, schema: bytes) -> CallFailure | None:
         del schema
         return None
 
     async def post(
         self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool = False, worker_id: str | None = None
-    ) -> PostFailure | None:
+    ) -> CallFailure | None:
         del is_stream, worker_id
         with self._condition:
             self._posts.append((job_id, kind, body))
