@@ -24,8 +24,8 @@ from novita_worker.desk.actions import (
     Start,
     TakenJob,
 )
-from novita_worker.desk.entry import Entry, Phase
 from novita_worker.desk.intake import Intake
+from novita_worker.desk.job import DeskJob, Phase
 from novita_worker.desk.outbox import LastPost, PostKind, WorkerFault
 
 __all__ = ["Desk"]
@@ -42,8 +42,8 @@ class Desk:
     def __init__(self, limits: DeskLimits, random: Callable[[], float]) -> None:
         self._limits = limits
         self._intake = Intake(limits, random)
-        self._jobs: dict[str, Entry] = {}
-        self._held: dict[str, Entry] = {}
+        self._jobs: dict[str, DeskJob] = {}
+        self._held: dict[str, DeskJob] = {}
         self._running = 0
         self._stuck = 0
         self._ended = 0
@@ -81,7 +81,7 @@ class Desk:
     @property
     def in_progress(self) -> tuple[str, ...]:
         """Ids of the jobs that the gateway counts on: held, running, or not delivered yet."""
-        return tuple([job_id for job_id, entry in self._jobs.items() if self._counts(entry)])
+        return tuple([job_id for job_id, job in self._jobs.items() if self._counts(job)])
 
     @property
     def next_wake(self) -> float | None:
@@ -100,13 +100,13 @@ class Desk:
     def taken(self, jobs: Iterable[TakenJob], now: float) -> list[Action]:
         """A take brought jobs. One that is here already is not run a second time, unless nothing comes of its run."""
         count = 0
-        for job in jobs:
+        for taken in jobs:
             if self._stage > Stage.DRAIN:
                 continue
-            if (entry := self._jobs.get(job.id)) is None:
-                self._hold(job)
-            elif entry.muted and not entry.outbox.has_result:
-                entry.again = job
+            if (job := self._jobs.get(taken.id)) is None:
+                self._hold(taken)
+            elif job.muted and not job.outbox.has_result:
+                job.again = taken
             else:
                 continue
             self._ids_changed = True
@@ -133,35 +133,35 @@ class Desk:
 
     def progress(self, job_id: str, body: bytes, now: float) -> list[Action]:
         """A handler reported progress. After the end of its job nothing is sent."""
-        entry = self._reporting(job_id)
-        if entry is None:
+        job = self._reporting(job_id)
+        if job is None:
             return []
-        entry.outbox.set_progress(body)
+        job.outbox.set_progress(body)
         actions: list[Action] = []
-        self._pump(entry, now, actions)
+        self._pump(job, now, actions)
         return actions
 
     def chunk(self, job_id: str, body: bytes, now: float) -> list[Action]:
         """A generator yielded."""
-        entry = self._reporting(job_id)
-        if entry is None:
+        job = self._reporting(job_id)
+        if job is None:
             return []
-        entry.outbox.add_chunk(body)
+        job.outbox.add_chunk(body)
         actions: list[Action] = []
-        self._pump(entry, now, actions)
+        self._pump(job, now, actions)
         return actions
 
     def finished(self, job_id: str, body: LastPost, now: float) -> list[Action]:
         """A handler returned or raised; this releases its slot."""
-        entry = self._jobs.get(job_id)
-        if entry is None or entry.phase is not Phase.RUNNING:
+        job = self._jobs.get(job_id)
+        if job is None or job.phase is not Phase.RUNNING:
             return []
-        self._release(entry)
-        if not entry.muted:
-            entry.outbox.finish(body)
+        self._release(job)
+        if not job.muted:
+            job.outbox.finish(body)
         actions: list[Action] = []
         self._fill(now, actions)
-        self._pump(entry, now, actions)
+        self._pump(job, now, actions)
         return self._settle(now, actions)
 
     def delivered(self, job_id: str, now: float) -> list[Action]:
@@ -174,10 +174,10 @@ class Desk:
 
     def lost(self, job_id: str, now: float) -> list[Action]:
         """A post could not be delivered in all its time; the job can't be helped."""
-        entry = self._jobs.get(job_id)
-        if entry is None:
+        job = self._jobs.get(job_id)
+        if job is None:
             return []
-        entry.failed = True
+        job.failed = True
         fault = WorkerFault(code="UNDELIVERABLE", message="the output could not be delivered")
         return self._answered(job_id, fault, now)
 
@@ -185,19 +185,19 @@ class Desk:
         """The gateway ordered these jobs stopped. Nothing more is posted for them."""
         actions: list[Action] = []
         for job_id in job_ids:
-            entry = self._jobs.get(job_id)
-            if entry is None:
+            job = self._jobs.get(job_id)
+            if job is None:
                 continue
-            entry.outbox.clear()
-            entry.again = None
-            if entry.phase is Phase.HELD:
-                self._forget(entry)
-                actions.extend([Cancel(job_id, CancelReason.STOPPED)] if entry.prepared else [])
+            job.outbox.clear()
+            job.again = None
+            if job.phase is Phase.HELD:
+                self._forget(job)
+                actions.extend([Cancel(job_id, CancelReason.STOPPED)] if job.prepared else [])
                 continue
-            if entry.phase is Phase.RUNNING and not entry.muted:
+            if job.phase is Phase.RUNNING and not job.muted:
                 actions.append(Cancel(job_id, CancelReason.STOPPED))
-            self._mute(entry)
-            self._drop_if_over(entry)
+            self._mute(job)
+            self._drop_if_over(job)
         return self._settle(now, actions)
 
     def shutdown(self, now: float, *, patient: bool = False) -> list[Action]:
@@ -221,67 +221,67 @@ class Desk:
         actions: list[Action] = []
         while self._timers and self._timers[0][0] <= now:
             _, job_id = heapq.heappop(self._timers)
-            if entry := self._jobs.get(job_id):
-                self._check_deadline(entry, now, actions)
-                self._pump(entry, now, actions)
+            if job := self._jobs.get(job_id):
+                self._check_deadline(job, now, actions)
+                self._pump(job, now, actions)
         return self._settle(now, actions)
 
-    def _hold(self, job: TakenJob) -> None:
-        self._jobs[job.id] = self._held[job.id] = Entry(job, self._limits.progress_interval)
+    def _hold(self, taken: TakenJob) -> None:
+        self._jobs[taken.id] = self._held[taken.id] = DeskJob(taken, self._limits.progress_interval)
 
-    def _counts(self, entry: Entry) -> bool:
-        return not entry.muted or not entry.outbox.empty or entry.again is not None
+    def _counts(self, job: DeskJob) -> bool:
+        return not job.muted or not job.outbox.empty or job.again is not None
 
-    def _reporting(self, job_id: str) -> Entry | None:
+    def _reporting(self, job_id: str) -> DeskJob | None:
         """The job if its handler runs and matters."""
-        entry = self._jobs.get(job_id)
-        return None if entry is None or entry.phase is not Phase.RUNNING or entry.muted else entry
+        job = self._jobs.get(job_id)
+        return None if job is None or job.phase is not Phase.RUNNING or job.muted else job
 
     def _answered(self, job_id: str, fault: WorkerFault | None, now: float) -> list[Action]:
-        entry = self._jobs.get(job_id)
-        if entry is None:
+        job = self._jobs.get(job_id)
+        if job is None:
             return []
-        kind = entry.outbox.in_flight
-        entry.outbox.answered()
-        self._ids_changed |= entry.muted
+        kind = job.outbox.in_flight
+        job.outbox.answered()
+        self._ids_changed |= job.muted
         actions: list[Action] = []
-        if fault is not None and kind is not PostKind.PROGRESS and not entry.muted:
-            self._replace(entry, fault, actions)
-        self._pump(entry, now, actions)
+        if fault is not None and kind is not PostKind.PROGRESS and not job.muted:
+            self._replace(job, fault, actions)
+        self._pump(job, now, actions)
         return self._settle(now, actions)
 
-    def _replace(self, entry: Entry, fault: WorkerFault, actions: list[Action]) -> None:
+    def _replace(self, job: DeskJob, fault: WorkerFault, actions: list[Action]) -> None:
         """Puts a fault where a result or a chunk was refused; a refused fault is the end."""
-        entry.outbox.clear()
-        if not entry.failed:
-            entry.failed = True
-            entry.outbox.finish(fault)
-        if entry.phase is Phase.RUNNING:
-            self._mute(entry)
-            actions.append(Cancel(entry.job.id, CancelReason.UNDELIVERABLE))
+        job.outbox.clear()
+        if not job.failed:
+            job.failed = True
+            job.outbox.finish(fault)
+        if job.phase is Phase.RUNNING:
+            self._mute(job)
+            actions.append(Cancel(job.id, CancelReason.UNDELIVERABLE))
 
-    def _check_deadline(self, entry: Entry, now: float, actions: list[Action]) -> None:
-        if entry.phase is not Phase.RUNNING or entry.deadline is None or entry.deadline > now:
+    def _check_deadline(self, job: DeskJob, now: float, actions: list[Action]) -> None:
+        if job.phase is not Phase.RUNNING or job.deadline is None or job.deadline > now:
             return
-        if entry.muted:
+        if job.muted:
             # Only a new process gets the slot back.
-            self._give_up_on(entry)
+            self._give_up_on(job)
             actions.extend(self.shutdown(now, patient=True))
             return
-        self._mute(entry)
-        seconds = entry.job.timeout or 0.0
-        entry.outbox.finish(WorkerFault(code="TIMEOUT", message=f"the job ran longer than its limit of {seconds:g} s"))
-        entry.deadline = now + self._limits.cancel_timeout
-        self._set_timer(entry.deadline, entry)
-        actions.append(Cancel(entry.job.id, CancelReason.TIMEOUT))
+        self._mute(job)
+        seconds = job.taken.timeout or 0.0
+        job.outbox.finish(WorkerFault(code="TIMEOUT", message=f"the job ran longer than its limit of {seconds:g} s"))
+        job.deadline = now + self._limits.cancel_timeout
+        self._set_timer(job.deadline, job)
+        actions.append(Cancel(job.id, CancelReason.TIMEOUT))
 
-    def _mute(self, entry: Entry) -> None:
-        entry.muted = True
+    def _mute(self, job: DeskJob) -> None:
+        job.muted = True
         self._ids_changed = True
 
-    def _give_up_on(self, entry: Entry) -> None:
-        if not entry.stuck:
-            entry.stuck = True
+    def _give_up_on(self, job: DeskJob) -> None:
+        if not job.stuck:
+            job.stuck = True
             self._stuck += 1
 
     def _settle(self, now: float, actions: list[Action]) -> list[Action]:
@@ -297,22 +297,22 @@ class Desk:
 
     def _fill(self, now: float, actions: list[Action]) -> None:
         while self._held and self._running < self.concurrency and self._stage <= Stage.DRAIN:
-            entry = self._held.pop(next(iter(self._held)))
-            entry.phase = Phase.RUNNING
+            job = self._held.pop(next(iter(self._held)))
+            job.phase = Phase.RUNNING
             self._running += 1
-            if entry.job.timeout is not None:
-                entry.deadline = now + entry.job.timeout
-                self._set_timer(entry.deadline, entry)
-            actions.append(Start(entry.job, entry.deadline))
+            if job.taken.timeout is not None:
+                job.deadline = now + job.taken.timeout
+                self._set_timer(job.deadline, job)
+            actions.append(Start(job.taken, job.deadline))
         if self._held and self._limits.prepares and self.concurrency == 1:
             self._prepare(actions)
         actions.extend(self._intake.next(now, used=self._used, undelivered=self._ended))
 
     def _prepare(self, actions: list[Action]) -> None:
-        for entry in self._held.values():
-            if not entry.prepared:
-                entry.prepared = True
-                actions.append(Prepare(entry.job))
+        for job in self._held.values():
+            if not job.prepared:
+                job.prepared = True
+                actions.append(Prepare(job.taken))
 
     @property
     def _used(self) -> int:
@@ -332,7 +332,7 @@ class Desk:
         over = self._stage_deadline is not None and now >= self._stage_deadline
         if self._stage is Stage.FLUSH and (over or not self._undelivered()):
             self._enter(Stage.CLOSE, None)
-            running = tuple(job_id for job_id, entry in self._jobs.items() if entry.phase is Phase.RUNNING)
+            running = tuple(job_id for job_id, job in self._jobs.items() if job.phase is Phase.RUNNING)
             actions.append(Close(running, self._undelivered()))
 
     def _enter(self, stage: Stage, deadline: float | None) -> None:
@@ -340,53 +340,53 @@ class Desk:
         self._stage_deadline = deadline
 
     def _cancel_running(self, actions: list[Action]) -> None:
-        for entry in list(self._jobs.values()):
-            if entry.phase is Phase.HELD:
-                self._forget(entry)
-                actions.append(Discard(entry.job.id))
-            elif entry.phase is Phase.RUNNING and not entry.muted:
-                actions.append(Cancel(entry.job.id, CancelReason.SHUTDOWN))
+        for job in list(self._jobs.values()):
+            if job.phase is Phase.HELD:
+                self._forget(job)
+                actions.append(Discard(job.id))
+            elif job.phase is Phase.RUNNING and not job.muted:
+                actions.append(Cancel(job.id, CancelReason.SHUTDOWN))
 
     def _fail_running(self, now: float, actions: list[Action]) -> None:
-        for entry in list(self._jobs.values()):
-            if entry.phase is Phase.RUNNING:
-                self._give_up_on(entry)
-                if not entry.muted:
-                    self._mute(entry)
-                    entry.outbox.finish(WorkerFault(code="WORKER_SHUTDOWN", message=CancelReason.SHUTDOWN.value))
-                    self._pump(entry, now, actions)
+        for job in list(self._jobs.values()):
+            if job.phase is Phase.RUNNING:
+                self._give_up_on(job)
+                if not job.muted:
+                    self._mute(job)
+                    job.outbox.finish(WorkerFault(code="WORKER_SHUTDOWN", message=CancelReason.SHUTDOWN.value))
+                    self._pump(job, now, actions)
 
     def _undelivered(self) -> tuple[str, ...]:
-        return tuple(job_id for job_id, entry in self._jobs.items() if not entry.outbox.empty)
+        return tuple(job_id for job_id, job in self._jobs.items() if not job.outbox.empty)
 
-    def _pump(self, entry: Entry, now: float, actions: list[Action]) -> None:
-        post = None if self._stage is Stage.CLOSE else entry.outbox.next(now)
+    def _pump(self, job: DeskJob, now: float, actions: list[Action]) -> None:
+        post = None if self._stage is Stage.CLOSE else job.outbox.next(now)
         if post is not None:
             actions.append(post)
-        elif entry.outbox.due is not None:
-            self._set_timer(entry.outbox.due, entry)
-        self._drop_if_over(entry)
+        elif job.outbox.due is not None:
+            self._set_timer(job.outbox.due, job)
+        self._drop_if_over(job)
 
-    def _drop_if_over(self, entry: Entry) -> None:
-        if entry.phase is Phase.ENDED and entry.outbox.empty and entry.job.id in self._jobs:
+    def _drop_if_over(self, job: DeskJob) -> None:
+        if job.phase is Phase.ENDED and job.outbox.empty and job.id in self._jobs:
             self._ended -= 1
-            self._forget(entry)
+            self._forget(job)
 
-    def _forget(self, entry: Entry) -> None:
-        self._held.pop(entry.job.id, None)
-        del self._jobs[entry.job.id]
+    def _forget(self, job: DeskJob) -> None:
+        self._held.pop(job.id, None)
+        del self._jobs[job.id]
         self._ids_changed = True
-        if entry.again is not None and self._stage <= Stage.DRAIN:
-            self._hold(entry.again)
+        if job.again is not None and self._stage <= Stage.DRAIN:
+            self._hold(job.again)
 
-    def _release(self, entry: Entry) -> None:
-        entry.phase = Phase.ENDED
+    def _release(self, job: DeskJob) -> None:
+        job.phase = Phase.ENDED
         self._running -= 1
-        self._stuck -= entry.stuck
+        self._stuck -= job.stuck
         self._ended += 1
 
-    def _set_timer(self, time: float, entry: Entry) -> None:
+    def _set_timer(self, time: float, job: DeskJob) -> None:
         if len(self._timers) > 64 + 4 * len(self._jobs):
             self._timers = [timer for timer in self._timers if timer[1] in self._jobs]
             heapq.heapify(self._timers)
-        heapq.heappush(self._timers, (time, entry.job.id))
+        heapq.heappush(self._timers, (time, job.id))

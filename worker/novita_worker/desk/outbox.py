@@ -49,10 +49,10 @@ class Outbox:
     __slots__ = (
         "_chunk_in_flight",
         "_chunks",
-        "_last",
         "_id",
         "_in_flight",
         "_interval",
+        "_last",
         "_progress",
         "_progress_at",
         "_progress_sent",

@@ -1,4 +1,4 @@
-"""What the desk knows of one job."""
+"""One job on the desk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 from novita_worker.desk.actions import TakenJob
 from novita_worker.desk.outbox import Outbox
 
-__all__ = ["Entry", "Phase"]
+__all__ = ["DeskJob", "Phase"]
 
 
 class Phase(Enum):
@@ -18,14 +18,15 @@ class Phase(Enum):
     ENDED = 3
 
 
-class Entry:
+class DeskJob:
     """One job, from its take until its last post is answered."""
 
-    __slots__ = ("again", "deadline", "failed", "job", "muted", "outbox", "phase", "prepared", "stuck")
+    __slots__ = ("again", "deadline", "failed", "id", "muted", "outbox", "phase", "prepared", "stuck", "taken")
 
-    def __init__(self, job: TakenJob, progress_interval: float) -> None:
-        self.job = job
-        self.outbox = Outbox(job.id, progress_interval)
+    def __init__(self, taken: TakenJob, progress_interval: float) -> None:
+        self.id = taken.id
+        self.taken = taken
+        self.outbox = Outbox(taken.id, progress_interval)
         self.phase = Phase.HELD
         self.prepared = False
         self.deadline: float | None = None
