@@ -135,3 +135,38 @@ def test_whole_numbers_are_integers_however_they_are_written(text: bytes) -> Non
 def test_an_empty_required_field_is_not_sent() -> None:
     with pytest.raises(codec.WireError, match=r"JobRequest\.input is empty"):
         codec.encode(models.JobRequest())
+
+
+@pytest.mark.parametrize(
+    ("data", "job"),
+    [
+        (b'{"id":"j","policy":"none"}', models.Job(id="j", extra={"policy": b'"none"'})),
+        (b'{"id":7,"input":NaN,"attempt":2}', models.Job(input=b"NaN", attempt=2, extra={"id": b"7"})),
+        (
+            b'{"id":"j","input":1,"policy":{"ttl":"5","executionTimeout":[]}}',
+            models.Job(id="j", input=b"1", policy=models.ExecutionPolicy(ttl=5)),
+        ),
+        (b'{"id":"j","webhook":null,"policy":{}}', models.Job(id="j", policy=models.ExecutionPolicy())),
+        (b"{}", models.Job()),
+        (b"3", None),
+        (b"<html>", None),
+        (b"", None),
+    ],
+)
+def test_salvage_loses_no_more_than_the_odd_value(data: bytes, job: models.Job | None) -> None:
+    assert codec.salvage(models.Job, data) == [job]
+    if data.strip() and data != b"<html>":
+        neighbour = models.Job(id="k", input=b"{}")
+        assert codec.salvage(models.Job, b' [%b, {"id":"k","input":{}}]' % data) == [job, neighbour]
+
+
+def test_salvage_keeps_the_good_items_of_a_list() -> None:
+    data = b'{"jobsToStop":["a",7,null,"b"]}'
+    assert codec.salvage(models.WatchStopsResponse, data) == [models.WatchStopsResponse(jobs_to_stop=["a", "b"])]
+    assert codec.salvage(models.WatchStopsResponse, b'{"jobsToStop":"a"}') == [models.WatchStopsResponse()]
+
+
+@pytest.mark.parametrize("data", [b"[1,", b'{"id":"\xff"}'])
+def test_salvage_reads_nothing_from_what_is_broken_as_a_whole(data: bytes) -> None:
+    with pytest.raises(codec.WireError):
+        codec.salvage(models.Job, data)
