@@ -5,6 +5,9 @@ from __future__ import annotations
 import secrets
 from typing import Final, Literal
 
+from google.protobuf.message import Message
+
+from novita_sdk.rpc import Method, WorkerServiceMethods
 from novita_sdk.wire.names import check_endpoint, check_worker_id
 
 __all__ = ["Flavour", "worker_env"]
@@ -46,13 +49,17 @@ def worker_env(
     check_endpoint(endpoint)
     worker = check_worker_id(f"worker-{secrets.token_hex(4)}" if worker_id is None else worker_id)
     prefix = _PREFIXES[flavour]
-    base = f"{url.rstrip('/')}/{endpoint}"
     pod = f"${prefix}_POD_ID"
+
+    def template(method: Method[Message, Message], worker_token: str = pod) -> str:
+        path = method.path.format(endpoint=endpoint, worker_id=worker_token, id="$ID")
+        return f"{url.rstrip('/')}{path}?gpu=local"
+
     variables = {
-        "WEBHOOK_GET_JOB": f"{base}/job-take/$ID?gpu=local",
-        "WEBHOOK_POST_OUTPUT": f"{base}/job-done/{pod}/$ID?gpu=local",
-        "WEBHOOK_POST_STREAM": f"{base}/job-stream/{pod}/$ID?gpu=local",
-        "WEBHOOK_PING": f"{base}/ping/{pod}?gpu=local",
+        "WEBHOOK_GET_JOB": template(WorkerServiceMethods.TAKE_JOB, "$ID"),
+        "WEBHOOK_POST_OUTPUT": template(WorkerServiceMethods.FINISH_JOB),
+        "WEBHOOK_POST_STREAM": template(WorkerServiceMethods.STREAM_JOB),
+        "WEBHOOK_PING": template(WorkerServiceMethods.PING),
         "PING_INTERVAL": str(int(ping_interval * 1000)),
         "AI_API_KEY": f"Bearer {token}" if flavour == "novita" else token,
         "POD_ID": worker,
@@ -63,5 +70,5 @@ def worker_env(
         variables |= {"SKIP_AUTO_SYSTEM_CHECKS": "true", "SKIP_GPU_CHECK": "true"}
     else:
         # Read by this project's worker alone: where files go that travel beside a result.
-        variables |= {"FILES_URL": f"{base}/files"}
+        variables |= {"FILES_URL": f"{url.rstrip('/')}/{endpoint}/files"}
     return {f"{prefix}_{name}": value for name, value in variables.items()}

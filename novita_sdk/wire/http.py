@@ -22,7 +22,7 @@ from novita_sdk.models import header
 from novita_sdk.rpc import Method
 from novita_sdk.wire import codec
 
-__all__ = ["HttpRequest", "build_request", "build_response", "parse_request", "parse_response"]
+__all__ = ["HttpRequest", "build_query", "build_request", "build_response", "parse_request", "parse_response"]
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -65,18 +65,23 @@ def build_request(method: Method[RequestT, ResponseT], request: RequestT, base_u
     Raises:
         WireError: A required field is empty.
     """
-    binding = _binding(method)
     url = base_url + _PARAMETER.sub(
         lambda match: quote(str(getattr(request, match.group(1))), safe=_SEGMENT_SAFE), method.path
     )
-    query = [(key, _text(getattr(request, name))) for name, key in binding.query if request.HasField(name)]
-    if query:
-        url += "?" + urlencode(query)
+    if query := build_query(method, request):
+        url += f"?{query}"
     return HttpRequest(
         verb=method.verb,
         url=url,
-        headers={key: getattr(request, name) for name, key in binding.headers if request.HasField(name)},
+        headers={key: getattr(request, name) for name, key in _binding(method).headers if request.HasField(name)},
         body=codec.encode(getattr(request, method.body)) if method.body else None,
+    )
+
+
+def build_query(method: Method[RequestT, ResponseT], request: RequestT) -> str:
+    """The query of a call, encoded; empty where no field that travels there is set."""
+    return urlencode(
+        [(key, _text(getattr(request, name))) for name, key in _binding(method).query if request.HasField(name)]
     )
 
 

@@ -1,4 +1,4 @@
-"""The worker's URLs, made from the templates in its environment.
+"""The worker's URLs, made from the templates in its environment and the method table.
 
 Observed on the published packages: `$ID` means the worker in the take template and the job in the output and stream
 templates; every parameter is appended to the template's own query, whose bytes must stay as they are (`+` stays `+`).
@@ -11,6 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlencode
+
+from google.protobuf.message import Message
+
+from novita_sdk.models import FinishJobRequest, PingRequest, StreamJobRequest, TakeJobRequest, TakeJobsRequest
+from novita_sdk.rpc import Method, WorkerServiceMethods
+from novita_sdk.wire.http import build_query
 
 __all__ = ["WorkerUrls", "append_query"]
 
@@ -48,47 +54,61 @@ class WorkerUrls:
             busy: Whether the worker has a job now.
             count: Jobs wanted, at least 1.
         """
-        job_in_progress = "1" if busy else "0"
         if count == 1:
-            return append_query(self.take_template, {"job_in_progress": job_in_progress})
-        batch = self.take_template.replace("/job-take/", "/job-take-batch/")
-        return append_query(batch, {"batch_size": str(count), "job_in_progress": job_in_progress})
+            request = TakeJobRequest(job_in_progress=busy)
+            return _with_query(self.take_template, build_query(WorkerServiceMethods.TAKE_JOB, request))
+        batch = TakeJobsRequest(batch_size=count, job_in_progress=busy)
+        url = self._sibling(WorkerServiceMethods.TAKE_JOBS) or self.take_template
+        return _with_query(url, build_query(WorkerServiceMethods.TAKE_JOBS, batch))
 
     def stop(self) -> str | None:
         """URL of the stop channel, or None where the take template has no such sibling."""
-        if "/job-take/" not in self.take_template:
-            return None
-        return self.take_template.replace("/job-take/", "/job-stop/")
+        return self._sibling(WorkerServiceMethods.WATCH_STOPS)
 
     def schema(self) -> str | None:
         """URL to send the handler's schema to, or None where the take template has no such sibling."""
-        if "/job-take/" not in self.take_template:
-            return None
-        return self.take_template.replace("/job-take/", "/job-schema/")
+        return self._sibling(WorkerServiceMethods.PUBLISH_SCHEMA)
 
     def done(self, job_id: str, *, is_stream: bool) -> str:
         """URL for a result or for progress; is_stream is True only on the result that closes a generator's output."""
         url = self.done_template.replace(_ID, _quote(job_id))
-        return append_query(url, {"isStream": "true" if is_stream else "false"})
+        return _with_query(url, build_query(WorkerServiceMethods.FINISH_JOB, FinishJobRequest(is_stream=is_stream)))
 
     def stream(self, job_id: str) -> str:
         """URL for one chunk. Chunks carry isStream=false, as observed."""
-        return append_query(self.stream_template.replace(_ID, _quote(job_id)), {"isStream": "false"})
+        url = self.stream_template.replace(_ID, _quote(job_id))
+        return _with_query(url, build_query(WorkerServiceMethods.STREAM_JOB, StreamJobRequest(is_stream=False)))
 
     def ping(self, job_ids: Iterable[str], extra: Mapping[str, str] | None = None) -> str:
         """URL of a heartbeat: the ids in progress joined with commas, left out while there are none."""
         ids = ",".join(job_ids)
-        params = {"job_id": ids} if ids else {}
-        return append_query(self.ping_template, {**params, **(extra or {})})
+        query = build_query(WorkerServiceMethods.PING, PingRequest(job_id=ids or None))
+        return append_query(_with_query(self.ping_template, query), extra or {})
+
+    def _sibling(self, method: Method[Message, Message]) -> str | None:
+        """The take template with another route in the take's place."""
+        take = f"/{_route(WorkerServiceMethods.TAKE_JOB)}/"
+        if take not in self.take_template:
+            return None
+        return self.take_template.replace(take, f"/{_route(method)}/")
 
 
 def append_query(url: str, params: Mapping[str, str]) -> str:
     """Adds parameters to a URL and leaves the bytes that are there untouched."""
-    if not params:
+    return _with_query(url, urlencode(params))
+
+
+def _with_query(url: str, query: str) -> str:
+    if not query:
         return url
     base, mark, fragment = url.partition("#")
     joint = "" if base.endswith(("?", "&")) else "&" if "?" in base else "?"
-    return f"{base}{joint}{urlencode(params)}{mark}{fragment}"
+    return f"{base}{joint}{query}{mark}{fragment}"
+
+
+def _route(method: Method[Message, Message]) -> str:
+    """The word that names the method's route; the segment before it is the endpoint's."""
+    return method.path.split("/")[2]
 
 
 def _expand(template: str, worker_id: str) -> str:

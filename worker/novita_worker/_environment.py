@@ -9,10 +9,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from novita_sdk.wire.worker_urls import WorkerUrls
 from novita_worker._errors import ConfigError
+
+if TYPE_CHECKING:
+    from novita_sdk.wire.worker_urls import WorkerUrls
 
 __all__ = ["Environment", "is_worker_environment", "read_environment"]
 
@@ -49,6 +51,9 @@ class Environment:
 
     def urls_of(self, worker_id: str) -> WorkerUrls:
         """The routes of a worker that ran here before."""
+        # Here, because it loads protobuf, which importing the worker must not.
+        from novita_sdk.wire.worker_urls import WorkerUrls
+
         return WorkerUrls.from_templates(worker_id=worker_id, **self.templates)
 
 
