@@ -47,11 +47,15 @@ _INTEGERS = {
     FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
-_EXACT: dict[int, type[object]] = {
-    FieldDescriptor.CPPTYPE_BOOL: bool,
-    FieldDescriptor.CPPTYPE_STRING: str,
-    FieldDescriptor.CPPTYPE_DOUBLE: float,
-    FieldDescriptor.CPPTYPE_FLOAT: float,
+_INT: msgspec.json.Decoder[object] = msgspec.json.Decoder(int | None)
+_FLOAT: msgspec.json.Decoder[object] = msgspec.json.Decoder(float | None)
+_DECODERS: dict[int, msgspec.json.Decoder[object]] = {
+    FieldDescriptor.CPPTYPE_BOOL: msgspec.json.Decoder(bool | None),
+    FieldDescriptor.CPPTYPE_STRING: msgspec.json.Decoder(str | None),
+    FieldDescriptor.CPPTYPE_DOUBLE: _FLOAT,
+    FieldDescriptor.CPPTYPE_FLOAT: _FLOAT,
+    # The ranges are protobuf's to check.
+    **dict.fromkeys(_INTEGERS, _INT),
 }
 
 _TABLES: dict[type[Message], _Table] = {}
@@ -75,8 +79,8 @@ class _Field:
     message_type: type[Message] | None
     integer_range: tuple[int, int] | None
     cpp_type: int
-    exact_type: type[object] | None
-    """What a value needs no more than to be of."""
+    decode: Callable[[msgspec.Raw], object] | None
+    """Reads a value that is as it should be, None for `null`; message fields and repeated ones have none."""
 
     @property
     def expected(self) -> str:
@@ -150,18 +154,18 @@ def encode(message: Message) -> bytes:
     has = message.HasField
     parts: list[bytes] = []
     for field in table.fields:
-        name = field.name
-        if field.has_presence and not has(name):
+        if field.has_presence and not has(field.name):
             continue
-        value = getattr(message, name)
-        if field.is_payload and not field.is_repeated:
-            if not value and field.is_required:
-                raise WireError(f"{table.message}.{field.key} is empty")
-            parts.append(field.encoded_key + value)
-            continue
+        value = getattr(message, field.name)
         if field.is_required and not value:
             raise WireError(f"{table.message}.{field.key} is empty")
-        parts.append(field.encoded_key + _encode_value(field, value))
+        if field.is_payload:
+            text = value
+        elif field.is_repeated:
+            text = b"[" + b",".join([_encode_value(item) for item in value]) + b"]"
+        else:
+            text = _encode_value(value)
+        parts.append(field.encoded_key + text)
     if table.extra is not None:
         extra = cast("dict[str, bytes]", getattr(message, table.extra))
         parts.extend(msgspec.json.encode(key) + b":" + extra[key] for key in extra)
@@ -248,9 +252,13 @@ def _fill(
     for key, raw in members.items():
         field = by_key.get(key)
         if field is not None:
-            if field.is_payload:
-                setattr(message, field.name, bytes(raw))
-                continue
+            try:
+                if field.decode is not None:
+                    if (value := field.decode(raw)) is not None:
+                        setattr(message, field.name, value)
+                    continue
+            except _DECODE_ERRORS:
+                pass  # it is odd, and looked at more closely below
             try:
                 _set(message, table, field, raw, lenient=lenient, salvage=salvage)
                 continue
@@ -266,10 +274,16 @@ def _fill(
 
 
 def _set(message: Message, table: _Table, field: _Field, raw: msgspec.Raw, *, lenient: bool, salvage: bool) -> None:
-    """Sets a field that is no payload; `null` leaves it as it is."""
-    if field.message_type is not None:
-        if bytes(raw) != b"null":
-            _set_messages(message, field, field.message_type, raw, lenient=lenient, salvage=salvage)
+    """Sets any field to any value; `null` leaves it as it is."""
+    if (message_type := field.message_type) is not None:
+        if bytes(raw) == b"null":
+            return
+        inner, part = _table(message_type), getattr(message, field.name)
+        if field.is_repeated:
+            part.extend(_read_array(message_type, inner, raw, lenient=lenient))
+            return
+        _fill(part, inner, _parse(_OBJECT, inner, raw, lenient=lenient), lenient=lenient, salvage=salvage)
+        part.SetInParent()
         return
     try:
         value = _ANY.decode(raw)
@@ -290,21 +304,7 @@ def _set(message: Message, table: _Table, field: _Field, raw: msgspec.Raw, *, le
                 raise
 
 
-def _set_messages(
-    message: Message, field: _Field, message_type: type[Message], raw: msgspec.Raw, *, lenient: bool, salvage: bool
-) -> None:
-    table = _table(message_type)
-    if field.is_repeated:
-        getattr(message, field.name).extend(_read_array(message_type, table, raw, lenient=lenient))
-        return
-    part = getattr(message, field.name)
-    _fill(part, table, _parse(_OBJECT, table, raw, lenient=lenient), lenient=lenient, salvage=salvage)
-    part.SetInParent()
-
-
 def _checked(table: _Table, field: _Field, value: object) -> object:
-    if type(value) is field.exact_type:
-        return value
     if field.integer_range is not None:
         low, high = field.integer_range
         if type(value) is int and low <= value <= high:
@@ -315,25 +315,20 @@ def _checked(table: _Table, field: _Field, value: object) -> object:
             value = int(cast("str | float", value))
             if low <= value <= high:
                 return value
-    elif field.exact_type is float and isinstance(value, int) and not isinstance(value, bool):
+    elif field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        if isinstance(value, bool):
+            return value
+    elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        if isinstance(value, str):
+            return value
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     raise WireError(f"{table.message}.{field.key} must be {field.expected}")
 
 
-def _encode_value(field: _Field, value: object) -> bytes:
-    encode_one: Callable[[object], bytes]
-    if field.is_payload:
-        encode_one = cast("Callable[[object], bytes]", bytes)
-    elif field.message_type is not None:
-        encode_one = cast("Callable[[object], bytes]", encode)
-    else:
-        encode_one = _encode_scalar
-    if not field.is_repeated:
-        return encode_one(value)
-    return b"[" + b",".join(map(encode_one, cast("list[object]", value))) + b"]"
-
-
-def _encode_scalar(value: object) -> bytes:
+def _encode_value(value: object) -> bytes:
+    if isinstance(value, Message):
+        return encode(value)
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -364,18 +359,20 @@ def _make_table(message_type: type[Message]) -> _Table:
 def _field(message_type: type[Message], field: FieldDescriptor) -> _Field:
     options = field.GetOptions()
     inner = field.message_type
+    is_repeated = not field.has_presence and _is_list(message_type, field)
+    is_payload = options.Extensions[json_payload]
     return _Field(
         name=field.name,
         key=field.json_name,
         encoded_key=msgspec.json.encode(field.json_name) + b":",
-        is_repeated=not field.has_presence and _is_list(message_type, field),
+        is_repeated=is_repeated,
         has_presence=field.has_presence,
         is_required=options.Extensions[required],
-        is_payload=options.Extensions[json_payload],
+        is_payload=is_payload,
         message_type=None if inner is None else GetMessageClass(inner),
         integer_range=_INTEGERS.get(field.cpp_type),
         cpp_type=field.cpp_type,
-        exact_type=_EXACT.get(field.cpp_type),
+        decode=None if is_repeated or inner is not None else bytes if is_payload else _DECODERS[field.cpp_type].decode,
     )
 
 

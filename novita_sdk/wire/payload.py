@@ -27,6 +27,10 @@ MAX_PAYLOAD: Final = 4 * 1024 * 1024
 OFFLOADED_TYPE: Final = "application/vnd.novita.output+json"
 """Media type that tells an output which is kept elsewhere, as a file, from a file that a handler returned."""
 
+# Made once: `json.dumps` makes an encoder for every call that asks for more than its defaults.
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_DECODER: Final = json.JSONDecoder()
+
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -62,7 +66,7 @@ def dump(value: object, what: str = "input") -> bytes:
         PayloadError: The value holds something that JSON hasn't; the message names the path to it.
     """
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return _ENCODER.encode(value).encode()
     except RecursionError:
         raise PayloadError(f"{what} is nested too deeply for JSON") from None
     except (TypeError, ValueError) as error:
@@ -75,6 +79,17 @@ def load(data: bytes) -> JSONValue:
     Raises:
         PayloadError: The bytes are not JSON.
     """
+    try:
+        value, end = _DECODER.raw_decode(text := str(data, "utf-8"))
+        if end == len(text):
+            return value
+    except (RecursionError, ValueError):
+        pass
+    return _load(data)
+
+
+def _load(data: bytes) -> JSONValue:
+    """Also takes space around the value, a byte order mark and UTF-16, and words the errors."""
     try:
         return json.loads(data)
     except RecursionError:
