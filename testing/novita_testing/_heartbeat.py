@@ -10,6 +10,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from novita_sdk.rpc import WorkerServiceMethods
 from novita_worker._environment import Environment
 
 __all__ = ["LoopHeartbeat"]
@@ -50,6 +51,7 @@ class LoopHeartbeat:
         async with aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT) as session:
             while True:
                 await asyncio.sleep(self._interval)
+                url = URL(self._urls.ping(self._ids), encoded=True)
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError):  # an injected fault
-                    async with session.get(URL(self._urls.ping(self._ids), encoded=True)) as response:
+                    async with session.request(WorkerServiceMethods.PING.verb, url) as response:
                         await response.read()

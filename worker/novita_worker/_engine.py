@@ -12,7 +12,6 @@ import os
 import random
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any, Final
 
 from novita_worker._config import WorkerConfig
@@ -228,8 +227,10 @@ class Engine:
             self._perform(self._desk.take_empty(self._now, waited=waited))
 
     def _limit(self, job: TakenJob) -> TakenJob:
-        limits = [limit for limit in (job.timeout, self._config.job_timeout) if limit is not None]
-        return replace(job, timeout=min(limits)) if limits else job
+        limit = self._config.job_timeout
+        if limit is None or (job.timeout is not None and job.timeout <= limit):
+            return job
+        return job._replace(timeout=limit)
 
     def _refuse_job(self, job_id: str | None, reason: str) -> None:
         _log.error("the gateway gave a job that can't run: %s", reason, extra={"job_id": job_id})

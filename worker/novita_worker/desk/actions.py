@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from novita_sdk.wire.payload import JSONValue
 from novita_worker.desk.outbox import Post
@@ -80,18 +80,17 @@ class CancelReason(Enum):
     UNDELIVERABLE = "the output could not be delivered"
 
 
-@dataclass(frozen=True, slots=True)
-class TakenJob:
+class TakenJob(NamedTuple):
     """A job as it came from the gateway.
 
     Attributes:
         id: The job's id.
-        payload: The whole JSON object, as the handler gets it.
+        members: The whole JSON object, as the handler gets it.
         timeout: Seconds the job may run, or None.
     """
 
     id: str
-    payload: dict[str, JSONValue]
+    members: dict[str, JSONValue]
     timeout: float | None = None
 
 

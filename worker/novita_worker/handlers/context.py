@@ -122,8 +122,7 @@ class JobContext:
         """
         if fraction is not None and not 0 <= fraction <= 1:
             raise ValueError(f"fraction must be between 0 and 1, not {fraction!r}")
-        report = {"fraction": fraction, "message": message, "data": data}
-        self.report({key: value for key, value in report.items() if value is not None})
+        self._report(lambda: _encode_progress(fraction, message, data))
 
     def report(self, progress: JSONValue) -> None:
         """Reports any JSON value as progress, as the published `progress_update` does.
@@ -131,9 +130,12 @@ class JobContext:
         Raises:
             JobCancelled: The job is to end.
         """
+        self._report(lambda: dump(progress, "progress"))
+
+    def _report(self, write: Callable[[], bytes]) -> None:
         self.checkpoint()
         try:
-            body = dump(progress, "progress")
+            body = write()
         except PayloadError as error:
             _log.warning("progress not sent: %s", error)
             return
@@ -252,6 +254,18 @@ class JobContext:
             hook()
         except Exception:  # noqa: BLE001  user code; whatever it raises belongs into the log
             _log.exception("an on_cancel hook failed")
+
+
+def _encode_progress(fraction: float | None, message: str | None, data: JSONValue) -> bytes:
+    # Here, because they load protobuf, which importing the worker must not.
+    from novita_sdk.models import Progress
+    from novita_sdk.wire.codec import encode
+
+    payload = None if data is None else dump(data, "progress.data")
+    try:
+        return encode(Progress(fraction=fraction, message=None if message is None else str(message), data=payload))
+    except (TypeError, ValueError) as error:
+        raise PayloadError(f"progress can't be written: {error}") from None
 
 
 def progress_update(job: dict[str, JSONValue], progress: JSONValue) -> None:

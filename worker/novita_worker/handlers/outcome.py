@@ -1,4 +1,4 @@
-"""What a handler's return or exception becomes on the wire.
+"""The outcome of a job: a handler's return or exception as it goes over the wire.
 
 The shapes are the published workers', as observed: a dict gives up its `error` and `refresh_worker`, an empty dict has
 no output at all, and an exception travels as a JSON string of type, message and traceback.
@@ -6,24 +6,24 @@ no output at all, and an exception travels as a JSON string of type, message and
 
 from __future__ import annotations
 
-import json
 import re
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, NamedTuple
 
-from novita_sdk.models import JobResult, StreamChunk
-from novita_sdk.typed import ContractError
+from novita_sdk.models import HandlerError, JobResult
+from novita_sdk.typed import ContractError, Violation
 from novita_sdk.wire.codec import encode
 from novita_sdk.wire.payload import JSONValue, PayloadError, PayloadTooLargeError, check_size, dump
 from novita_worker.desk.outbox import WorkerFault
 from novita_worker.handlers.offload import NeedsStoreError, can_move, move
 from novita_worker.handlers.spec import HandlerSpec
 
-__all__ = ["Outcome", "Recycle", "Writer", "chunk_body", "progress_body", "yielded_error"]
+__all__ = ["Outcome", "Recycle", "Writer", "yielded_error"]
 
 _PACKAGE: Final = str(Path(__file__).parent)
 _STICKY_CUDA: Final = re.compile(
@@ -43,8 +43,7 @@ class Recycle(Enum):
     CUDA = "the CUDA context is broken"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a job ended.
 
     Attributes:
@@ -125,7 +124,7 @@ class Writer:
     def stream_failed(self, message: str) -> Outcome:
         """The outcome of a generator that yielded an error."""
         recycle = Recycle.REFRESH if self.refresh else None
-        body = _result(error=json.dumps(message).encode(), recycle=recycle)
+        body = _result(error=dump(_utf8(message), "error"), recycle=recycle)
         return Outcome(body=body, error="the handler yielded an error", recycle=recycle)
 
     def raised(self, error: BaseException) -> Outcome:
@@ -207,9 +206,12 @@ class Writer:
         return Outcome(body=body, error=str(problem), recycle=recycle)
 
     def _broken_contract(self, error: ContractError, code: str, recycle: Recycle | None) -> Outcome:
-        violations = [violation.to_json() for violation in error.violations]
         body = self._error(
-            type_name=str(type(error)), message=str(error), code=code, violations=violations, recycle=recycle
+            type_name=str(type(error)),
+            message=str(error),
+            code=code,
+            violations=_dump_violations(error.violations),
+            recycle=recycle,
         )
         return Outcome(body=body, error=f"{code}: {error}", recycle=recycle)
 
@@ -220,32 +222,19 @@ class Writer:
         message: str,
         trace: str = "",
         code: str | None = None,
-        violations: JSONValue = None,
+        violations: bytes | None = None,
         recycle: Recycle | None = None,
     ) -> bytes:
-        fields = {
-            "error_type": type_name,
-            "error_message": message,
-            "error_traceback": trace,
-            "hostname": self.hostname,
-            "worker_id": self.worker_id,
-        }
-        if code is not None:
-            fields["code"] = code
-        if violations is not None:
-            fields["violations"] = violations
-        text = json.dumps(fields, ensure_ascii=False)
-        return _result(error=json.dumps(text, ensure_ascii=False).encode(), recycle=recycle)
-
-
-def chunk_body(chunk: bytes) -> bytes:
-    """The request body of one chunk."""
-    return encode(StreamChunk(output=chunk))
-
-
-def progress_body(progress: bytes) -> bytes:
-    """The request body of a progress report."""
-    return encode(JobResult(output=progress, status="IN_PROGRESS"))
+        error = HandlerError(
+            error_type=type_name,
+            error_message=message,
+            error_traceback=trace,
+            hostname=self.hostname,
+            worker_id=self.worker_id,
+            code=code,
+            violations=violations,
+        )
+        return _result(error=dump(encode(error).decode(), "error"), recycle=recycle)
 
 
 def yielded_error(value: JSONValue) -> str | None:
@@ -256,6 +245,13 @@ def yielded_error(value: JSONValue) -> str | None:
 
 def _result(*, output: bytes | None = None, error: bytes | None = None, recycle: Recycle | None = None) -> bytes:
     return encode(JobResult(output=output, error=error, stop_pod=True if recycle is not None else None))
+
+
+def _dump_violations(violations: Sequence[Violation]) -> bytes:
+    try:
+        return dump([violation.to_json() for violation in violations])
+    except PayloadError:  # a value may be NaN, and may be what is wrong
+        return dump([replace(violation, value=repr(violation.value)).to_json() for violation in violations])
 
 
 def _users_part(trace: TracebackType | None) -> TracebackType | None:
@@ -271,4 +267,8 @@ def _text(value: str) -> str:
     if len(value) > _MAX_TEXT:
         half = _MAX_TEXT // 2
         value = f"{value[:half]}\n… {len(value) - _MAX_TEXT} characters left out …\n{value[-half:]}"
+    return _utf8(value)
+
+
+def _utf8(value: str) -> str:
     return value.encode("utf-8", "backslashreplace").decode()

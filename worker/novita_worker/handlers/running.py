@@ -87,7 +87,7 @@ class Runs:
         return self._runs.pop(job_id)
 
     def _make(self, job: TakenJob) -> JobRun:
-        context = JobContext(job.payload, reports=self._events, worker_id=self._worker_id)
+        context = JobContext(job.members, reports=self._events, worker_id=self._worker_id)
         run = JobRun(context, self._writer, self._events, aggregate=self._aggregate, limit=job.timeout)
         self._runs[job.id] = run
         running_contexts[job.id] = context

@@ -12,11 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from novita_sdk.wire.payload import JSONValue, dump
 from novita_worker._errors import ConfigError
 from novita_worker.handlers.context import JobContext
+
+if TYPE_CHECKING:
+    from novita_sdk.models import EndpointSchema
 
 __all__ = ["Handler", "HandlerKind", "HandlerSpec", "inspect_handler"]
 
@@ -56,14 +59,14 @@ class HandlerSpec:
         kind: What a call gives.
         call: Calls it with the job and its context.
         dump: Writes an output, or one chunk of it, as JSON; the second argument is what errors call the value.
-        describe: Writes the types of input and output, for the gateway to publish; None where it has none.
+        describe: Makes the schema of input and output, for the gateway to publish; None where there is none.
     """
 
     name: str
     kind: HandlerKind
     call: Callable[[dict[str, JSONValue], JobContext], Any]
     dump: Callable[[JSONValue, str], bytes] = dump
-    describe: Callable[[], bytes] | None = None
+    describe: Callable[[], EndpointSchema] | None = None
 
 
 def inspect_handler(handler: object, *, lenient: bool = False) -> HandlerSpec:
@@ -78,7 +81,6 @@ def inspect_handler(handler: object, *, lenient: bool = False) -> HandlerSpec:
     """
     # Here, because they load protobuf, which importing the worker must not.
     from novita_sdk.typed import HandlerTypeError, describe, read_handler
-    from novita_sdk.wire.codec import encode
 
     try:
         typed = read_handler(handler, context_type=JobContext, lenient=lenient, open_file=_open_input)
@@ -90,7 +92,7 @@ def inspect_handler(handler: object, *, lenient: bool = False) -> HandlerSpec:
             kind=_kind(typed.function),
             call=typed.call,
             dump=typed.dump,
-            describe=lambda: encode(describe(typed, lenient=lenient)),
+            describe=lambda: describe(typed, lenient=lenient),
         )
     if not callable(handler):
         raise ConfigError(f"the handler must be a function that takes a job, not {type(handler).__name__}")

@@ -1,4 +1,4 @@
-"""The worker's side of its heartbeat process."""
+"""The heartbeat process, as the worker starts it and tells it its jobs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Final
 
+from novita_sdk.rpc import WorkerServiceMethods
 from novita_sdk.wire.headers import USER_AGENT
 from novita_worker._environment import Environment
 from novita_worker.link.heartbeat_main import HEADER
@@ -98,6 +99,7 @@ class Heartbeat:
         prefix, _, suffix = urls.ping([_MARK]).rpartition(_MARK)
         settings = {
             "interval": str(self._environment.ping_interval),
+            "verb": WorkerServiceMethods.PING.verb,
             "idle": urls.ping([]),
             "prefix": prefix,
             "suffix": suffix,

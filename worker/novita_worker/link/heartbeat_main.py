@@ -30,6 +30,7 @@ class Heart:
 
     def __init__(self, settings: dict[str, str]) -> None:
         self._interval = float(settings["interval"])
+        self._verb = settings["verb"]
         self._idle, self._prefix, self._suffix = settings["idle"], settings["prefix"], settings["suffix"]
         # As the worker itself writes it; http.client writes text in Latin-1.
         self._headers: dict[str, str | bytes] = {
@@ -73,7 +74,7 @@ class Heart:
         try:
             if self._connection is None:
                 self._connection = self._connect(url.netloc, timeout=self._interval)
-            self._connection.request("GET", f"{url.path or '/'}?{url.query}", headers=self._headers)
+            self._connection.request(self._verb, f"{url.path or '/'}?{url.query}", headers=self._headers)
             response = self._connection.getresponse()
             response.read()
         except self._errors as error:

@@ -1,4 +1,4 @@
-"""The worker's HTTP calls, as observed on the published workers."""
+"""The worker's calls over HTTP, with the headers that the published workers send."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ import io
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Final
+from typing import Final, assert_never
 from urllib.parse import quote
 
 import aiohttp
+from google.protobuf.message import Message
 from yarl import URL
 
+from novita_sdk.models import EndpointSchema, JobResult, StreamChunk
+from novita_sdk.rpc import Method, WorkerServiceMethods
+from novita_sdk.wire import states
+from novita_sdk.wire.codec import encode
 from novita_sdk.wire.headers import REQUEST_ID_HEADER, USER_AGENT
-from novita_sdk.wire.payload import PayloadError, load
 from novita_sdk.wire.retry import Failure, FailureKind, parse_retry_after
 from novita_sdk.wire.worker_urls import WorkerUrls
 from novita_worker._environment import Environment
-from novita_worker.desk.actions import TakenJob
 from novita_worker.desk.outbox import PostKind
-from novita_worker.handlers.outcome import chunk_body, progress_body
 from novita_worker.link.deadlines import Patience
 from novita_worker.link.protocol import EMPTY, CallFailure, TakeReply
+from novita_worker.link.replies import read_jobs, read_stops
 
 __all__ = ["HttpCalls"]
 
@@ -36,8 +39,6 @@ PROGRESS_TIMEOUT: Final = 5.0
 CONNECT_TIMEOUT: Final = 10.0
 LONGEST_WAIT: Final = 120.0
 """Seconds that a Retry-After counts for: no gateway may put a worker to sleep for a day."""
-NO_LIMIT: Final = 1e15
-"""A time limit in milliseconds that is none."""
 LARGE_BODY: Final = 2**20
 """Bodies from this size on are written piecewise, so that they don't hold up the loop."""
 _EXCERPT: Final = 200
@@ -107,27 +108,26 @@ class HttpCalls:
     async def take(self, *, count: int, busy: bool) -> TakeReply | CallFailure:
         """Asks for jobs and waits as long as the gateway parks the request."""
         try:
-            reply = await self._send("GET", self._take_url(count, busy), TAKE_TIMEOUT, is_take=True)
+            method = WorkerServiceMethods.TAKE_JOB if count == 1 else WorkerServiceMethods.TAKE_JOBS
+            reply = await self._send(method, self._take_url(count, busy), TAKE_TIMEOUT, is_take=True)
         finally:
             self._take_is_answered = False
         if isinstance(reply, CallFailure):
             return EMPTY if reply.failure.status == NO_JOBS else reply
-        return _parse_jobs(reply) if reply.strip() else EMPTY
+        return read_jobs(reply)
 
     async def stops(self) -> list[str] | CallFailure:
         """Asks which jobs are to be stopped and waits as long as the gateway parks the request."""
         if self._stop_url is None:
             return []
-        reply = await self._send("GET", self._stop_url, TAKE_TIMEOUT)
-        if isinstance(reply, CallFailure):
-            return reply
-        return _parse_stops(reply) if reply.strip() else []
+        reply = await self._send(WorkerServiceMethods.WATCH_STOPS, self._stop_url, TAKE_TIMEOUT)
+        return reply if isinstance(reply, CallFailure) else read_stops(reply)
 
-    async def publish(self, schema: bytes) -> CallFailure | None:
+    async def publish(self, schema: EndpointSchema) -> CallFailure | None:
         """Tells the types of the handler; see `GatewayCalls.publish`."""
         if self._schema_url is None:
             return None
-        reply = await self._send("POST", self._schema_url, POST_TIMEOUT, schema)
+        reply = await self._send(WorkerServiceMethods.PUBLISH_SCHEMA, self._schema_url, POST_TIMEOUT, encode(schema))
         return reply if isinstance(reply, CallFailure) else None
 
     async def post(
@@ -136,19 +136,24 @@ class HttpCalls:
         """Posts what a job has to say; see `GatewayCalls.post`."""
         urls = self._post_urls(worker_id or self._environment.worker_id)
         timeout = POST_TIMEOUT + len(body) / SLOWEST
+        method: Method[Message, Message] = WorkerServiceMethods.FINISH_JOB
         match kind:
             case PostKind.RESULT:
                 url = urls.stream_result(job_id) if is_stream else urls.result(job_id)
             case PostKind.PROGRESS:
-                url, body, timeout = urls.result(job_id), progress_body(body), PROGRESS_TIMEOUT
+                report = JobResult(output=body, status=states.IN_PROGRESS)
+                url, body, timeout = urls.result(job_id), encode(report), PROGRESS_TIMEOUT
             case PostKind.CHUNK:
-                url, body = urls.chunk(job_id), chunk_body(body)
-        reply = await self._send("POST", url, timeout, body, {**_POST_HEADERS, REQUEST_ID_HEADER: job_id})
+                method = WorkerServiceMethods.STREAM_JOB
+                url, body = urls.chunk(job_id), encode(StreamChunk(output=body))
+            case _:
+                assert_never(kind)
+        reply = await self._send(method, url, timeout, body, {**_POST_HEADERS, REQUEST_ID_HEADER: job_id})
         return reply if isinstance(reply, CallFailure) else None
 
     async def _send(
         self,
-        verb: str,
+        method: Method[Message, Message],
         url: URL,
         timeout: float,
         body: bytes | None = None,
@@ -160,11 +165,11 @@ class HttpCalls:
         self._patience.begin(timeout)
         try:
             async with self._session.request(
-                verb,
+                method.verb,
                 url,
                 data=body if body is None or len(body) < LARGE_BODY else io.BytesIO(body),
                 headers=headers,
-                allow_redirects=verb == "GET",
+                allow_redirects=method.verb == "GET",
             ) as response:
                 self._take_is_answered |= is_take
                 text = await response.read()
@@ -182,51 +187,6 @@ class HttpCalls:
 def _template(make: Callable[[str], str]) -> Callable[[str], URL]:
     template = make(_MARK)
     return lambda job_id: URL(template.replace(_MARK, quote(job_id, safe="")), encoded=True)
-
-
-def _parse_jobs(body: bytes) -> TakeReply | CallFailure:
-    """Reads one job or a list of them; either shape may come from either route."""
-    try:
-        value = load(body)
-    except PayloadError as error:
-        return CallFailure(
-            failure=Failure(kind=FailureKind.GARBLED),
-            reason=f"the reply to a take is not JSON: {error}",
-        )
-    jobs: list[TakenJob] = []
-    broken: list[tuple[str | None, str]] = []
-    for item in value if isinstance(value, list) else [value]:
-        job_id = item.get("id") if isinstance(item, dict) else None
-        if not isinstance(job_id, str) or not job_id:
-            broken.append((None, "it has no id"))
-        elif not job_id.isprintable():
-            broken.append((None, "its id is not text"))
-        elif "input" not in item:
-            broken.append((job_id, "it has no input"))
-        else:
-            jobs.append(TakenJob(job_id, item, _timeout(item)))
-    return TakeReply(jobs=tuple(jobs), broken=tuple(broken))
-
-
-def _parse_stops(body: bytes) -> list[str] | CallFailure:
-    """Reads the ids; what stands between them and is none is no reason to let the others run on."""
-    try:
-        value = load(body)
-    except PayloadError as error:
-        return CallFailure(failure=Failure(kind=FailureKind.GARBLED), reason=str(error))
-    ids = value.get("jobsToStop", []) if isinstance(value, dict) else None
-    if not isinstance(ids, list):
-        return CallFailure(failure=Failure(kind=FailureKind.GARBLED), reason="the reply holds no list of jobs to stop")
-    return [job_id for job_id in ids if isinstance(job_id, str)]
-
-
-def _timeout(job: dict[str, object]) -> float | None:
-    """The job's own limit in seconds; on the wire it is in milliseconds."""
-    policy = job.get("policy")
-    limit = policy.get("executionTimeout") if isinstance(policy, dict) else None
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)):
-        return None
-    return limit / 1000 if 0 < limit < NO_LIMIT else None
 
 
 def _refusal(response: aiohttp.ClientResponse, body: bytes) -> CallFailure:

@@ -1,4 +1,4 @@
-"""What a worker needs of its gateway: one attempt of each call, giving a value and never an exception."""
+"""The calls of a worker to its gateway: one attempt of each, giving a value and never an exception."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from novita_sdk.models import EndpointSchema
 from novita_sdk.wire.retry import Failure
 from novita_worker.desk.actions import TakenJob
 from novita_worker.desk.outbox import PostKind
@@ -60,8 +61,8 @@ class GatewayCalls(Protocol):
     async def stops(self) -> list[str] | CallFailure:
         """Asks which jobs are to be stopped and waits as long as the gateway parks the request."""
 
-    async def publish(self, schema: bytes) -> CallFailure | None:
-        """Tells the types of the handler, as the body of the request; None is success, or that there is no way to."""
+    async def publish(self, schema: EndpointSchema) -> CallFailure | None:
+        """Tells the types of the handler; None is success, or that there is no way to."""
 
     async def post(
         self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool = False, worker_id: str | None = None
@@ -71,7 +72,7 @@ class GatewayCalls(Protocol):
         Args:
             job_id: The job.
             kind: What the body is.
-            body: Of a result the request body; of progress and chunks, the JSON value.
+            body: Of a result the `JobResult` as JSON; of progress and chunks, the JSON value.
             is_stream: Whether the result closes a generator's output.
             worker_id: Who ran the job, if that was an earlier process.
         """

@@ -1,4 +1,4 @@
-"""Tells the gateway the types of the handler, once, beside everything else that a worker does when it starts."""
+"""The publication of a handler's types, once, beside everything else that a worker does when it starts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from novita_sdk.models import EndpointSchema
 from novita_sdk.wire.retry import RetryPolicy, next_delay
 from novita_worker.link.protocol import GatewayCalls
 
@@ -18,12 +19,12 @@ RETRY: Final = RetryPolicy(first_delay=1.0, max_delay=30.0, budget=300.0)
 _log: Final = logging.getLogger("novita_worker")
 
 
-async def publish(gateway: GatewayCalls, describe: Callable[[], bytes]) -> None:
+async def publish(gateway: GatewayCalls, describe: Callable[[], EndpointSchema]) -> None:
     """Publishes a schema. A gateway that does not take it is left alone: jobs need no schema.
 
     Args:
         gateway: Where to publish.
-        describe: Writes the schema.
+        describe: Makes the schema.
     """
     try:
         schema = await asyncio.to_thread(describe)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Final
 
+from novita_sdk.models import HandlerError, JobResult
+from novita_sdk.wire.codec import WireError, decode
 from novita_sdk.wire.payload import JSONValue, PayloadError, load
 from novita_worker._config import WorkerConfig
 from novita_worker._errors import ConfigError
@@ -80,7 +81,7 @@ def run_locally(config: WorkerConfig, spec: HandlerSpec, test_input: str | None)
         raise RuntimeError("the handler did not run")
     print(outcome.body.decode())  # noqa: T201
     if outcome.error is not None:
-        _show_error(outcome.body)
+        _show_error(decode(JobResult, outcome.body))
         return 1
     return 0
 
@@ -103,9 +104,10 @@ def _parse_job(text: bytes, source: str) -> dict[str, JSONValue]:
     return {"id": LOCAL_ID, **job}
 
 
-def _show_error(body: bytes) -> None:
-    error = json.loads(body).get("error")
+def _show_error(result: JobResult) -> None:
+    error = load(result.error)
     try:
-        print(json.loads(error)["error_traceback"], file=sys.stderr)  # noqa: T201
-    except (TypeError, ValueError, KeyError):
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        text = decode(HandlerError, str(error).encode()).error_traceback
+    except WireError:
+        text = ""
+    print(text or f"error: {error}", file=sys.stderr)  # noqa: T201

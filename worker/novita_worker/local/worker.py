@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
 
+from novita_sdk.models import EndpointSchema, JobResult
+from novita_sdk.wire.codec import decode
 from novita_sdk.wire.payload import JSONValue, dump, load
 from novita_worker._config import parse_config
 from novita_worker._environment import Environment
@@ -20,6 +22,7 @@ from novita_worker.desk.actions import TakenJob
 from novita_worker.desk.outbox import PostKind
 from novita_worker.handlers.spec import Handler, inspect_handler
 from novita_worker.link.protocol import EMPTY, CallFailure, TakeReply
+from novita_worker.link.replies import read_jobs
 
 __all__ = ["LocalJob", "LocalResult", "LocalWorker"]
 
@@ -75,13 +78,13 @@ class LocalJob:
         Raises:
             TimeoutError: There is none yet.
         """
-        body = self._gateway.wait(self.id, timeout)
+        result = self._gateway.wait(self.id, timeout)
         return LocalResult(
-            output=body.get("output"),
-            error=_error(body.get("error")),
+            output=load(result.output) if result.output else None,
+            error=_error(load(result.error)) if result.error else None,
             progress=self.progress,
             chunks=self._gateway.posted(self.id, PostKind.CHUNK),
-            wants_refresh=bool(body.get("stopPod")),
+            wants_refresh=result.stop_pod,
         )
 
 
@@ -135,6 +138,7 @@ class LocalWorker:
 
         Raises:
             PayloadError: JSON can't hold the input.
+            ValueError: `id` is given and can't be one.
         """
         return LocalJob(self._gateway.offer({"input": input, **fields}), self._gateway)
 
@@ -181,22 +185,24 @@ class _Queues:
 
     def offer(self, job: dict[str, JSONValue]) -> str:
         # Through JSON, as on the wire: the handler gets a copy, and what can't travel is refused here.
-        copy = load(dump({"id": f"job-{next(self._ids)}", **job}, "job"))
+        reply = read_jobs(dump({"id": f"job-{next(self._ids)}", **job}, "job"))
+        if isinstance(reply, CallFailure) or not reply.jobs:
+            raise ValueError(f"no job can have the id {job.get('id')!r}")
         with self._condition:
-            self._jobs.append(TakenJob(copy["id"], copy))
+            self._jobs.extend(reply.jobs)
         self._wake()
-        return str(copy["id"])
+        return reply.jobs[0].id
 
     def stop(self, job_id: str) -> None:
         with self._condition:
             self._stops.append(job_id)
         self._wake()
 
-    def wait(self, job_id: str, timeout: float) -> dict[str, JSONValue]:
+    def wait(self, job_id: str, timeout: float) -> JobResult:
         with self._condition:
             if not self._condition.wait_for(lambda: self._posted(job_id, PostKind.RESULT), timeout):
                 raise TimeoutError(f"job {job_id} has no result after {timeout:g} s")
-            return dict(load(self._posted(job_id, PostKind.RESULT)[0]))
+            return decode(JobResult, self._posted(job_id, PostKind.RESULT)[0])
 
     def posted(self, job_id: str, kind: PostKind) -> tuple[JSONValue, ...]:
         with self._condition:
@@ -223,7 +229,7 @@ class _Queues:
             ids, self._stops[:] = self._stops[:], []
         return ids
 
-    async def publish(self, schema: bytes) -> CallFailure | None:
+    async def publish(self, schema: EndpointSchema) -> CallFailure | None:
         del schema
         return None
 
