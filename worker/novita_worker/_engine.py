@@ -1,4 +1,4 @@
-"""The I/O side of a worker: carries events to the desk and does what the desk says.
+"""The I/O side of a worker, which carries events to the desk and does what the desk says.
 
 Everything here runs on the I/O loop, but for the methods of `Reports` and `Sink`, which handlers call from their own
 threads.
@@ -12,7 +12,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Final, assert_never
 
 from novita_worker._config import WorkerConfig
 from novita_worker._environment import Environment
@@ -112,7 +112,7 @@ class Engine:
             lanes, writer, self, worker_id=environment.worker_id, aggregate=config.return_aggregate_stream
         )
         self._streams: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._post_tasks: dict[str, asyncio.Task[None]] = {}
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at: float | None = None
@@ -120,18 +120,6 @@ class Engine:
         self._stops: StopWatch
         self._closed: asyncio.Event
         self._loop: asyncio.AbstractEventLoop
-        self._do: dict[type[Action], Callable[[Any], None]] = {
-            BeginTake: self._takes.begin,
-            EndTake: lambda _: self._takes.end_soon(),
-            AskConcurrency: self._ask_concurrency,
-            Prepare: lambda action: self._runs.prepare(action.job),
-            Start: self._start,
-            Cancel: lambda action: self._runs.cancel(action.job_id, action.reason),
-            Discard: self._discard,
-            Post: self._post,
-            SetPing: self._set_ping,
-            Close: self._close,
-        }
         self.exit_code = 0
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -184,15 +172,15 @@ class Engine:
 
     def progress(self, context: JobContext) -> None:
         """A handler has new progress."""
-        self._inbox.put(self._on_progress, context)
+        self._inbox.put(lambda: self._on_progress(context))
 
     def chunk(self, job_id: str, chunk: bytes) -> None:
         """A generator yielded."""
-        self._inbox.put(self._on_chunk, job_id, chunk)
+        self._inbox.put(lambda: self._desk.chunk(job_id, chunk, self._now))
 
     def finished(self, job_id: str, outcome: Outcome) -> None:
         """A handler ended."""
-        self._inbox.put(self._on_finished, job_id, outcome)
+        self._inbox.put(lambda: self._on_finished(job_id, outcome))
 
     def recycle(self) -> None:
         """End in good order and be replaced: something is broken."""
@@ -215,16 +203,19 @@ class Engine:
         return time.monotonic()
 
     def _on_take(self, reply: TakeReply | CallFailure, waited: float) -> None:
-        if isinstance(reply, CallFailure):
-            self._perform(self._desk.take_failed(reply.failure, self._now))
-            return
-        for job_id, reason in reply.broken:
-            self._refuse_job(job_id, reason)
-        if reply.jobs or reply.broken:
-            jobs = [self._limit(job) for job in reply.jobs if job.id not in self._replays]
-            self._perform(self._desk.taken(jobs, self._now))
-        else:
-            self._perform(self._desk.take_empty(self._now, waited=waited))
+        match reply:
+            case CallFailure():
+                actions = self._desk.take_failed(reply.failure, self._now)
+            case TakeReply(jobs=(), broken=()):
+                actions = self._desk.take_empty(self._now, waited=waited)
+            case TakeReply():
+                for job_id, reason in reply.broken:
+                    self._refuse_job(job_id, reason)
+                jobs = [self._limit(job) for job in reply.jobs if job.id not in self._replays]
+                actions = self._desk.taken(jobs, self._now)
+            case _:
+                assert_never(reply)
+        self._perform(actions)
 
     def _limit(self, job: TakenJob) -> TakenJob:
         limit = self._config.job_timeout
@@ -236,17 +227,11 @@ class Engine:
         _log.error("the gateway gave a job that can't run: %s", reason, extra={"job_id": job_id})
         if job_id is not None:
             body = self._writer.failed(WorkerFault(code="INVALID_JOB", message=f"the job can't run: {reason}"))
-            self._spawn(self._deliver_refusal(job_id, body))
-
-    async def _deliver_refusal(self, job_id: str, body: bytes) -> None:
-        await self._delivery.deliver(job_id, PostKind.RESULT, body, is_stream=False)
+            self._spawn(self._delivery.deliver(job_id, PostKind.RESULT, body, is_stream=False))
 
     def _on_progress(self, context: JobContext) -> list[Action]:
         body = context.take_progress()
         return [] if body is None else self._desk.progress(context.id, body, self._now)
-
-    def _on_chunk(self, job_id: str, chunk: bytes) -> list[Action]:
-        return self._desk.chunk(job_id, chunk, self._now)
 
     def _on_finished(self, job_id: str, outcome: Outcome) -> list[Action]:
         run = self._runs.end(job_id)
@@ -302,7 +287,7 @@ class Engine:
 
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
-            self._do[type(action)](action)
+            self._do(action)
         self._stops.want(wanted=self._desk.running > 0)
         self._set_alarm()
 
@@ -322,30 +307,42 @@ class Engine:
 
     # Actions.
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _do(self, action: Action) -> None:
+        match action:
+            case SetPing():
+                self._ids = action.ids
+                self._ping()
+            case Start():
+                time_left = None if action.deadline is None else action.deadline - self._now
+                self._runs.start(action.job, time_left=time_left, alone=self._desk.concurrency == 1)
+            case BeginTake():
+                self._takes.begin(action)
+            case Post():
+                # Not `_spawn`: its callback costs a turn of the loop, and there is one post of a job at a time.
+                self._post_tasks[action.job_id] = self._loop.create_task(self._deliver(action))
+            case Prepare():
+                self._runs.prepare(action.job)
+            case Cancel():
+                self._runs.cancel(action.job_id, action.reason)
+            case Discard():
+                self._runs.discard(action.job_id)
+            case AskConcurrency():
+                if self._modifier is not None:
+                    self._modifier.ask(action.current)
+            case EndTake():
+                self._takes.end_soon()
+            case Close():
+                self._close(action)
+            case _:
+                assert_never(action)
+
+    def _spawn(self, coroutine: Coroutine[object, None, object]) -> None:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _ask_concurrency(self, action: AskConcurrency) -> None:
-        if self._modifier is not None:
-            self._modifier.ask(action.current)
-
     def _concurrency_answered(self, concurrency: int | None) -> None:
         self._inbox.put(lambda: self._desk.concurrency_answered(concurrency, self._now))
-
-    def _start(self, action: Start) -> None:
-        time_left = None if action.deadline is None else action.deadline - self._now
-        self._runs.start(action.job, time_left=time_left, alone=self._desk.concurrency == 1)
-
-    def _discard(self, action: Discard) -> None:
-        self._runs.discard(action.job_id)
-        text = "job %s was taken but not started; its lease runs out and it is offered again"
-        _log.warning(text, action.job_id, extra={"job_id": action.job_id})
-
-    def _post(self, post: Post) -> None:
-        # Not `_spawn`: its callback costs a turn of the loop, and there is one post of a job at a time.
-        self._post_tasks[post.job_id] = self._loop.create_task(self._deliver(post))
 
     async def _deliver(self, post: Post) -> None:
         job_id = post.job_id
@@ -373,13 +370,11 @@ class Engine:
             case Verdict.LOST:
                 _log.error("the %s of job %s could not be delivered: %s", post.kind.value, job_id, reason, extra=about)
                 actions = self._desk.lost(job_id, self._now)
+            case _:
+                assert_never(verdict)
         if job_id not in self._desk:
             self._streams.discard(job_id)
         self._perform(actions)
-
-    def _set_ping(self, action: SetPing) -> None:
-        self._ids = action.ids
-        self._ping()
 
     def _ping(self) -> None:
         self._heartbeat.set_ids((*self._ids, *self._replays.ids))

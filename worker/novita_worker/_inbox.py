@@ -1,4 +1,4 @@
-"""What other threads have to tell the I/O loop."""
+"""The events that other threads have for the I/O loop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Inbox:
 
     def __init__(self, perform: Callable[[list[Action]], None]) -> None:
         self._perform = perform
-        self._events: deque[tuple[Callable[..., list[Action]], tuple[object, ...]]] = deque()
+        self._events: deque[Callable[[], list[Action]]] = deque()
         self._is_open = False
         self._is_woken = False
         self._loop: asyncio.AbstractEventLoop
@@ -38,9 +38,9 @@ class Inbox:
         """Nothing is read any more."""
         self._is_open = False
 
-    def put(self, event: Callable[..., list[Action]], *args: object) -> None:
+    def put(self, event: Callable[[], list[Action]]) -> None:
         """Has the event called on the I/O loop; callable from any thread."""
-        self._events.append((event, args))
+        self._events.append(event)
         if self._is_open and not self._is_woken:
             self._is_woken = True
             # In a context of the worker's: in the caller's, all that follows would pass for its job's doing.
@@ -49,5 +49,5 @@ class Inbox:
     def _read(self) -> None:
         self._is_woken = False
         while self._events:
-            event, args = self._events.popleft()
-            self._perform(event(*args))
+            event = self._events.popleft()
+            self._perform(event())

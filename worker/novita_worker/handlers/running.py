@@ -78,6 +78,8 @@ class Runs:
 
     def discard(self, job_id: str) -> None:
         """Forgets a run that never started; one that was prepared may have begun all the same, and is to end."""
+        text = "job %s was taken but not started; its lease runs out and it is offered again"
+        _log.warning(text, job_id, extra={"job_id": job_id})
         if (run := self._runs.get(job_id)) and not self._revoke(run):
             run.cancel(CancelReason.SHUTDOWN.value)
 

@@ -1,4 +1,4 @@
-"""Results that earlier processes left on disk, on their way at last."""
+"""The results that earlier processes left on disk, on their way at last."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from novita_worker._config import WorkerConfig
 from novita_worker._environment import Environment
@@ -47,7 +47,7 @@ class Replays:
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._ids
 
-    async def begin(self, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
+    async def begin(self, spawn: Callable[[Coroutine[object, None, None]], object]) -> None:
         """Finds what was left and begins to deliver it.
 
         Args:
