@@ -6,12 +6,12 @@ import difflib
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final, TypedDict, TypeGuard, cast
 
 from novita_worker._errors import ConfigError
 
-__all__ = ["WorkerConfig", "parse_config"]
+__all__ = ["WorkerConfig", "WorkerOptions", "parse_config"]
 
 _log: Final = logging.getLogger("novita_worker")
 
@@ -61,12 +61,34 @@ class WorkerConfig:
     unknown_fields: str = "refuse"
 
 
-_KEYS: Final = tuple(field.name for field in fields(WorkerConfig))
+class WorkerOptions(TypedDict, total=False):
+    """The fields of `WorkerConfig` beside the handler, as keywords: `parse_config` holds each to the field's type."""
+
+    concurrency: int
+    concurrency_modifier: Callable[[int], int] | None
+    refresh_worker: bool
+    return_aggregate_stream: bool
+    prefetch: int
+    progress_interval: float
+    shutdown_timeout: float | None
+    spool_dir: str | os.PathLike[str] | None
+    setup: Callable[[], object] | None
+    teardown: Callable[[], object] | None
+    max_jobs: int | None
+    max_rss_mb: float | None
+    job_timeout: float | None
+    offload: str
+    own_loop: bool
+    unknown_fields: str
+
+
+_OPTIONS: Final = tuple(WorkerOptions.__annotations__)
+_KEYS: Final = ("handler", *_OPTIONS)
 _OWN_KEYS: Final = frozenset({"rp_args"})
 """Keys that the published package writes into the dictionary itself."""
 
 
-def parse_config(config: Mapping[str, Any]) -> WorkerConfig:
+def parse_config(config: Mapping[str, object]) -> WorkerConfig:
     """Checks the dictionary. Keys that mean nothing are warned about.
 
     Raises:
@@ -79,13 +101,14 @@ def parse_config(config: Mapping[str, Any]) -> WorkerConfig:
     for key in config:
         if key not in _KEYS and key not in _OWN_KEYS:
             _warn_unknown(key)
-    values = {key: config[key] for key in _KEYS if key in config and config[key] is not None}
+    values = {key: config[key] for key in _OPTIONS if key in config and config[key] is not None}
     for key, value in values.items():
         if problem := _problem(key, value):
             raise ConfigError(f"start(): {key} must be {problem}, not {value!r}")
     if "shutdown_timeout" in config and config["shutdown_timeout"] is None:
         values["shutdown_timeout"] = None
-    return WorkerConfig(**values)
+    options = cast("WorkerOptions", values)  # which `_problem` has seen to
+    return WorkerConfig(handler=config["handler"], **options)
 
 
 def _warn_unknown(key: object) -> None:
@@ -98,13 +121,13 @@ def _problem(key: str, value: object) -> str | None:
     """What the value should have been, or None if it is right."""
     match key:
         case "concurrency" | "max_jobs":
-            return None if _is_int(value) and value >= 1 else "a whole number of at least 1"  # type: ignore[operator]
+            return None if _is_int(value) and value >= 1 else "a whole number of at least 1"
         case "prefetch":
-            return None if _is_int(value) and value >= 0 else "a whole number of at least 0"  # type: ignore[operator]
+            return None if _is_int(value) and value >= 0 else "a whole number of at least 0"
         case "progress_interval" | "shutdown_timeout":
-            return None if _is_number(value) and value >= 0 else "a number of seconds"  # type: ignore[operator]
+            return None if _is_number(value) and value >= 0 else "a number of seconds"
         case "job_timeout" | "max_rss_mb":
-            return None if _is_number(value) and value > 0 else "a number above 0"  # type: ignore[operator]
+            return None if _is_number(value) and value > 0 else "a number above 0"
         case "refresh_worker" | "return_aggregate_stream" | "own_loop":
             return None if isinstance(value, (bool, int)) else "True or False"
         case "setup" | "teardown" | "concurrency_modifier":
@@ -119,9 +142,9 @@ def _problem(key: str, value: object) -> str | None:
             return None
 
 
-def _is_int(value: object) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value

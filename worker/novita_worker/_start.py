@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 from novita_worker._config import parse_config
 from novita_worker._environment import is_worker_environment, read_environment
@@ -16,7 +15,7 @@ from novita_worker.process.forks import is_starting_up
 __all__ = ["start"]
 
 
-def start(config: Mapping[str, Any]) -> None:
+def start(config: Mapping[str, object]) -> None:
     """Serves jobs with a handler until a signal ends the worker.
 
     Outside a worker environment it runs the handler once, on `--test_input JSON` or `test_input.json`.

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Never, Protocol
 
 from novita_sdk.tracing import job_span
 from novita_worker._errors import JobCancelled, describe
@@ -70,7 +70,7 @@ class JobRun:
         self._aggregate = aggregate
         self._is_bounded = is_bounded
         self._is_stream = writer.spec.kind.is_stream
-        self._task: asyncio.Task[Any] | None = None
+        self._task: asyncio.Task[object] | None = None
         self._claim = threading.Lock()
         self._process = os.getpid()
         self.has_begun = False
@@ -158,22 +158,24 @@ class JobRun:
         self.context.close_files()
         self._sink.finished(self.context.id, outcome)
 
-    async def _finish_here(self, result: Any) -> Outcome:
+    async def _finish_here(self, result: object) -> Outcome:
         """On a loop that is this job's own."""
         self._task = asyncio.current_task()
         self.context.checkpoint()
         return await self._finish(result)
 
-    async def _finish(self, result: Any) -> Outcome:
+    async def _finish(self, result: object) -> Outcome:
         if inspect.isasyncgen(result):
             return await self._stream_async(result)
+        if not inspect.isawaitable(result):
+            raise TypeError(f"an async handler gave {type(result).__name__}, which can't be awaited")
         value = await result
         try:
             return self._writer.returned(value)
         except NeedsStoreError:
             return await asyncio.to_thread(self._writer.moved, value)
 
-    def _stream(self, values: Generator[Any, Any, Any]) -> Outcome:
+    def _stream(self, values: Generator[object, Never, object]) -> Outcome:
         window = self._begin_stream()
         kept: list[bytes] = []
         with contextlib.closing(values):
@@ -191,7 +193,7 @@ class JobRun:
                     values.throw(JobCancelled(self.context.cancel_reason))
         return self._writer.streamed(kept)
 
-    async def _stream_async(self, values: AsyncGenerator[Any, Any]) -> Outcome:
+    async def _stream_async(self, values: AsyncGenerator[object, Never]) -> Outcome:
         window = self._begin_stream()
         kept: list[bytes] = []
         async with contextlib.aclosing(values):

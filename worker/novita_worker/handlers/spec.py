@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from novita_sdk.wire.payload import JSONValue, dump
 from novita_worker._errors import ConfigError
@@ -64,7 +64,7 @@ class HandlerSpec:
 
     name: str
     kind: HandlerKind
-    call: Callable[[dict[str, JSONValue], JobContext], Any]
+    call: Callable[[dict[str, JSONValue], JobContext], object]
     dump: Callable[[JSONValue, str], bytes] = dump
     describe: Callable[[], EndpointSchema] | None = None
 
@@ -116,7 +116,7 @@ def _open_input(context: JobContext, file: JSONValue) -> Path:
         raise
 
 
-def _kind(handler: Callable[..., Any]) -> HandlerKind:
+def _kind(handler: Callable[..., object]) -> HandlerKind:
     while isinstance(handler, functools.partial):
         handler = handler.func
     function = handler if inspect.isroutine(handler) else type(handler).__call__
@@ -127,7 +127,7 @@ def _kind(handler: Callable[..., Any]) -> HandlerKind:
     return HandlerKind.ASYNC if inspect.iscoroutinefunction(function) else HandlerKind.SYNC
 
 
-def _adapt(handler: Callable[..., Any], name: str) -> Callable[[dict[str, JSONValue], JobContext], Any]:
+def _adapt(handler: Callable[..., object], name: str) -> Callable[[dict[str, JSONValue], JobContext], object]:
     try:
         parameters = list(inspect.signature(handler).parameters.values())
     except (TypeError, ValueError):  # a builtin that doesn't tell

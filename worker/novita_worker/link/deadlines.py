@@ -1,9 +1,9 @@
-"""Ends calls that take too long."""
+"""The deadlines of calls, kept by one timer for all of them."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 __all__ = ["Patience"]
 
@@ -27,9 +27,9 @@ class Patience:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._deadlines: dict[asyncio.Task[Any] | None, float] = {}
-        self._overdue: set[asyncio.Task[Any] | None] = set()
-        self._late: set[asyncio.Task[Any] | None] = set()
+        self._deadlines: dict[asyncio.Task[object] | None, float] = {}
+        self._overdue: set[asyncio.Task[object] | None] = set()
+        self._late: set[asyncio.Task[object] | None] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, seconds: float) -> None:

@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final
+from typing import Final, Unpack
 
 from novita_sdk.models import EndpointSchema, JobResult
 from novita_sdk.wire.codec import decode
 from novita_sdk.wire.payload import JSONValue, dump, load
-from novita_worker._config import parse_config
+from novita_worker._config import WorkerOptions, parse_config
 from novita_worker._environment import Environment
 from novita_worker._worker import Worker
 from novita_worker.desk.actions import TakenJob
@@ -99,7 +99,7 @@ class LocalWorker:
         ConfigError: As `start` raises it.
     """
 
-    def __init__(self, handler: Handler, **config: Any) -> None:
+    def __init__(self, handler: Handler, **config: Unpack[WorkerOptions]) -> None:
         settings = parse_config({"progress_interval": 0.0, **config, "handler": handler})
         environment = Environment(
             templates=_NO_ROUTES,

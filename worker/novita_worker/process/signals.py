@@ -11,13 +11,16 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 from novita_worker.process.forks import let_go_in_child
 
 __all__ = ["Interrupted", "Signals"]
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_Action: TypeAlias = Callable[[int, FrameType | None], object] | int | None
+"""What `signal.signal` takes and gives back."""
+
 _log: Final = logging.getLogger("novita_worker")
 
 
@@ -44,7 +47,7 @@ class Signals:
         self._count = 0
         self._is_signalled = False
         self._is_interrupting = False
-        self._previous: dict[signal.Signals, Any] = {}
+        self._previous: dict[signal.Signals, _Action] = {}
         self._previous_fd = -1
         self._forget_forks: Callable[[], object] = lambda: None
 
