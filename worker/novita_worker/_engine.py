@@ -238,7 +238,8 @@ class Engine:
         if self._desk.awaits(job_id):
             if run.is_stream:
                 self._streams.add(job_id)
-            self._delivery.keep(job_id, self._desk.chunks(job_id), outcome.body, is_stream=run.is_stream)
+            if self._spool is not None:
+                self._delivery.keep(job_id, self._desk.chunks(job_id), outcome.body, is_stream=run.is_stream)
         actions: list[Action] = []
         if (reason := self._reason_to_end(outcome)) is not None:
             _log.info("the worker ends when its jobs are done: %s", reason)
@@ -314,7 +315,7 @@ class Engine:
                 self._ping()
             case Start():
                 time_left = None if action.deadline is None else action.deadline - self._now
-                self._runs.start(action.job, time_left=time_left, alone=self._desk.concurrency == 1)
+                self._runs.start(action.job, time_left=time_left, alone=action.alone)
             case BeginTake():
                 self._takes.begin(action)
             case Post():
@@ -372,8 +373,8 @@ class Engine:
                 actions = self._desk.lost(job_id, self._now)
             case _:
                 assert_never(verdict)
-        if job_id not in self._desk:
-            self._streams.discard(job_id)
+        if job_id in self._streams and job_id not in self._desk:
+            self._streams.remove(job_id)
         self._perform(actions)
 
     def _ping(self) -> None:

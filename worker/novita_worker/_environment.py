@@ -1,4 +1,4 @@
-"""What a platform tells a worker through environment variables.
+"""The environment of a worker: all that a platform tells it, in variables.
 
 The platform runs images made for either published package: the `NOVITA_*` names count, and the `RUNPOD_*` names where
 only those are set.

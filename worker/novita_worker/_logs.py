@@ -1,4 +1,4 @@
-"""Log lines that say which job and which worker they are about."""
+"""The worker's log lines, which say what job and what worker they are about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the desk tells the shell to do, and the words both use."""
+"""The actions that the desk orders, and the words that it shares with the shell."""
 
 from __future__ import annotations
 
@@ -116,10 +116,17 @@ class AskConcurrency:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Run the handler. `deadline` is on the clock of the events, or None."""
+    """Run the handler.
+
+    Attributes:
+        job: The job.
+        deadline: When its time is over, on the clock of the events, or None.
+        alone: Whether no other may run beside it.
+    """
 
     job: TakenJob
     deadline: float | None
+    alone: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,10 +159,12 @@ class Desk:
         self._release(job)
         if not job.muted:
             job.outbox.finish(body)
+        posts: list[Action] = []
+        self._pump(job, now, posts)
+        # The next take goes out ahead of the result, and in the same turn.
         actions: list[Action] = []
         self._fill(now, actions)
-        self._pump(job, now, actions)
-        return self._settle(now, actions)
+        return self._conclude(now, actions + posts)
 
     def delivered(self, job_id: str, now: float) -> list[Action]:
         """The gateway acknowledged the post of this job, or a progress post is not worth another try."""
@@ -241,8 +243,7 @@ class Desk:
         job = self._jobs.get(job_id)
         if job is None:
             return []
-        kind = job.outbox.in_flight
-        job.outbox.answered()
+        kind = job.outbox.answered()
         self._ids_changed |= job.muted
         actions: list[Action] = []
         if fault is not None and kind is not PostKind.PROGRESS and not job.muted:
@@ -287,6 +288,9 @@ class Desk:
     def _settle(self, now: float, actions: list[Action]) -> list[Action]:
         """What follows from any event: free slots are filled, stages advance, the heartbeat learns the ids."""
         self._fill(now, actions)
+        return self._conclude(now, actions)
+
+    def _conclude(self, now: float, actions: list[Action]) -> list[Action]:
         if self._stage is not Stage.SERVE:
             self._advance(now, actions)
         if self._ids_changed:
@@ -303,7 +307,7 @@ class Desk:
             if job.taken.timeout is not None:
                 job.deadline = now + job.taken.timeout
                 self._set_timer(job.deadline, job)
-            actions.append(Start(job.taken, job.deadline))
+            actions.append(Start(job.taken, job.deadline, alone=self.concurrency == 1))
         if self._held and self._limits.prepares and self.concurrency == 1:
             self._prepare(actions)
         actions.extend(self._intake.next(now, used=self._used, undelivered=self._ended))

@@ -1,4 +1,4 @@
-"""How many jobs to ask for, and when: free slots, the modifier's answers, and the pace of takes. Pure.
+"""The intake of jobs: how many to ask for, and when, by free slots, the modifier's answers and the pace of takes. Pure.
 
 A slot is reserved before a take goes out. At most one take is in flight: while it is parked the queue is empty, so a
 second one would bring nothing.

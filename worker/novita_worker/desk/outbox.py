@@ -1,4 +1,4 @@
-"""What one job still has to post, and in which order. Pure: time is an argument.
+"""The outbox of one job: the posts that it still has to make, in their order. Pure: time is an argument.
 
 Chunks go out in the order they were made. Progress is last-value-wins and keeps its interval. The result is the last
 post of all, and nothing follows it.
@@ -75,11 +75,6 @@ class Outbox:
         return self._in_flight is None and not self._chunks and self._last is None and self._progress is None
 
     @property
-    def in_flight(self) -> PostKind | None:
-        """What the unanswered post carries."""
-        return self._in_flight
-
-    @property
     def has_result(self) -> bool:
         """Whether the result waits, or is in flight."""
         return self._last is not None or self._in_flight is PostKind.RESULT
@@ -116,10 +111,11 @@ class Outbox:
         self._progress = None
         self._last = None
 
-    def answered(self) -> None:
-        """The post in flight was acknowledged or given up."""
-        self._in_flight = None
+    def answered(self) -> PostKind | None:
+        """The post in flight was acknowledged or given up; what it carried."""
+        kind, self._in_flight = self._in_flight, None
         self._chunk_in_flight = None
+        return kind
 
     def next(self, now: float) -> Post | None:
         """Takes what is to be posted now; the caller owes an `answered` for it."""

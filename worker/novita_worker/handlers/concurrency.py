@@ -1,4 +1,4 @@
-"""Asks the user's `concurrency_modifier` without waiting for it on the I/O loop."""
+"""The user's `concurrency_modifier`, asked in a thread of its own, so that the I/O loop never waits for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a handler may ask and say while it works on a job."""
+"""The context of a job: all that its handler may ask and say while it works."""
 
 from __future__ import annotations
 

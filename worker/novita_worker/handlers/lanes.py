@@ -1,4 +1,4 @@
-"""Where handlers run: the thread that called `start`, further threads, or an event loop of their own.
+"""The lanes that handlers run in: the thread that called `start`, further threads, or an event loop of their own.
 
 None of them is the I/O thread, so that a handler that blocks holds up nothing but itself.
 """

@@ -1,4 +1,4 @@
-"""From a user's callable to something the runtime can run.
+"""The specification of a handler: a user's callable as something the runtime can run.
 
 `HandlerSpec` is the one thing the runtime knows of a handler: how to call it with a job and its context, what kind of
 result comes back, and how its values become JSON.

@@ -1,4 +1,4 @@
-"""Gets one post to the gateway, with all the tries it is worth."""
+"""The delivery of one post, with all the tries it is worth."""
 
 from __future__ import annotations
 
@@ -54,11 +54,10 @@ class Delivery:
         self._kept: dict[str, tuple[bytes, asyncio.Task[None]]] = {}
 
     def keep(self, job_id: str, chunks: Sequence[bytes], result: bytes, *, is_stream: bool) -> None:
-        """Begins to write what a job still has to post to the spool, ahead of its delivery."""
-        if self._spool is not None:
-            posts = [*((PostKind.CHUNK, chunk) for chunk in chunks), (PostKind.RESULT, result)]
-            task = asyncio.create_task(self._write(job_id, posts, is_stream=is_stream))
-            self._kept[job_id] = (result, task)
+        """Begins to write what a job still has to post to the spool, ahead of its delivery; only where there is one."""
+        posts = [*((PostKind.CHUNK, chunk) for chunk in chunks), (PostKind.RESULT, result)]
+        task = asyncio.create_task(self._write(job_id, posts, is_stream=is_stream))
+        self._kept[job_id] = (result, task)
 
     async def forget(self, job_id: str) -> None:
         """Drops what was kept of a job that was stopped."""

@@ -1,4 +1,4 @@
-"""Asks the gateway for jobs: one request at a time, which may stay parked for long."""
+"""The worker's takes: one request at a time, which may stay parked for long."""
 
 from __future__ import annotations
 

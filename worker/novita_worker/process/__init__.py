@@ -1,1 +1,1 @@
-"""What belongs to the worker's process: signals, forks and memory."""
+"""The worker's process: its signals, forks and memory."""
