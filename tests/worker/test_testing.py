@@ -111,3 +111,29 @@ def test_a_worker_that_is_not_used_ends_at_once() -> None:
     for _ in range(5):
         with LocalWorker(echo):
             pass
+
+
+def test_a_jobs_own_time_limit_counts() -> None:
+    def handler(job: dict[str, Any], context: JobContext) -> None:
+        while not context.cancelled:
+            time.sleep(0.01)
+
+    with LocalWorker(handler) as worker:
+        assert worker.run(policy={"executionTimeout": 50}).error["code"] == "TIMEOUT"
+
+
+@pytest.mark.parametrize("job_id", ["", 7, "a\nb"])
+def test_an_id_that_can_be_none_is_refused(job_id: object) -> None:
+    with LocalWorker(echo) as worker, pytest.raises(ValueError, match="no job can have the id"):
+        worker.submit(id=job_id)
+
+
+def test_progress_is_the_message_of_the_protocol() -> None:
+    def handler(job: dict[str, Any], context: JobContext) -> None:
+        context.progress(fraction=1, message="\ud800")  # can't be sent, and is no reason to fail
+        context.progress(fraction=1, message="half", data={"b": 1, "a": None})
+
+    with LocalWorker(handler) as worker:
+        result = worker.run()
+    assert result.error is None
+    assert result.progress == ({"fraction": 1, "message": "half", "data": {"b": 1, "a": None}},)
