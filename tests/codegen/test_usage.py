@@ -47,20 +47,18 @@ UNREAD: Mapping[str, tuple[str, ...]] = {
         "ReadStreamResponse: error id",
     ),
     "The worker takes members of the job's JSON object and hands the object to the handler.": (
-        "Job: attempt extra input policy s3_config webhook",
+        "Job: attempt extra s3_config webhook",
         "TakeJobResponse: job",
         "TakeJobsResponse: jobs",
     ),
-    "The worker takes it from the reply's JSON object.": ("WatchStopsResponse: jobs_to_stop",),
     "The client takes it from the JSON inside a job's error, which may have any form.": (
-        "HandlerError: code error_message error_traceback error_type violations",
+        "HandlerError: code error_message error_type violations",
     ),
     "It is for people who look at a job's error.": ("HandlerError: hostname worker_id",),
     "Progress may be any JSON value; the command line shows these members where it has them.": (
         "Progress: fraction message",
     ),
     "Progress may be any JSON value, and this member is the handler's own.": ("Progress: data",),
-    "The platform replaces the worker; the local worker takes it from the JSON.": ("JobResult: stop_pod",),
     "Workers tell the platform; our gateway decides nothing by it.": (
         "FinishJobRequest: is_stream",
         "StreamJobRequest: is_stream",
@@ -81,12 +79,12 @@ UNWRITTEN: Mapping[str, tuple[str, ...]] = {
         "JobRequest: extra policy s3_config webhook",
     ),
     "The worker writes URLs from the templates in its environment and sends the body as JSON.": (
-        "FinishJobRequest: endpoint id is_stream result worker_id",
-        "PingRequest: endpoint job_id worker_id",
+        "FinishJobRequest: endpoint id result worker_id",
+        "PingRequest: endpoint worker_id",
         "PublishSchemaRequest: endpoint schema worker_id",
-        "StreamJobRequest: chunk endpoint id is_stream worker_id",
-        "TakeJobRequest: endpoint job_in_progress worker_id",
-        "TakeJobsRequest: batch_size endpoint job_in_progress worker_id",
+        "StreamJobRequest: chunk endpoint id worker_id",
+        "TakeJobRequest: endpoint worker_id",
+        "TakeJobsRequest: endpoint worker_id",
         "WatchStopsRequest: endpoint worker_id",
     ),
     "Only published workers tell it.": ("PingRequest: check reason runpod_version status",),
@@ -94,10 +92,6 @@ UNWRITTEN: Mapping[str, tuple[str, ...]] = {
         "RunSyncRequest: endpoint idempotency_key request wait",
     ),
     "Our client pages with the gateway's own limit; others set one.": ("ListJobsRequest: limit",),
-    "The worker writes it as JSON text inside a job's error.": (
-        "HandlerError: code error_message error_traceback error_type hostname violations worker_id",
-    ),
-    "Progress may be any JSON value, and the handler makes it.": ("Progress: data fraction message",),
     "Only a platform tells this state.": ("JobState: JOB_STATE_IN_QUEUE JOB_STATE_RUNNING",),
     "Protobuf wants a zero; states travel as words.": ("JobState: JOB_STATE_UNSPECIFIED",),
 }
@@ -284,9 +278,9 @@ def change(protos: Path, file: str, old: str, new: str) -> None:
 
 
 def test_an_entry_that_is_no_longer_needed_is_named(fields: Uses, words: Uses) -> None:
-    used = Uses({*fields.reads, "JobResult.stop_pod"}, {*fields.writes, "ListJobsRequest.limit"})
+    used = Uses({*fields.reads, "RunSyncResponse.job"}, {*fields.writes, "ListJobsRequest.limit"})
     assert complaints(gaps(ROOT / "proto", used, words)) == [
-        "JobResult.stop_pod is listed without a reader but has one, or is gone",
+        "RunSyncResponse.job is listed without a reader but has one, or is gone",
         "ListJobsRequest.limit is listed without a writer but has one, or is gone",
     ]
 

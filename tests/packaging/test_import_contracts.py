@@ -49,7 +49,7 @@ BREAKS = [
     (CORES, "novita_sdk/wire/retry.py", "import random"),
     (CORES, "novita_sdk/flows/wait.py", "import threading"),
     (CORES, "novita_sdk/flows/call.py", "from time import monotonic"),
-    (CORES, "novita_worker/desk/entry.py", "import asyncio"),
+    (CORES, "novita_worker/desk/job.py", "import asyncio"),
     (CORES, "novita_worker/desk/actions.py", "import logging"),
     (CORES, "novita_gateway/board/ledger.py", "import time"),
     (CORES, "novita_gateway/board/rows.py", "from datetime import datetime\nimport os.path"),
