@@ -14,7 +14,7 @@ SPREAD := -n $(JOBS) --dist worksteal -q
 .PHONY: bench-client bench-contracts bench-files bench-gateway bench-imports bench-worker
 
 help: ## Lists the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Creates .venv with everything in it
 

@@ -23,6 +23,7 @@ GENERATOR = "1.67.1"
 SCRATCH = "d=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT"
 DESCRIPTORS = "python -m novita_codegen descriptors"
 GENERATE = "python -m novita_codegen generate"
+SCHEMA = "check-jsonschema --builtin-schema"
 FAILURE = """{output}
   To repeat it, in {root} with {binaries} on the PATH:
   {command}
@@ -44,7 +45,7 @@ STEPS = (
     Step(name="import contracts", command="lint-imports --no-cache"),
     Step(
         name=COMPATIBILITY,
-        command=f"{SCRATCH} && git archive HEAD proto | tar -x -C $d && {DESCRIPTORS} $d/proto --out $d/last.binpb"
+        command=f"{SCRATCH} && git archive HEAD proto | tar -xf - -C $d && {DESCRIPTORS} $d/proto --out $d/last.binpb"
         f" && {DESCRIPTORS} proto --out $d/now.binpb && buf breaking $d/now.binpb --against $d/last.binpb",
     ),
     Step(
@@ -58,6 +59,14 @@ STEPS = (
         f" && {GENERATE} examples/typed-worker/proto --out examples/typed-worker --check",
     ),
     Step(name="twins up to date", command="python tools/twins.py --check"),
+    Step(
+        name="workflows and forms",
+        command=f"{SCHEMA} vendor.github-workflows .github/workflows/*.yml"
+        f" && {SCHEMA} custom.github-workflows-require-timeout .github/workflows/*.yml"
+        f" && {SCHEMA} vendor.github-issue-forms .github/ISSUE_TEMPLATE/{{bug_report,feature_request}}.yml"
+        f" && {SCHEMA} vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml"
+        f" && {SCHEMA} vendor.dependabot .github/dependabot.yml",
+    ),
     Step(name="lint", command="ruff check --quiet ."),
     Step(name="format", command="ruff format --quiet --diff ."),
 )
