@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md, SECURITY.md and the pages of the architecture say of files, folders, commands and imports is so."""
+"""What CONTRIBUTING.md, SECURITY.md and the pages of the architecture say of files, commands and imports is so."""
 
 from __future__ import annotations
 
