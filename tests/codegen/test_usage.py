@@ -256,7 +256,7 @@ def test_everything_has_a_reader_and_a_writer_or_a_reason(fields: Uses, words: U
 def test_what_nobody_uses_is_named(fields: Uses, words: Uses, tmp_path: Path) -> None:
     protos = shutil.copytree(ROOT / "proto", tmp_path / "proto")
     change(
-        protos, "status", "optional int64 revision = 9;", "optional int64 revision = 9;\n  optional string mood = 10;"
+        protos, "status", "optional int64 revision = 9;", "optional int64 revision = 9;\n  optional string mood = 1000;"
     )
     change(protos, "status", "message JobCounts {", "message Unused {\n  int32 count = 1;\n}\n\nmessage JobCounts {")
     change(protos, "status", "JOB_STATE_TIMED_OUT = 8", 'JOB_STATE_PAUSED = 9 [(wire_name) = "PAUSED"];\n  \\g<0>')
