@@ -11,8 +11,7 @@ import click
 import pytest
 
 from novita_cli._app import app
-
-from .conftest import Cli
+from tests.support.command import Cli
 
 COMMANDS = app.list_commands(click.Context(app))
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from novita_cli._sources import Sources
 from novita_sdk import Client
-
-from .conftest import Cli, Start
+from tests.support.command import Cli, Start
+from tests.support.processes import wait_until_gone
 
 
 def worker_pid(err: str) -> int:
@@ -21,9 +20,7 @@ def worker_pid(err: str) -> int:
 
 
 class TestJob:
-    def test_output_is_the_one_document_on_stdout(
-        self, cli: Cli, tmp_path: Path, is_alive: Callable[[int], bool]
-    ) -> None:
+    def test_output_is_the_one_document_on_stdout(self, cli: Cli, tmp_path: Path) -> None:
         (tmp_path / "handler.py").write_text(
             "import os, novita_gpus\n"
             "print('at import')\n"
@@ -39,7 +36,7 @@ class TestJob:
         assert done.json == {"text": "ü" * 1_500_000}
         for said in ("at import", "in the handler", "from a child", "COMPLETED"):
             assert said in done.err
-        assert not is_alive(worker_pid(done.err))
+        wait_until_gone(worker_pid(done.err))
 
     def test_runs_a_named_function_that_imports_its_neighbours(self, cli: Cli, tmp_path: Path) -> None:
         folder = tmp_path / "project"
@@ -96,9 +93,7 @@ class TestWorkerThatCannotServe:
 
 class TestInterrupt:
     @pytest.mark.parametrize("moment", ["is process", "IN_PROGRESS"])
-    def test_stops_everything(
-        self, start: Start, handler_file: Path, is_alive: Callable[[int], bool], moment: str
-    ) -> None:
+    def test_stops_everything(self, start: Start, handler_file: Path, moment: str) -> None:
         command = start("dev", str(handler_file), "-i", "sleep=60")
         command.wait_for(moment)
         command.interrupt()
@@ -107,11 +102,9 @@ class TestInterrupt:
         assert "interrupted; gateway and worker are stopped" in done.err
         assert "Traceback" not in done.err
         for pid in re.findall(r"is process (\d+)", done.err):
-            assert not is_alive(int(pid))
+            wait_until_gone(int(pid))
 
-    def test_pressed_twice_does_not_wait_for_a_stubborn_worker(
-        self, start: Start, tmp_path: Path, is_alive: Callable[[int], bool]
-    ) -> None:
+    def test_pressed_twice_does_not_wait_for_a_stubborn_worker(self, start: Start, tmp_path: Path) -> None:
         (tmp_path / "stubborn.py").write_text("import time\ndef handler(job): time.sleep(60)\n")
         command = start("dev", "stubborn.py:handler", "-i", "a=1")
         command.wait_for("IN_PROGRESS")
@@ -122,9 +115,9 @@ class TestInterrupt:
         done = command.outcome()
         assert time.monotonic() - begin < 2
         assert done.code == 130
-        assert not is_alive(worker_pid(done.err))
+        wait_until_gone(worker_pid(done.err))
 
-    def test_ends_what_the_handler_started(self, start: Start, tmp_path: Path, is_alive: Callable[[int], bool]) -> None:
+    def test_ends_what_the_handler_started(self, start: Start, tmp_path: Path) -> None:
         (tmp_path / "parent.py").write_text(
             "import subprocess, time\n"
             "def handler(job):\n"
@@ -136,21 +129,19 @@ class TestInterrupt:
         command.interrupt()
         done = command.outcome()
         (child,) = re.findall(r"^child (\d+)$", done.err, re.MULTILINE)
-        assert not is_alive(int(child))
+        wait_until_gone(int(child))
 
 
-def test_killed_outright_takes_its_worker_with_it(
-    start: Start, handler_file: Path, is_alive: Callable[[int], bool]
-) -> None:
+def test_killed_outright_takes_its_worker_with_it(start: Start, handler_file: Path) -> None:
     command = start("dev", str(handler_file), "-i", "sleep=60")
     command.wait_for("IN_PROGRESS")
     pid = worker_pid(command.err)
     command.process.kill()
     command.outcome()
-    assert not is_alive(pid)
+    wait_until_gone(pid)
 
 
-def test_without_input_serves_until_ctrl_c(start: Start, handler_file: Path, is_alive: Callable[[int], bool]) -> None:
+def test_without_input_serves_until_ctrl_c(start: Start, handler_file: Path) -> None:
     command = start("dev", str(handler_file), "--endpoint", "mine")
     command.wait_for("Ctrl-C ends both")
     (url,) = re.findall(r"export NOVITA_ENDPOINT_BASE_URL=(\S+)", command.err)
@@ -160,13 +151,11 @@ def test_without_input_serves_until_ctrl_c(start: Start, handler_file: Path, is_
         command.interrupt()
         done = command.outcome()
     assert (done.code, done.out) == (130, "")
-    assert not is_alive(worker_pid(done.err))
+    wait_until_gone(worker_pid(done.err))
 
 
 class TestReload:
-    def test_the_worker_follows_its_file_and_what_it_imports(
-        self, start: Start, tmp_path: Path, is_alive: Callable[[int], bool]
-    ) -> None:
+    def test_the_worker_follows_its_file_and_what_it_imports(self, start: Start, tmp_path: Path) -> None:
         (tmp_path / "parts").mkdir()
         (tmp_path / "parts" / "name.py").write_text("NAME = 'one'\n")
         file = tmp_path / "code.py"
@@ -193,7 +182,8 @@ class TestReload:
         assert "Traceback" not in done.err.rpartition("changed")[2]
         pids = re.findall(r"is process (\d+)", done.err)
         assert len(pids) == 4
-        assert not any(is_alive(int(pid)) for pid in pids)
+        for pid in pids:
+            wait_until_gone(int(pid))
 
     def test_with_an_input_is_refused(self, inline: Cli, handler_file: Path) -> None:
         done = inline("dev", str(handler_file), "--reload", "-i", "a=1")

@@ -12,8 +12,8 @@ import sys
 import pytest
 
 from novita_cli._display import Display, ProgressMode
-
-from .conftest import TIMEOUT, Cli
+from tests.support.command import Cli
+from tests.support.waiting import DEADLINE
 
 
 def test_plain_is_a_line_for_each_change(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,7 +74,7 @@ def test_on_a_terminal_it_moves_and_stdout_stays_data(environment: dict[str, str
         with contextlib.suppress(OSError):  # what Linux says when the other side is closed
             while chunk := os.read(master, 65536):
                 shown += chunk
-        out, _ = command.communicate(timeout=TIMEOUT)
+        out, _ = command.communicate(timeout=DEADLINE)
     os.close(master)
     assert command.returncode == 0
     assert json.loads(out) == wish

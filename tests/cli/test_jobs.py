@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 from novita_sdk import Client, Job
-
-from .conftest import Cli
+from tests.support.command import Cli
 
 
 def submit(client: Client, endpoint: str, **wish: object) -> Job:

@@ -48,7 +48,7 @@ def test_a_file_is_its_json_object_with_methods() -> None:
         {**OBJECT, "size": "\u0663"},
     ],
 )
-def test_other_json_is_not_a_file(value) -> None:
+def test_other_json_is_not_a_file(value: object) -> None:
     assert File.of(value) is None
 
 

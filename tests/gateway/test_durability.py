@@ -13,10 +13,14 @@ import pytest
 
 from novita_gateway import Gateway, Limits, SQLiteStore, StoreError
 from novita_gateway._errors import JobNotFoundError
+from novita_gateway._sqlite_store import SqliteJournal
 from novita_sdk.models import JobRequest, JobResult, RunRequest
+from tests.support.gateway_api import Connect
+from tests.support.gateway_process import GatewayProcess
+from tests.support.waiting import eventually_async
 
 
-async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: Any, eventually: Any) -> None:
+async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: GatewayProcess) -> None:
     submitted: set[str] = set()
     finished: set[str] = set()
     run_after_their_end: set[str] = set()
@@ -60,9 +64,9 @@ async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: 
 
         async def all_is_done() -> bool:
             jobs = (await call(session, "GET", "health", None, "k"))["jobs"]
-            return jobs["inQueue"] == jobs["inProgress"] == 0
+            return bool(jobs["inQueue"] == jobs["inProgress"] == 0)
 
-        await eventually(all_is_done, within=20)
+        await eventually_async(all_is_done)
         is_over = True
         for task in tasks:
             task.cancel()
@@ -78,7 +82,7 @@ async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_program_cleanly(process: Any, number: int) -> None:
+def test_a_signal_ends_the_program_cleanly(process: GatewayProcess, number: int) -> None:
     assert process.stop(number) == 0
     assert not process.path.with_name("jobs.db-wal").exists(), "the log was not folded into the file"
 
@@ -130,7 +134,7 @@ async def test_a_commit_that_power_loss_cut_short_takes_nothing_acknowledged_wit
 async def test_every_commit_is_synced(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "jobs.db")
     await store.open()
-    connection = store._journal._file._writer
+    connection = writer_of(store)
     settings = [
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "fullfsync")
     ]
@@ -155,7 +159,7 @@ async def test_a_disk_that_can_not_be_read_is_said(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_worker_that_pings_learns_after_a_restart_that_its_job_was_cancelled(process: Any) -> None:
+async def test_a_worker_that_pings_learns_after_a_restart_that_its_job_was_cancelled(process: GatewayProcess) -> None:
     async with aiohttp.ClientSession() as session:
 
         async def call(verb: str, path: str, key: str, body: Any = None) -> Any:
@@ -230,12 +234,12 @@ async def test_a_disk_that_can_not_be_written_is_said_and_recovered_from(tmp_pat
     await store.close()
 
 
-async def test_a_full_disk_is_said_and_recovered_from(tmp_path: Path, connect: Any) -> None:
+async def test_a_full_disk_is_said_and_recovered_from(tmp_path: Path, connect: Connect) -> None:
     store = SQLiteStore(tmp_path / "jobs.db")
     api = await connect(Gateway(store=store))
     kept = await api.submit()
     await api.take()
-    connection = store._journal._file._writer
+    connection = writer_of(store)
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
     text = b'"' + b"x" * 100_000 + b'"'
@@ -272,3 +276,10 @@ def run_request(body: bytes) -> RunRequest:
 
 def result(output: bytes) -> JobResult:
     return JobResult(output=output)
+
+
+def writer_of(store: SQLiteStore) -> sqlite3.Connection:
+    """The store's own connection, for what only it can be asked."""
+    assert isinstance(store._journal, SqliteJournal)
+    connection: sqlite3.Connection = store._journal._file._writer
+    return connection

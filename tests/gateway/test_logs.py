@@ -7,11 +7,11 @@ import io
 import json
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from novita_gateway import Gateway, Limits, ManualClock, MemoryStore, log_to
+from tests.support.gateway_api import Api, Connect
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def log() -> Iterator[io.StringIO]:
 
 
 async def test_what_the_board_decides_is_logged_in_json_without_payloads_or_keys(
-    connect: Any, log: io.StringIO
+    connect: Connect, log: io.StringIO
 ) -> None:
     clock = ManualClock()
     api = await connect(Gateway(store=MemoryStore(clock=clock, limits=Limits(lease=5000))))
@@ -55,7 +55,7 @@ async def test_what_the_board_decides_is_logged_in_json_without_payloads_or_keys
     ],
 )
 async def test_a_request_that_is_no_http_is_answered_in_json_and_repeated_nowhere(
-    api: Any, caplog: pytest.LogCaptureFixture, request_bytes: bytes
+    api: Api, caplog: pytest.LogCaptureFixture, request_bytes: bytes
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     writer.write(request_bytes)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from novita_gateway import Limits, ManualClock, MemoryStore, SQLiteStore, Store
 from novita_gateway._errors import NotRetryableError, SchemaNotFoundError, StoreError
-from novita_sdk.models import EndpointSchema, JobRequest, JobResult, ListJobsRequest, RunRequest
+from novita_sdk.models import EndpointSchema, JobRequest, JobResult, ListJobsRequest, MethodSchema, RunRequest
 
 ResultT = TypeVar("ResultT")
 
@@ -50,7 +50,6 @@ class ModelJob:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    make_store: ClassVar[Callable[[Path, ManualClock], Store]]
     is_durable: ClassVar[bool]
 
     def __init__(self) -> None:
@@ -66,8 +65,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.front, self.back = 0, 0
         self.store = self.open()
 
+    def make_store(self) -> Store:
+        raise NotImplementedError
+
     def open(self) -> Store:
-        store = type(self).make_store(self.path, self.clock)
+        store = self.make_store()
         self.run(store.open())
         return store
 
@@ -102,7 +104,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(body=BODIES)
     def publish_schema(self, body: bytes) -> None:
-        self.schema = EndpointSchema(methods=[{"input": body}])
+        self.schema = EndpointSchema(methods=[MethodSchema(input=body)])
         self.run(self.store.publish_schema(ENDPOINT, self.schema))
 
     @rule()
@@ -381,13 +383,17 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 class MemoryMachine(StoreMachine):
-    make_store = staticmethod(lambda _, clock: MemoryStore(limits=LIMITS, clock=clock))
     is_durable = False
+
+    def make_store(self) -> Store:
+        return MemoryStore(limits=LIMITS, clock=self.clock)
 
 
 class SQLiteMachine(StoreMachine):
-    make_store = staticmethod(lambda path, clock: SQLiteStore(path, limits=LIMITS, clock=clock))
     is_durable = True
+
+    def make_store(self) -> Store:
+        return SQLiteStore(self.path, limits=LIMITS, clock=self.clock)
 
 
 MemoryMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

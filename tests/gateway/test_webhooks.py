@@ -18,6 +18,7 @@ from novita_gateway._addresses import PublicResolver, is_public
 from novita_gateway._webhooks import RETRIES
 from novita_sdk.models import JobRequest, RunRequest
 from novita_sdk.webhooks import WebhookVerificationError, sign, verify
+from tests.support.gateway_api import Connect
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -53,7 +54,7 @@ def submit_body(receiver: Receiver, **fields: Any) -> bytes:
     return json.dumps({"input": 1, "webhook": receiver.url, **fields}).encode()
 
 
-async def test_a_webhook_carries_the_final_status_and_its_signature(connect: Any, receiver: Receiver) -> None:
+async def test_a_webhook_carries_the_final_status_and_its_signature(connect: Connect, receiver: Receiver) -> None:
     api = await connect(Gateway(allow_private_webhooks=True, webhook_secret=SECRET))
     job_id = await api.submit(submit_body(receiver))
     job = await api.take()
@@ -68,7 +69,7 @@ async def test_a_webhook_carries_the_final_status_and_its_signature(connect: Any
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled", "timed out"])
-async def test_every_final_state_calls_the_webhook(connect: Any, receiver: Receiver, end: str) -> None:
+async def test_every_final_state_calls_the_webhook(connect: Connect, receiver: Receiver, end: str) -> None:
     clock = ManualClock()
     api = await connect(Gateway(store=MemoryStore(clock=clock), allow_private_webhooks=True))
     job_id = await api.submit(submit_body(receiver, policy={"ttl": 60_000}))
@@ -83,7 +84,9 @@ async def test_every_final_state_calls_the_webhook(connect: Any, receiver: Recei
     assert json.loads(receiver.requests[0][1]) == await api.status(job_id)
 
 
-async def test_a_webhook_is_tried_again_with_the_same_id_until_it_is_taken(connect: Any, receiver: Receiver) -> None:
+async def test_a_webhook_is_tried_again_with_the_same_id_until_it_is_taken(
+    connect: Connect, receiver: Receiver
+) -> None:
     receiver.answers = [503, 429, 404, 302, 200]
     api = await connect(Gateway(allow_private_webhooks=True, webhook_secret=SECRET))
     api.gateway._sender._retries = replace(RETRIES, first_delay=0.001)
@@ -97,7 +100,7 @@ async def test_a_webhook_is_tried_again_with_the_same_id_until_it_is_taken(conne
 
 @pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.example", "xn--", "example.com:0", "\u2603.invalid"])
 async def test_a_webhook_that_can_not_be_called_keeps_no_other_from_its_receiver(
-    connect: Any, receiver: Receiver, host: str
+    connect: Connect, receiver: Receiver, host: str
 ) -> None:
     store = MemoryStore()
     # Past the check of the submit, as one that an earlier version let in.
@@ -108,7 +111,7 @@ async def test_a_webhook_that_can_not_be_called_keeps_no_other_from_its_receiver
     await asyncio.wait_for(receiver.arrived.wait(), 5)
 
 
-async def test_receivers_that_are_away_keep_no_other_from_its_webhook(connect: Any, receiver: Receiver) -> None:
+async def test_receivers_that_are_away_keep_no_other_from_its_webhook(connect: Connect, receiver: Receiver) -> None:
     api = await connect(Gateway(allow_private_webhooks=True))
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # nobody listens there
@@ -119,7 +122,9 @@ async def test_receivers_that_are_away_keep_no_other_from_its_webhook(connect: A
         await asyncio.wait_for(receiver.arrived.wait(), 5)
 
 
-async def test_a_job_that_is_retried_calls_its_webhook_with_each_final_state(connect: Any, receiver: Receiver) -> None:
+async def test_a_job_that_is_retried_calls_its_webhook_with_each_final_state(
+    connect: Connect, receiver: Receiver
+) -> None:
     api = await connect(Gateway(allow_private_webhooks=True))
     job_id = await api.submit(submit_body(receiver))
     await api.take()
@@ -136,7 +141,7 @@ async def test_a_job_that_is_retried_calls_its_webhook_with_each_final_state(con
 
 
 async def test_a_retry_while_the_webhook_is_repeated_calls_it_with_the_last_state(
-    connect: Any, receiver: Receiver
+    connect: Connect, receiver: Receiver
 ) -> None:
     receiver.answers = [503]
     api = await connect(Gateway(allow_private_webhooks=True))
@@ -153,7 +158,7 @@ async def test_a_retry_while_the_webhook_is_repeated_calls_it_with_the_last_stat
             await receiver.arrived.wait()
 
 
-async def test_redirects_are_not_followed(connect: Any, receiver: Receiver, eventually: Any) -> None:
+async def test_redirects_are_not_followed(connect: Connect, receiver: Receiver) -> None:
     receiver.answers = [302]
     store = MemoryStore()
     api = await connect(Gateway(store=store, allow_private_webhooks=True))
@@ -165,7 +170,7 @@ async def test_redirects_are_not_followed(connect: Any, receiver: Receiver, even
 
 
 async def test_a_webhook_that_was_not_delivered_is_called_after_a_restart(
-    tmp_path: Path, connect: Any, receiver: Receiver
+    tmp_path: Path, connect: Connect, receiver: Receiver
 ) -> None:
     store = SQLiteStore(tmp_path / "jobs.db", limits=Limits())
     await store.open()  # a store without a gateway delivers nothing

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from novita_gateway import Gateway
 from novita_sdk import Client, Endpoint
+from tests.support.world import WorkerRunner
 
 ENDPOINT = "echo"
 
@@ -43,7 +43,7 @@ def exact(value: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def endpoint(gateway: Gateway, run_worker: Callable[[Path, str], AbstractContextManager[object]]) -> Iterator[Endpoint]:
+def endpoint(gateway: Gateway, run_worker: WorkerRunner) -> Iterator[Endpoint]:
     with (
         run_worker(Path(__file__).parent / "echo_worker.py", ENDPOINT),
         Client(api_key=gateway.api_key, base_url=gateway.url) as client,

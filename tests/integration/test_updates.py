@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from novita_gateway import Gateway
 from novita_sdk import AsyncClient, Client
+from tests.support.world import WorkerRunner
 
 TICKING = Path(__file__).parent / "ticking_worker.py"
 
 
-def test_updates_yield_every_progress(
-    gateway: Gateway, run_worker: Callable[[Path, str], AbstractContextManager[object]]
-) -> None:
+def test_updates_yield_every_progress(gateway: Gateway, run_worker: WorkerRunner) -> None:
     requests: list[str] = []
     with (
         run_worker(TICKING, "ticking"),
@@ -29,9 +26,7 @@ def test_updates_yield_every_progress(
     assert len(requests) <= len(updates) + 3
 
 
-async def test_async_updates_yield_every_progress(
-    gateway: Gateway, run_worker: Callable[[Path, str], AbstractContextManager[object]]
-) -> None:
+async def test_async_updates_yield_every_progress(gateway: Gateway, run_worker: WorkerRunner) -> None:
     with run_worker(TICKING, "ticking-async"):
         async with AsyncClient(api_key=gateway.api_key, base_url=gateway.url) as client:
             job = await client.endpoint("ticking-async").run(3)

@@ -61,7 +61,8 @@ def test_client_and_worker_agree_on_every_scenario(
             headers={"Authorization": interop_gateway.api_key},
             timeout=10,
         )
-        return reply.json()
+        found: dict[str, Any] = reply.json()
+        return found
 
     assert results["status queued"] == "PENDING"
     assert results["cancel queued"] == "CANCELLED"

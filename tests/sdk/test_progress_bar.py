@@ -7,9 +7,10 @@ import os
 import pty
 import subprocess
 import sys
-from typing import Any
 
 import pytest
+
+from tests.support.scripted_gateway import Answer, ScriptedGateway
 
 PROGRAM = """
 import sys, novita_sdk
@@ -21,9 +22,9 @@ with novita_sdk.Client(api_key="k", base_url=sys.argv[1]) as client:
 
 
 @pytest.fixture
-def url(scripted: Any, answer: Any) -> str:
-    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
-    scripted.script("status", answer(body={"id": "j", "status": "COMPLETED", "output": "out"}))
+def url(scripted: ScriptedGateway) -> str:
+    scripted.script("run", Answer(body={"id": "j", "status": "PENDING"}))
+    scripted.script("status", Answer(body={"id": "j", "status": "COMPLETED", "output": "out"}))
     return str(scripted.url)
 
 

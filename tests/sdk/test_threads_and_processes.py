@@ -18,16 +18,18 @@ from typing import Any
 import pytest
 
 import novita_sdk
-from novita_sdk import errors
+from novita_gateway import Gateway
+from novita_sdk import Client, errors
+from tests.support.hand_worker import HandWorker
 
 
 @pytest.fixture
-def client(gateway: Any) -> Any:
+def client(gateway: Gateway) -> Any:
     with novita_sdk.Client(api_key=gateway.api_key, base_url=gateway.url) as client:
         yield client
 
 
-def test_threads_share_a_client(client: Any, endpoint_name: str) -> None:
+def test_threads_share_a_client(client: Client, endpoint_name: str) -> None:
     endpoint = client.endpoint(endpoint_name)
     with ThreadPoolExecutor(16) as pool:
         jobs = list(pool.map(endpoint.run, range(100)))
@@ -35,7 +37,7 @@ def test_threads_share_a_client(client: Any, endpoint_name: str) -> None:
         assert set(pool.map(lambda job: job.status(), jobs)) <= {"PENDING", "IN_QUEUE"}
 
 
-def test_threads_that_begin_together_load_one_driver(gateway: Any) -> None:
+def test_threads_that_begin_together_load_one_driver(gateway: Gateway) -> None:
     with novita_sdk.Client(api_key=gateway.api_key, base_url=gateway.url) as client:
         barrier = threading.Barrier(8)
 
@@ -49,7 +51,7 @@ def test_threads_that_begin_together_load_one_driver(gateway: Any) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_uses_connections_of_its_own(gateway: Any, endpoint_name: str, tmp_path: Path) -> None:
+def test_a_forked_child_uses_connections_of_its_own(gateway: Gateway, endpoint_name: str, tmp_path: Path) -> None:
     program = """
 import os, sys, novita_sdk
 client = novita_sdk.Client(api_key=sys.argv[1], base_url=sys.argv[2])
@@ -76,7 +78,7 @@ assert endpoint.health()["jobs"]["inQueue"] == 101
 
 
 def test_ctrl_c_leaves_the_job_usable_and_says_how_to_go_on(
-    gateway: Any, client: Any, endpoint_name: str, worker: Any
+    gateway: Gateway, client: Client, endpoint_name: str, worker: HandWorker
 ) -> None:
     job = client.endpoint(endpoint_name).run({})
     main = threading.main_thread().ident
@@ -94,7 +96,7 @@ def test_ctrl_c_leaves_the_job_usable_and_says_how_to_go_on(
     assert job.output(timeout=5) == 1
 
 
-def test_ctrl_c_in_a_batch_says_how_to_go_on(client: Any, endpoint_name: str, tmp_path: Path) -> None:
+def test_ctrl_c_in_a_batch_says_how_to_go_on(client: Client, endpoint_name: str, tmp_path: Path) -> None:
     main = threading.main_thread().ident
     assert main is not None
     endpoint = client.endpoint(endpoint_name)
@@ -107,7 +109,9 @@ def test_ctrl_c_in_a_batch_says_how_to_go_on(client: Any, endpoint_name: str, tm
         assert said in raised.value.__notes__[0]
 
 
-def test_a_wait_keeps_its_deadline_while_others_hold_every_place(gateway: Any, endpoint_name: str, worker: Any) -> None:
+def test_a_wait_keeps_its_deadline_while_others_hold_every_place(
+    gateway: Gateway, endpoint_name: str, worker: HandWorker
+) -> None:
     with novita_sdk.Client(api_key=gateway.api_key, base_url=gateway.url, max_connections=2) as client:
         jobs = [client.endpoint(endpoint_name).run(number) for number in range(3)]
         with ThreadPoolExecutor(3) as pool:
@@ -120,7 +124,7 @@ def test_a_wait_keeps_its_deadline_while_others_hold_every_place(gateway: Any, e
             assert [wait.result().status for wait in long] == ["COMPLETED", "COMPLETED"]
 
 
-async def test_a_cancelled_task_leaves_the_job_usable(gateway: Any, endpoint_name: str, worker: Any) -> None:
+async def test_a_cancelled_task_leaves_the_job_usable(gateway: Gateway, endpoint_name: str, worker: HandWorker) -> None:
     async with novita_sdk.AsyncClient(api_key=gateway.api_key, base_url=gateway.url) as client:
         job = await client.endpoint(endpoint_name).run({})
         with pytest.raises(TimeoutError):
@@ -130,7 +134,7 @@ async def test_a_cancelled_task_leaves_the_job_usable(gateway: Any, endpoint_nam
         assert await job.output(timeout=5) == 1
 
 
-def test_an_async_client_belongs_to_one_loop(gateway: Any) -> None:
+def test_an_async_client_belongs_to_one_loop(gateway: Gateway) -> None:
     client = novita_sdk.AsyncClient(api_key=gateway.api_key, base_url=gateway.url)
 
     async def use() -> None:
@@ -148,7 +152,7 @@ def test_an_async_client_belongs_to_one_loop(gateway: Any) -> None:
     asyncio.run(use_and_close())
 
 
-def test_a_job_changes_process_as_text(gateway: Any, client: Any, endpoint_name: str) -> None:
+def test_a_job_changes_process_as_text(gateway: Gateway, client: Client, endpoint_name: str) -> None:
     job = client.endpoint(endpoint_name).run({})
     program = """
 import sys, novita_sdk
@@ -162,7 +166,7 @@ with novita_sdk.Client(api_key=sys.argv[1], base_url=sys.argv[2]) as client:
     assert novita_sdk.AsyncJob.from_string(job.to_string(), novita_sdk.AsyncClient(api_key="k")).job_id == job.job_id
 
 
-def test_errors_of_a_process_pool_arrive_whole(client: Any) -> None:
+def test_errors_of_a_process_pool_arrive_whole(client: Client) -> None:
     with pytest.raises(errors.NotFoundError) as raised:
         client.endpoint("x").job("none").status()
     copy = pickle.loads(pickle.dumps(raised.value))
@@ -181,7 +185,7 @@ print(json.dumps(sorted(sys.modules)))
     assert not loaded & {"requests", "urllib3", "aiohttp", "asyncio", "google", "logging", "msgspec", "ssl", "boto3"}
 
 
-def test_a_call_loads_only_what_it_needs(gateway: Any) -> None:
+def test_a_call_loads_only_what_it_needs(gateway: Gateway) -> None:
     program = """
 import json, sys, novita_sdk
 with novita_sdk.Client(api_key=sys.argv[1], base_url=sys.argv[2]) as client:

@@ -6,7 +6,6 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +21,7 @@ from novita_testing import Faults, Limits, ManualClock, embedded
 from novita_testing._options import WorkerOptions
 from novita_worker import ConfigError, JobContext
 from novita_worker._config import WorkerConfig
+from tests.support.waiting import eventually
 
 pytest_plugins = ["pytester"]
 
@@ -75,11 +75,10 @@ def pings(endpoint: Endpoint) -> int:
     return int(found[1]) if found else 0
 
 
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.01)
+def wait_for_pings(endpoint: Endpoint, count: int) -> None:
+    """Waits for so many more."""
+    enough = pings(endpoint) + count
+    eventually(lambda: pings(endpoint) >= enough)
 
 
 def test_pings_keep_a_job_that_runs_longer_than_its_lease() -> None:
@@ -95,8 +94,7 @@ def test_pings_keep_a_job_that_runs_longer_than_its_lease() -> None:
         job = endpoint.run({})
         assert started.wait(10)
         for _ in range(3):
-            seen = pings(endpoint)
-            eventually(lambda seen=seen: pings(endpoint) > seen + 1)  # the first may have left before the job came
+            wait_for_pings(endpoint, 2)  # the first may have left before the job came
             clock.advance(0.2)
         release.set()
         assert job.output(timeout=10) == "done"

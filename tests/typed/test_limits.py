@@ -14,8 +14,9 @@ import pytest
 import requests
 
 from novita_gateway import Gateway
-from novita_sdk import Endpoint, JobFailedError
+from novita_sdk import JobFailedError
 from novita_sdk.typed import Adapter, ContractError, find_adapter
+from tests.support.typed_workers import Serve
 
 SURROGATE = "\ud800"
 """What `json` makes of the six characters `\\ud800`; no UTF-8 can hold it."""
@@ -137,7 +138,7 @@ def test_of_many_violations_a_hundred_are_listed(kinds: ModuleType, kind: Any, v
     "raw",
     ['{"named":' + '{"a":' * 300 + "1" + "}" * 301, json.dumps({f"unknown{number}": 1 for number in range(150_000)})],
 )
-def test_such_an_input_fails_its_job_as_any_other(serve: Callable[..., Endpoint], gateway: Gateway, raw: str) -> None:
+def test_such_an_input_fails_its_job_as_any_other(serve: Serve, gateway: Gateway, raw: str) -> None:
     """The sender may be another client than ours."""
     endpoint = serve("annotated")
     headers = {"Authorization": f"Bearer {gateway.api_key}"}

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shop.v1 import shop_pb2  # type: ignore[import-not-found]
-from shop.v1.draw_service_novita import DrawWorker, register_draw  # type: ignore[import-not-found]
-from shop.v1.talk_service_novita import TalkWorker, register_talk  # type: ignore[import-not-found]
+from shop.v1 import shop_pb2
+from shop.v1.draw_service_novita import DrawWorker, register_draw
+from shop.v1.talk_service_novita import TalkWorker, register_talk
 
 import novita_gpus
 

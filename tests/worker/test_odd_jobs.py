@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+
+from tests.support.worker_gateway import Fault, WorkerGateway
+from tests.support.worker_process import Spawn
 
 ECHO = 'def handler(job):\n    return job["input"]\nstart({"handler": handler})\n'
 
 
-def test_the_same_job_handed_out_twice_runs_once(gateway: Any, spawn: Any) -> None:
+def test_the_same_job_handed_out_twice_runs_once(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(
         """
         count = 0
@@ -30,17 +32,17 @@ def test_the_same_job_handed_out_twice_runs_once(gateway: Any, spawn: Any) -> No
     assert len(gateway.of("done", "twice")) == 1
 
 
-def test_a_time_limit_that_makes_no_sense_is_none(gateway: Any, spawn: Any, fault: Any) -> None:
+def test_a_time_limit_that_makes_no_sense_is_none(gateway: WorkerGateway, spawn: Spawn) -> None:
     limits = ["1" + "0" * 400, "1e308", "Infinity", "NaN", "true", '"5"', "-1", "[]"]
     for number, limit in enumerate(limits):
         job = f'{{"id": "odd{number}", "input": 1, "policy": {{"executionTimeout": {limit}}}}}'
-        gateway.faults["take"].append(fault(status=200, body=job))
+        gateway.faults["take"].append(Fault(status=200, body=job))
     spawn(ECHO)
     for number in range(len(limits)):
         assert gateway.result(f"odd{number}") == {"output": 1}
 
 
-def test_a_job_without_input_is_failed_and_one_without_id_skipped(gateway: Any, spawn: Any) -> None:
+def test_a_job_without_input_is_failed_and_one_without_id_skipped(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(ECHO)
     gateway.offer({"input": 1})
     gateway.offer({"id": "no-input"})
