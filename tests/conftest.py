@@ -12,9 +12,11 @@ from hypothesis import settings
 
 from novita_gateway import Gateway, serve_in_thread
 from novita_sdk import Client
+from tests.support.audit import watched
 from tests.support.certificates import write_certificate
 from tests.support.environment import OWN_VARIABLES
 from tests.support.environment import plain_environment as environment_without_own
+from tests.support.repository import ROOT
 from tests.support.waiting import Meanwhile, threads
 from tests.support.world import WorkerRunner, connect, worker_runner
 
@@ -26,6 +28,54 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 # A suite that was started in the background ignores SIGINT, and so would the processes of the tests that press Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+LAYERS = {
+    "cli": "cli",
+    "codegen": "codegen",
+    "comfyui": "e2e",
+    "examples": "e2e",
+    "facade": "e2e",
+    "files": "client",
+    "gateway": "gateway",
+    "integration": "e2e",
+    "interop": "e2e",
+    "packaging": "project",
+    "readme": "project",
+    "sdk": "client",
+    "testing": "e2e",
+    "typed": "e2e",
+    "typing": "project",
+    "uploads": "client",
+    "wire": "core",
+    "worker": "worker",
+}
+"""The layer of each folder's tests, where their module or class names no other."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their layer
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        named = {mark.name for mark in item.iter_markers()} & {*LAYERS.values(), "core"}
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        if not named and folder in LAYERS:
+            item.add_marker(LAYERS[folder])
+        elif len(named) != 1:
+            raise pytest.UsageError(f"{item.nodeid} is of {len(named)} layers and must be of one; see LAYERS")
+
+
+FORBIDDEN = ("socket.bind", "socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.fork", "os.posix_spawn")
+
+
+@pytest.fixture(autouse=True)
+def pure_core(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test of the core opens no connection and starts no process."""
+    if request.node.get_closest_marker("core") is None:
+        yield
+        return
+    with watched(FORBIDDEN) as events:
+        yield
+    assert events == [], "a test of the core does no I/O; give it another layer"
 
 
 @pytest.fixture(autouse=True)

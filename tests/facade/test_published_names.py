@@ -12,6 +12,8 @@ import pytest
 
 import novita_gpus
 
+pytestmark = pytest.mark.core
+
 PUBLISHED = json.loads((Path(__file__).parent / "published_api.json").read_text())
 """Recorded from the package `novita-gpus` 0.0.1."""
 

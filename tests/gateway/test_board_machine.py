@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -11,6 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from novita_gateway import _commands as commands
 from novita_gateway._board import Board, Limits
 from novita_gateway._commands import Event, EventKind
+
+pytestmark = pytest.mark.core
 
 LIMITS = Limits(lease=100, max_attempts=2, retention=1000, ttl=5000, worker_memory=300)
 FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}

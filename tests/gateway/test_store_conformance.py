@@ -14,6 +14,8 @@ from novita_gateway import Limits, ManualClock, MemoryStore, SQLiteStore, Store
 from novita_gateway._errors import JobNotFoundError
 from novita_sdk.models import ExecutionPolicy, JobRequest, JobResult, RunRequest
 
+pytestmark = pytest.mark.core
+
 LIMITS = Limits(lease=1000, retention=100_000)
 ENDPOINT = "ep"
 FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}

@@ -11,6 +11,8 @@ import requests
 from novita_sdk import errors
 from novita_sdk.errors import ERROR_TABLE, NovitaError, row_of_status
 
+pytestmark = pytest.mark.core
+
 CLASSES = [
     value
     for value in vars(errors).values()

@@ -7,8 +7,6 @@ import json
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +19,7 @@ import novita_sdk
 from novita_gateway import Gateway
 from novita_sdk import Client, errors
 from tests.support.hand_worker import HandWorker
+from tests.support.processes import run_python
 
 
 @pytest.fixture
@@ -72,8 +71,7 @@ for pid in children:
     assert os.waitpid(pid, 0)[1] == 0
 assert endpoint.health()["jobs"]["inQueue"] == 101
 """
-    command = [sys.executable, "-W", "error", "-c", program, gateway.api_key, gateway.url, endpoint_name]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = run_python(program, gateway.api_key, gateway.url, endpoint_name, options=("-W", "error"))
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -159,10 +157,8 @@ import sys, novita_sdk
 with novita_sdk.Client(api_key=sys.argv[1], base_url=sys.argv[2]) as client:
     print(novita_sdk.Job.from_string(sys.argv[3], client).status())
 """
-    command = [sys.executable, "-c", program, gateway.api_key, gateway.url, job.to_string()]
-    assert (
-        subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip() == job.status()
-    )
+    done = run_python(program, gateway.api_key, gateway.url, job.to_string())
+    assert (done.stdout.strip(), done.stderr) == (job.status(), "")
     assert novita_sdk.AsyncJob.from_string(job.to_string(), novita_sdk.AsyncClient(api_key="k")).job_id == job.job_id
 
 
@@ -180,9 +176,16 @@ novita_sdk.Client(api_key="k").endpoint("x").job("j")
 novita_sdk.AsyncClient(api_key="k").endpoint("x").job("j")
 print(json.dumps(sorted(sys.modules)))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    done = run_python(program)
+    assert done.returncode == 0, done.stderr
     loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
     assert not loaded & {"requests", "urllib3", "aiohttp", "asyncio", "google", "logging", "msgspec", "ssl", "boto3"}
+
+
+def test_reading_a_type_loads_no_optional_package() -> None:
+    done = run_python("import sys, novita_sdk.typed as t; t.find_adapter(dict); print(*sys.modules)")
+    assert done.returncode == 0, done.stderr
+    assert {"pydantic", "protovalidate", "requests", "aiohttp"}.isdisjoint(done.stdout.split())
 
 
 def test_a_call_loads_only_what_it_needs(gateway: Gateway) -> None:
@@ -192,8 +195,8 @@ with novita_sdk.Client(api_key=sys.argv[1], base_url=sys.argv[2]) as client:
     client.endpoint("x").health()
 print(json.dumps(sorted(sys.modules)))
 """
-    command = [sys.executable, "-c", program, gateway.api_key, gateway.url]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    done = run_python(program, gateway.api_key, gateway.url)
+    assert done.returncode == 0, done.stderr
     unneeded = {"aiohttp", "asyncio", "boto3", "grpc", "novita_sdk.files", "novita_sdk.typed", "protovalidate"}
     assert not unneeded & set(json.loads(done.stdout))
 

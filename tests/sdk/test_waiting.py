@@ -22,6 +22,8 @@ from novita_sdk._pacing import CROWD_RATE, park_seconds, poll_delay
 from novita_sdk._steps import Broken, Done, Emit, Reply, Send, Turn
 from novita_sdk.wire.retry import FailureKind, RetryPolicy
 
+pytestmark = pytest.mark.core
+
 ROUND_TRIP = 0.002
 SETTINGS = resolve(
     api_key="k",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import json
 from dataclasses import dataclass
 from types import ModuleType
 
 import pytest
+import requests
 
+from novita_gateway import Gateway
 from novita_sdk import Client, InvalidInputError, JobFailedError
 from novita_sdk.typed import OutputError
 from tests.support.typed_workers import Serve
@@ -95,3 +98,19 @@ def test_dataclasses_are_contracts_too(serve: Serve) -> None:
     assert endpoint.run(Sum(numbers=[1, 2]), output_type=Total).output(timeout=30) == Total(total=3)
     with pytest.raises(OutputError):
         endpoint.run(Sum(numbers=[1]), output_type=Sum).output(timeout=30)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ['{"named":' + '{"a":' * 300 + "1" + "}" * 301, json.dumps({f"unknown{number}": 1 for number in range(150_000)})],
+)
+def test_an_input_beyond_all_limits_fails_its_job_as_any_other(serve: Serve, gateway: Gateway, raw: str) -> None:
+    """The sender may be another client than ours."""
+    endpoint = serve("annotated")
+    headers = {"Authorization": f"Bearer {gateway.api_key}"}
+    url = f"{gateway.url}/{endpoint.endpoint_id}/run"
+    answer = requests.post(url, data=f'{{"input":{raw}}}', headers=headers, timeout=30)
+    with pytest.raises(JobFailedError) as caught:
+        endpoint.job(answer.json()["id"]).output(timeout=120)
+    assert caught.value.code == "INVALID_INPUT"
+    assert caught.value.violations

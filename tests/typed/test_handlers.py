@@ -13,6 +13,8 @@ import pytest
 
 from novita_sdk.typed import HandlerTypeError, InputError, OutputError, TypedHandler, read_handler
 
+pytestmark = pytest.mark.core
+
 if TYPE_CHECKING:
     from novita_worker import JobContext as OnlyForCheckers
 

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from novita_sdk.typed import Adapter, ContractError, find_adapter
 
+pytestmark = pytest.mark.core
+
 # Google's converter is looser than the mapping: it takes true for 1, 0.5 for an enum's 0, and skips what isn't base64.
 LOOSE = {"color", "colors", "data", "blobs"}
 JSON = st.recursive(

@@ -15,6 +15,8 @@ import pytest
 
 from novita_sdk.typed import ContractError, HandlerTypeError, InputError, find_adapter, read_handler
 
+pytestmark = pytest.mark.core
+
 FILE = {"url": "https://store/blob?signature=secret", "name": "in.png", "sha256": "ab" * 32, "size": 3}
 URL = "https://example.com/in.png?token=secret"
 

@@ -13,6 +13,8 @@ import pytest
 
 from novita_sdk.typed import ContractError, HandlerTypeError, InputError, OutputError, TypedHandler, read_handler
 
+pytestmark = pytest.mark.core
+
 VALUE = {"prompt": "x", "width": 64}
 
 

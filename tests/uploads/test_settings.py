@@ -16,6 +16,8 @@ from novita_sdk.uploads._s3 import MAX_CLIENTS, client_for, presign
 from novita_sdk.uploads._settings import Bucket, configured_bucket
 from tests.support.s3 import the_bucket
 
+pytestmark = pytest.mark.core
+
 CREDS = {"endpointUrl": "https://s3.eu-west-1.amazonaws.com", "accessId": "AK", "accessSecret": "SK-hidden"}
 
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from novita_sdk import models
 from novita_sdk.wire import codec
 
+pytestmark = pytest.mark.core
+
 MESSAGES = [item for _, item in sorted(vars(models).items()) if inspect.isclass(item) and issubclass(item, Message)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -27,6 +28,8 @@ from novita_worker._actions import (
 from novita_worker._desk import Desk
 from novita_worker._limits import Limits
 from novita_worker._outbox import Failure, Post, PostKind
+
+pytestmark = pytest.mark.core
 
 PICK = st.integers(min_value=0, max_value=10**6)
 
