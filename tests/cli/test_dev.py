@@ -52,7 +52,7 @@ class TestJob:
         assert done.err.rstrip().splitlines()[-1].endswith("failed: ValueError: boom")
 
     def test_that_takes_too_long_exits_with_124(self, cli: Cli, handler_file: Path) -> None:
-        done = cli("dev", str(handler_file), "-i", "sleep=60", "--wait", "1s")
+        done = cli("dev", str(handler_file), "-i", "sleep=600", "--wait", "1s")
         assert done.code == 124
         assert "was not final after 1 s; gateway and worker are stopped" in done.err
 
@@ -94,7 +94,7 @@ class TestWorkerThatCannotServe:
 class TestInterrupt:
     @pytest.mark.parametrize("moment", ["is process", "IN_PROGRESS"])
     def test_stops_everything(self, start: Start, handler_file: Path, moment: str) -> None:
-        command = start("dev", str(handler_file), "-i", "sleep=60")
+        command = start("dev", str(handler_file), "-i", "sleep=600")
         command.wait_for(moment)
         command.interrupt()
         done = command.outcome()
@@ -105,7 +105,7 @@ class TestInterrupt:
             wait_until_gone(int(pid))
 
     def test_pressed_twice_does_not_wait_for_a_stubborn_worker(self, start: Start, tmp_path: Path) -> None:
-        (tmp_path / "stubborn.py").write_text("import time\ndef handler(job): time.sleep(60)\n")
+        (tmp_path / "stubborn.py").write_text("import time\ndef handler(job): time.sleep(600)\n")
         command = start("dev", "stubborn.py:handler", "-i", "a=1")
         command.wait_for("IN_PROGRESS")
         command.interrupt()
@@ -113,7 +113,7 @@ class TestInterrupt:
         begin = time.monotonic()
         command.interrupt()
         done = command.outcome()
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 60, "it waited for the handler"
         assert done.code == 130
         wait_until_gone(worker_pid(done.err))
 
@@ -121,8 +121,8 @@ class TestInterrupt:
         (tmp_path / "parent.py").write_text(
             "import subprocess, time\n"
             "def handler(job):\n"
-            "    print('child', subprocess.Popen(['sleep', '60']).pid)\n"
-            "    time.sleep(60)\n"
+            "    print('child', subprocess.Popen(['sleep', '600']).pid)\n"
+            "    time.sleep(600)\n"
         )
         command = start("dev", "parent.py:handler", "-i", "a=1")
         command.wait_for("child ")
@@ -133,7 +133,7 @@ class TestInterrupt:
 
 
 def test_killed_outright_takes_its_worker_with_it(start: Start, handler_file: Path) -> None:
-    command = start("dev", str(handler_file), "-i", "sleep=60")
+    command = start("dev", str(handler_file), "-i", "sleep=600")
     command.wait_for("IN_PROGRESS")
     pid = worker_pid(command.err)
     command.process.kill()
@@ -147,7 +147,7 @@ def test_without_input_serves_until_ctrl_c(start: Start, handler_file: Path) -> 
     (url,) = re.findall(r"export NOVITA_ENDPOINT_BASE_URL=(\S+)", command.err)
     (key,) = re.findall(r"export NOVITA_API_KEY=(\S+)", command.err)
     with Client(api_key=key, base_url=url) as client:
-        assert client.endpoint("mine").run({"a": 1}).output(timeout=30) == {"a": 1}
+        assert client.endpoint("mine").run({"a": 1}).output(timeout=60) == {"a": 1}
         command.interrupt()
         done = command.outcome()
     assert (done.code, done.out) == (130, "")
@@ -166,16 +166,16 @@ class TestReload:
         (key,) = re.findall(r"export NOVITA_API_KEY=(\S+)", command.err)
         with Client(api_key=key, base_url=url) as client:
             endpoint = client.endpoint("dev")
-            assert endpoint.run_sync({}, timeout=30) == "one"
+            assert endpoint.run_sync({}, timeout=60) == "one"
             (tmp_path / "parts" / "name.py").write_text("NAME = 'second'\n")
             command.wait_for("name.py changed; the worker starts again")
-            assert endpoint.run_sync({}, timeout=30) == "second"
+            assert endpoint.run_sync({}, timeout=60) == "second"
 
             file.write_text("def infer(job: return 3\n")
             command.wait_for("it starts again when a file changes")
             assert "SyntaxError" in command.err
             file.write_text("def infer(job): return 'mended'\n")
-            assert endpoint.run_sync({}, timeout=30) == "mended"
+            assert endpoint.run_sync({}, timeout=60) == "mended"
         command.interrupt()
         done = command.outcome()
         assert (done.code, done.out) == (130, "")

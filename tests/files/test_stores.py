@@ -208,16 +208,16 @@ def test_a_store_keeps_only_what_was_announced(blobs: Blobs, content: bytes) -> 
     wanted = File.from_bytes(b"right")
     announced = {"name": "a", "mediaType": "a/b", "size": 5, "sha256": wanted.sha256}
     reply = blobs.store.announce(announced, base_url=f"{blobs.url}/v1")
-    assert requests.put(reply["upload"], data=content, timeout=10).status_code == 400
-    assert requests.get(reply["file"]["url"], timeout=10).status_code == 404
+    assert requests.put(reply["upload"], data=content, timeout=60).status_code == 400
+    assert requests.get(reply["file"]["url"], timeout=60).status_code == 404
     assert [path for path in blobs.folder.directory.rglob("*") if path.is_file()] == []
-    assert requests.put(reply["upload"], data=b"right", timeout=10).status_code == 200
-    assert requests.get(reply["file"]["url"], headers={"Range": "bytes=3-"}, timeout=10).content == b"ht"
+    assert requests.put(reply["upload"], data=b"right", timeout=60).status_code == 200
+    assert requests.get(reply["file"]["url"], headers={"Range": "bytes=3-"}, timeout=60).content == b"ht"
 
 
 def test_a_browser_never_runs_what_a_store_hands_out(store: GatewayStore) -> None:
     file = store.put(File.from_bytes(b"<script>", name='"a"\n.html', media_type="text/html\nX: y"))
-    answer = requests.get(file.url, timeout=10)
+    answer = requests.get(file.url, timeout=60)
     assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''_a__.html"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Content-Type"] == "application/octet-stream"

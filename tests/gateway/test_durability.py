@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from novita_gateway import Gateway, Limits, SQLiteStore, StoreError
+from novita_gateway import Gateway, Limits, ManualClock, SQLiteStore, StoreError
 from novita_gateway._errors import JobNotFoundError
 from novita_gateway._sqlite_store import SqliteJournal
 from novita_sdk.models import JobRequest, JobResult, RunRequest
 from tests.support.gateway_api import Connect
 from tests.support.gateway_process import GatewayProcess
-from tests.support.waiting import eventually_async
+from tests.support.waiting import DEADLINE, eventually_async
 
 
 async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: GatewayProcess) -> None:
@@ -53,11 +54,16 @@ async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: 
                 if await call(session, "POST", f"job-done/{name}/{job['id']}", result, "w") is not None:
                     finished.add(job["id"])
 
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=25)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DEADLINE)) as session:
         tasks = [asyncio.create_task(client(session)) for _ in range(6)]
         tasks += [asyncio.create_task(worker(session, f"w{index}")) for index in range(3)]
+
+        async def has_more(jobs: int, results: int) -> bool:
+            return len(submitted) >= jobs and len(finished) >= results
+
         for _ in range(3):
-            await asyncio.sleep(0.4)
+            enough = len(submitted) + 8, len(finished) + 1
+            await eventually_async(partial(has_more, *enough))
             process.stop(signal.SIGKILL)
             process.start()
         killed.set()
@@ -175,7 +181,7 @@ async def test_a_worker_that_pings_learns_after_a_restart_that_its_job_was_cance
         process.start()
         stop = asyncio.ensure_future(call("GET", "job-stop/w1", "w"))
         await call("GET", f"ping/w1?job_id={job_id}", "w")
-        assert await asyncio.wait_for(stop, 10) == {"jobsToStop": [job_id]}
+        assert await asyncio.wait_for(stop, DEADLINE) == {"jobsToStop": [job_id]}
 
 
 async def test_a_file_has_one_gateway_at_a_time(tmp_path: Path) -> None:
@@ -256,15 +262,18 @@ async def test_a_full_disk_is_said_and_recovered_from(tmp_path: Path, connect: C
 
 async def test_running_jobs_get_a_fresh_lease_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
-    store = SQLiteStore(path, limits=Limits(lease=300))
+    clock, limits = ManualClock(), Limits(lease=300)
+    store = SQLiteStore(path, limits=limits, clock=clock)
     await store.open()
     job = await store.submit(run_request(b"1"))
     await store.take("ep", "w1", 1, 0)
     await store.close()
-    await asyncio.sleep(0.35)
-    store = SQLiteStore(path, limits=Limits(lease=300))
+    clock.advance(0.35)
+    store = SQLiteStore(path, limits=limits, clock=clock)
     await store.open()
+    clock.advance(0.2)
     assert (await store.status("ep", job.id)).status == "IN_PROGRESS"
+    clock.advance(0.2)
     again = await store.take("ep", "w2", 1, 5000)
     assert [(other.id, other.attempt) for other in again.value] == [(job.id, 2)]
     await store.close()

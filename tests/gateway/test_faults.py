@@ -11,7 +11,7 @@ import requests
 
 from novita_gateway import Faults, Gateway, Limits, ManualClock, MemoryStore, serve_in_thread
 from tests.support.gateway_api import Api, Connect
-from tests.support.waiting import eventually_async
+from tests.support.waiting import DEADLINE, eventually_async
 
 
 async def statuses(api: Api, count: int) -> list[int]:
@@ -137,10 +137,10 @@ def test_a_clock_is_moved_from_any_thread() -> None:
     with serve_in_thread(lambda: Gateway(store=MemoryStore(clock=clock))) as gateway:
         headers = {"Authorization": gateway.api_key}
         reply = requests.post(
-            f"{gateway.url}/ep/run", json={"input": 1, "policy": {"ttl": 5000}}, headers=headers, timeout=5
+            f"{gateway.url}/ep/run", json={"input": 1, "policy": {"ttl": 5000}}, headers=headers, timeout=DEADLINE
         )
         clock.advance(6)
-        status = requests.get(f"{gateway.url}/ep/status/{reply.json()['id']}", headers=headers, timeout=5).json()
+        status = requests.get(f"{gateway.url}/ep/status/{reply.json()['id']}", headers=headers, timeout=DEADLINE).json()
         assert status["status"] == "TIMED_OUT"
 
 

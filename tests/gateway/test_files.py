@@ -14,6 +14,7 @@ import requests
 from novita_gateway import Gateway, serve_in_thread
 from novita_sdk.files import GatewayStore, LocalFile
 from tests.support.gateway_api import Api, Connect
+from tests.support.waiting import DEADLINE
 
 CONTENT = os.urandom(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -132,12 +133,12 @@ async def test_a_sender_that_stops_is_cut_off() -> None:
             f"{gateway.url}/ep/files",
             data=ANNOUNCEMENT,
             headers={"Authorization": gateway.api_key},
-            timeout=5,
+            timeout=DEADLINE,
         )
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         target = path_of(reply.json()["upload"])
         writer.write(f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\nabc".encode())
-        assert b" 408 " in await asyncio.wait_for(reader.read(), 5)
+        assert b" 408 " in await asyncio.wait_for(reader.read(), DEADLINE)
         writer.close()
         await writer.wait_closed()
 
@@ -148,7 +149,7 @@ def test_the_projects_own_store_client_uses_it(tmp_path: Path) -> None:
     with serve_in_thread() as gateway:
         store = GatewayStore(gateway.worker_env("ep")["NOVITA_FILES_URL"], f"Bearer {gateway.worker_token}")
         file = store.put(LocalFile(path=path))
-        assert requests.get(file["url"], timeout=5).content == CONTENT
+        assert requests.get(file["url"], timeout=DEADLINE).content == CONTENT
 
 
 @pytest.mark.parametrize("path", ["/v1/ep/files", "/v1/blobs/x"])

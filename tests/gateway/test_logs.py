@@ -12,6 +12,7 @@ import pytest
 
 from novita_gateway import Gateway, Limits, ManualClock, MemoryStore, log_to
 from tests.support.gateway_api import Api, Connect
+from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ async def test_a_request_that_is_no_http_is_answered_in_json_and_repeated_nowher
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     writer.write(request_bytes)
-    head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+    head, _, body = (await asyncio.wait_for(reader.read(), DEADLINE)).partition(b"\r\n\r\n")
     writer.close()
     await writer.wait_closed()
     assert b" 400 " in head.splitlines()[0]

@@ -15,6 +15,7 @@ from novita_gateway import Gateway, Limits, MemoryStore
 from novita_gateway._auth import Keys, Role
 from novita_sdk.wire.payload import MAX_PAYLOAD
 from tests.support.gateway_api import Api, Connect
+from tests.support.waiting import DEADLINE
 
 
 def check_error(reply: Any, status: int, code: str, *words: str) -> None:
@@ -160,7 +161,7 @@ async def test_a_sender_that_is_slow_with_the_head_is_cut_off(
     api = await connect(Gateway())
     reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     writer.write(b"GET /v1/ep/health HTTP/1.1\r\nHos")
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    assert await asyncio.wait_for(reader.read(), DEADLINE) == b""
     writer.close()
     await writer.wait_closed()
 
@@ -171,9 +172,9 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(api: Api) -> N
         b"POST /v1/ep/run HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000\r\n"
         b"Authorization: Bearer %s\r\n\r\n" % api.gateway.api_key.encode()
     )
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE)
     assert b" 413 " in head
-    assert b"900,000,000 bytes" in await asyncio.wait_for(reader.read(500), 5)
+    assert b"900,000,000 bytes" in await asyncio.wait_for(reader.read(500), DEADLINE)
     writer.close()
     await writer.wait_closed()
 
@@ -262,7 +263,7 @@ async def test_a_slow_sender_is_cut_off() -> None:
             b"POST /v1/ep/run HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n"
             b"Authorization: Bearer %s\r\n\r\n{" % gateway.api_key.encode()
         )
-        reply = await asyncio.wait_for(reader.read(), 5)
+        reply = await asyncio.wait_for(reader.read(), DEADLINE)
         assert b" 408 " in reply
         assert b"REQUEST_TIMEOUT" in reply
         writer.close()
@@ -275,9 +276,9 @@ async def test_a_client_that_waits_for_100_continue_gets_it(api: Api) -> None:
         b"POST /v1/ep/run HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n"
         b"Authorization: Bearer %s\r\n\r\n" % api.gateway.api_key.encode()
     )
-    assert b" 100 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert b" 100 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE)
     writer.write(b'{"input":1}')
-    assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE)
     writer.close()
     await writer.wait_closed()
 

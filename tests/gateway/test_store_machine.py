@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from novita_gateway import Limits, ManualClock, MemoryStore, SQLiteStore, Store
 from novita_gateway._errors import NotRetryableError, SchemaNotFoundError, StoreError
 from novita_sdk.models import EndpointSchema, JobRequest, JobResult, ListJobsRequest, MethodSchema, RunRequest
+from tests.support.waiting import DEADLINE
 
 ResultT = TypeVar("ResultT")
 
@@ -74,7 +75,7 @@ class StoreMachine(RuleBasedStateMachine):
         return store
 
     def run(self, call: Coroutine[Any, Any, ResultT]) -> ResultT:
-        return self.loop.run_until_complete(asyncio.wait_for(call, 10))
+        return self.loop.run_until_complete(asyncio.wait_for(call, DEADLINE))
 
     def teardown(self) -> None:
         self.run(self.store.close())

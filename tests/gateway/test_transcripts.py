@@ -13,6 +13,7 @@ import pytest
 
 from novita_gateway import Gateway, Waits
 from tests.support.gateway_api import Api, Connect
+from tests.support.waiting import DEADLINE
 
 WORKER = "Authorization: {token}\r\nAccept-Encoding: gzip, deflate\r\nUser-Agent: RunPod-Python-SDK/1.12.0\r\n"
 GET = WORKER + "Content-Type: application/json\r\n"
@@ -33,7 +34,7 @@ async def send(api: Api, line: str, headers: str, body: str | None, **names: str
         head = head.replace(f"{{{name}}}", value)
     reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     writer.write(head.encode() + data.encode())
-    reply = await asyncio.wait_for(reader.read(), 10)
+    reply = await asyncio.wait_for(reader.read(), DEADLINE)
     writer.close()
     await writer.wait_closed()
     status, _, rest = reply.partition(b"\r\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
 import pytest
@@ -11,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novita_gateway import Gateway
-from novita_sdk import Endpoint, errors
+from novita_sdk import Endpoint, RequestEvent, errors
 from novita_sdk._window import Value, Window
 from tests.support.hand_worker import HandWorker
 from tests.support.scripted_gateway import Answer, ScriptedGateway
 from tests.support.twin import ClientMaker
+from tests.support.waiting import eventually
 
 Meanwhile = Callable[[Callable[[], object]], None]
 
@@ -143,17 +143,22 @@ def test_hundreds_of_waits_use_no_more_connections_than_they_may_and_use_them_ag
 def test_a_short_job_is_noticed_while_long_ones_hold_every_place(
     gateway: Gateway, endpoint_name: str, make_client: ClientMaker, worker: HandWorker, meanwhile: Meanwhile
 ) -> None:
-    client = make_client(api_key=gateway.api_key, base_url=gateway.url, max_connections=4)
+    asked: list[str] = []
+
+    def note(event: RequestEvent) -> None:
+        asked.append(event.url)
+
+    client = make_client(api_key=gateway.api_key, base_url=gateway.url, max_connections=4, on_request=[note])
     endpoint = client.endpoint(endpoint_name)
     jobs = [endpoint.run(number) for number in range(3)]
     taken = [worker.take() for _ in jobs]
 
     def work() -> None:
-        time.sleep(0.3)
+        eventually(lambda: all(any(job.job_id in url for url in asked) for job in jobs))
         worker.finish(taken[2]["id"], output="short")
 
     meanwhile(work)
-    first = next(iter(client.as_completed(jobs, timeout=20)))
+    first = next(iter(client.as_completed(jobs, timeout=60)))
     assert first.output() == "short"
     for job in taken[:2]:
         worker.finish(job["id"], output=1)

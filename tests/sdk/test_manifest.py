@@ -60,14 +60,14 @@ def counting_worker() -> Iterator[tuple[Gateway, Counter[int]]]:
                 session.headers["Authorization"] = environment["NOVITA_AI_API_KEY"]
                 take = environment["NOVITA_WEBHOOK_GET_JOB"].replace("$ID", "w") + "&job_in_progress=0"
                 while not stop.is_set():
-                    reply = session.get(take, timeout=10)
+                    reply = session.get(take, timeout=60)
                     if reply.status_code != 200:
                         continue
                     job = reply.json()
                     runs[job["input"]] += 1
                     done = environment["NOVITA_WEBHOOK_POST_OUTPUT"].replace("$NOVITA_POD_ID", "w")
                     url = done.replace("$ID", job["id"]) + "&isStream=false"
-                    session.post(url, data=json.dumps({"output": job["input"] * 10}), timeout=10)
+                    session.post(url, data=json.dumps({"output": job["input"] * 10}), timeout=60)
 
         thread = threading.Thread(target=work)
         thread.start()

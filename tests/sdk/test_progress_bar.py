@@ -42,7 +42,7 @@ def test_it_is_shown_on_a_terminal(url: str, wanted: str, is_shown: bool) -> Non
         with contextlib.suppress(OSError):  # what Linux says when the other side is closed
             while chunk := os.read(master, 65536):
                 shown += chunk
-        out, _ = program.communicate(timeout=30)
+        out, _ = program.communicate(timeout=60)
     os.close(master)
     assert (program.returncode, out.split()) == (0, [b"out"] * 3)
     assert (b"3/3" in shown) == is_shown
@@ -51,11 +51,11 @@ def test_it_is_shown_on_a_terminal(url: str, wanted: str, is_shown: bool) -> Non
 @pytest.mark.parametrize("wanted", ["None", "False"])
 def test_it_is_not_shown_where_nobody_looks(url: str, wanted: str) -> None:
     command = [sys.executable, "-c", PROGRAM, url, wanted]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert (done.stdout.split(), done.stderr) == (["out"] * 3, "")
 
 
 def test_no_stderr_at_all_is_no_terminal(url: str) -> None:
     command = ["sh", "-c", '"$@" 2>&-', "sh", sys.executable, "-c", PROGRAM, url, "None"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == ["out"] * 3

@@ -39,7 +39,7 @@ def test_typed_values_go_in_and_come_out(endpoint: Endpoint, worker: HandWorker)
     taken = worker.take()
     assert (taken["input"], taken["policy"]) == ({"text": "an apple", "steps": 10}, {"lowPriority": True})
     worker.finish(taken["id"], output={"url": "u", "width": 512, "new": 1})
-    assert job.output(timeout=5) == Picture(url="u", width=512)
+    assert job.output(timeout=60) == Picture(url="u", width=512)
 
 
 def test_a_typed_input_that_breaks_its_rules_is_refused_with_its_violations(
@@ -110,4 +110,4 @@ def test_an_output_that_is_elsewhere_is_fetched(scripted: ScriptedGateway, make_
     }
     scripted.script("blob", Answer(body=value))
     scripted.script("status", Answer(body={**DONE, "output": place}))
-    assert make_client(base_url=scripted.url).endpoint("x").job("j").output(timeout=5) == {"large": [1, 2, 3]}
+    assert make_client(base_url=scripted.url).endpoint("x").job("j").output(timeout=60) == {"large": [1, 2, 3]}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 
 class Proxy:
@@ -86,34 +88,60 @@ def drain(client: socket.socket, count: int) -> None:
             count -= len(chunk)
 
 
+@dataclass(frozen=True)
+class Request:
+    head: bytes
+    body: bytes
+    """As far as it came with the head."""
+
+    def forward(self, source: socket.socket, sink: socket.socket) -> None:
+        length = re.search(rb"^content-length: *(\d+)", self.head, re.IGNORECASE | re.MULTILINE)
+        left = (int(length[1]) if length else 0) - len(self.body)
+        sink.sendall(self.head + self.body)
+        while left > 0 and (chunk := source.recv(min(left, 65536))):
+            sink.sendall(chunk)
+            left -= len(chunk)
+
+
+def read_request(client: socket.socket) -> Request | None:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        chunk = client.recv(65536)
+        if not chunk:
+            return None
+        data += chunk
+    head, end, body = data.partition(b"\r\n\r\n")
+    return Request(head + end, body)
+
+
 @contextmanager
 def run_proxy(target: str) -> Iterator[Proxy]:
+    """Looks at every request of a connection; bodies have their length in the head."""
     upstream = ("127.0.0.1", int(target.rpartition(":")[2]))
     listener = socket.create_server(("127.0.0.1", 0))
     proxy = Proxy(listener.getsockname()[1], upstream)
 
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while chunk := source.recv(65536):
-                sink.sendall(chunk)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+    def answer(server: socket.socket, client: socket.socket, is_over: threading.Event) -> None:
+        with suppress(OSError):
+            while chunk := server.recv(65536):
+                client.sendall(chunk)
+            if not is_over.is_set():
+                client.shutdown(socket.SHUT_RDWR)
 
     def serve(client: socket.socket) -> None:
         # Either side may be gone at any time: that is what the proxy is for.
-        with client, suppress(OSError):
-            head = client.recv(65536)
-            if not head:
-                return
-            if proxy.spoil(client, head):
-                return
-            with socket.create_connection(upstream) as server:
-                server.sendall(head)
-                back = threading.Thread(target=pump, args=(server, client))
-                back.start()
-                pump(client, server)
-                back.join()
+        with client, suppress(OSError), socket.create_connection(upstream) as server:
+            is_over = threading.Event()
+            answering = threading.Thread(target=answer, args=(server, client, is_over))
+            answering.start()
+            try:
+                while (request := read_request(client)) and not proxy.spoil(client, request.head):
+                    request.forward(client, server)
+            finally:
+                is_over.set()
+                with suppress(OSError):
+                    server.shutdown(socket.SHUT_RDWR)
+                answering.join()
 
     def accept() -> None:
         while True:

@@ -8,6 +8,8 @@ from typing import Any
 
 import requests
 
+from tests.support.waiting import DEADLINE, eventually
+
 
 @dataclass
 class HandWorker:
@@ -17,10 +19,15 @@ class HandWorker:
     session: requests.Session = field(default_factory=requests.Session)
 
     def take(self) -> dict[str, Any]:
+        """The next job, as soon as there is one."""
+        reply = eventually(self._ask, "no job came")
+        assert reply is not None
+        return dict(reply.json())
+
+    def _ask(self) -> requests.Response | None:
         reply = self._call("GET", "NOVITA_WEBHOOK_GET_JOB", "hand-worker", "&job_in_progress=0")
         reply.raise_for_status()
-        assert reply.status_code == 200
-        return dict(reply.json())
+        return reply if reply.status_code == 200 else None
 
     def finish(self, job_id: str, **result: Any) -> None:
         self._post("NOVITA_WEBHOOK_POST_OUTPUT", job_id, "false", result)
@@ -38,4 +45,4 @@ class HandWorker:
     def _call(self, verb: str, variable: str, what: str, query: str, body: str | None = None) -> requests.Response:
         url = self.environment[variable].replace("$NOVITA_POD_ID", "hand-worker").replace("$ID", what) + query
         headers = {"Authorization": self.environment["NOVITA_AI_API_KEY"]}
-        return self.session.request(verb, url, data=body, headers=headers, timeout=10)
+        return self.session.request(verb, url, data=body, headers=headers, timeout=DEADLINE)

@@ -94,7 +94,7 @@ def test_a_state_that_lacks_its_word_or_has_members_of_other_types_is_an_error(b
 def test_a_page_of_a_stream_may_have_no_chunks(page: bytes, chunks: list[Any]) -> None:
     pages = iter([page])
     with client_of(lambda *_: (200, next(pages, b'{"status":"COMPLETED"}'))) as client:
-        assert list(client.endpoint("e").job("j1").stream(timeout=5)) == chunks
+        assert list(client.endpoint("e").job("j1").stream(timeout=60)) == chunks
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def call(gateway: Gateway) -> Call:
         is_worker = path.startswith(("job-", "ping"))
         key = gateway.worker_token if is_worker else f"Bearer {gateway.api_key}"
         url = f"{gateway.url}/{endpoint}/{path}"
-        return requests.request(verb, url, data=body, headers={"Authorization": key}, timeout=10)
+        return requests.request(verb, url, data=body, headers={"Authorization": key}, timeout=60)
 
     return send
 
@@ -247,7 +247,7 @@ def test_members_that_nobody_knows_reach_the_handler(
     script.write_text("import novita_gpus\nnovita_gpus.start({'handler': lambda job: job})\n", encoding="utf-8")
     with run_worker(script, "mirror"), Client(api_key=gateway.api_key, base_url=gateway.url) as client:
         job = client.endpoint("mirror").run({"input": 1, "batchId": [1.0], "policy": {"ttl": 60_000}})
-        seen = job.output(timeout=30)
+        seen = job.output(timeout=60)
     assert (seen["id"], seen["input"], seen["batchId"], seen["policy"]["ttl"]) == (job.job_id, 1, [1.0], 60_000)
 
 

@@ -72,14 +72,14 @@ def test_a_check_refuses_what_the_worker_would_and_queues_nothing(serve: Serve) 
     with pytest.raises(InvalidInputError, match="did you mean prompt"):
         endpoint.run({"promt": "x", "width": 64}, check=True)
     assert list(endpoint.jobs()) == []
-    assert endpoint.run({"prompt": "fig", "width": 64}, check=True).output(timeout=30)["images"]
-    assert endpoint.run({"prompt": "fig", "width": 64}, check=True).output(timeout=30)["images"]
+    assert endpoint.run({"prompt": "fig", "width": 64}, check=True).output(timeout=60)["images"]
+    assert endpoint.run({"prompt": "fig", "width": 64}, check=True).output(timeout=60)["images"]
 
 
 def test_a_lenient_worker_is_checked_leniently(serve: Serve) -> None:
     endpoint = serve("annotated", unknown_fields="ignore")
     assert published(endpoint)["allowsUnknownFields"] is True
-    assert endpoint.run({"prompt": "fig", "width": 64, "new": 1}, check=True).output(timeout=30)["images"]
+    assert endpoint.run({"prompt": "fig", "width": 64, "new": 1}, check=True).output(timeout=60)["images"]
 
 
 async def test_dataclasses_are_checked_by_their_schema(serve: Serve, gateway: Gateway) -> None:

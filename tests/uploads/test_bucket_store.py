@@ -44,7 +44,7 @@ def test_a_content_that_is_there_is_not_sent_again(store: BucketStore, server: S
 def test_a_link_names_the_file_for_browsers(moto_server: S3Server) -> None:
     store = BucketStore(the_bucket("outputs", moto_server.creds))
     file = store.put(File.from_bytes(b"x", name="an image.png"))
-    answer = requests.get(file.url, timeout=10)
+    answer = requests.get(file.url, timeout=60)
     assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''an%20image.png"
 
 
