@@ -109,6 +109,7 @@ def test_ctrl_c_in_a_batch_says_how_to_go_on(
         with pytest.raises(KeyboardInterrupt) as raised:
             list(client.endpoint(endpoint_name).map([1, 2, 3], manifest=path))
         assert said in raised.value.__notes__[0]
+        client.endpoint(endpoint_name).purge_queue()  # nobody waits for these jobs any longer
 
 
 def test_a_wait_keeps_its_deadline_while_others_hold_every_place(

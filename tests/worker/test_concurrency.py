@@ -96,7 +96,7 @@ def test_a_busy_worker_does_not_take_more_than_it_can_run(gateway: WorkerGateway
 
 def test_a_prefetched_job_is_ready_and_pinged_while_another_runs(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(HOLDING["sync"] + 'start({"handler": handler, "prefetch": 1})')
-    jobs = [gateway.submit("go"), gateway.submit(), gateway.submit()]
+    jobs = [gateway.submit("go"), gateway.submit("second"), gateway.submit()]
     held = f"job_id={jobs[0]}%2C{jobs[1]}"
     gateway.wait_for(lambda: any(held in ping.query for ping in gateway.of("ping")))
     assert all(jobs[2] not in ping.query for ping in gateway.of("ping"))
@@ -104,6 +104,8 @@ def test_a_prefetched_job_is_ready_and_pinged_while_another_runs(gateway: Worker
     gateway.faults["done"].append(Fault(kind="hang"))
     gateway.faults["take"].extend([Fault(kind="hang")] * 10)
     worker.let_go()
+    gateway.wait_for(lambda: gateway.of("failed", jobs[0]))
+    worker.let_go("second")
     gateway.result(jobs[1])
     assert gateway.of("done", jobs[0]) == []
 
