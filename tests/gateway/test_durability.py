@@ -14,10 +14,10 @@ import pytest
 
 from novita_gateway import Gateway, Limits, ManualClock, SQLiteStore, StoreError
 from novita_gateway._errors import JobNotFoundError
-from novita_gateway._sqlite_store import SqliteJournal
 from novita_sdk.models import JobRequest, JobResult, RunRequest
 from tests.support.gateway_api import Connect
 from tests.support.gateway_process import GatewayProcess
+from tests.support.stores import writer_of
 from tests.support.waiting import DEADLINE, eventually_async
 
 
@@ -285,10 +285,3 @@ def run_request(body: bytes) -> RunRequest:
 
 def result(output: bytes) -> JobResult:
     return JobResult(output=output)
-
-
-def writer_of(store: SQLiteStore) -> sqlite3.Connection:
-    """The store's own connection, for what only it can be asked."""
-    assert isinstance(store._journal, SqliteJournal)
-    connection: sqlite3.Connection = store._journal._file._writer
-    return connection

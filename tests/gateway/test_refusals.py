@@ -7,18 +7,17 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import Any
 
 import pytest
 
 from novita_gateway import Gateway, Limits, MemoryStore
 from novita_gateway._auth import Keys, Role
 from novita_sdk.wire.payload import MAX_PAYLOAD
-from tests.support.gateway_api import Api, Connect
+from tests.support.gateway_api import Api, Connect, Reply
 from tests.support.waiting import DEADLINE
 
 
-def check_error(reply: Any, status: int, code: str, *words: str) -> None:
+def check_error(reply: Reply, status: int, code: str, *words: str) -> None:
     assert (reply.status, reply.json["code"]) == (status, code)
     for word in words:
         assert word in reply.json["message"]

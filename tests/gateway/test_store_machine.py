@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from novita_gateway import Limits, ManualClock, MemoryStore, SQLiteStore, Store
 from novita_gateway._errors import NotRetryableError, SchemaNotFoundError, StoreError
 from novita_sdk.models import EndpointSchema, JobRequest, JobResult, ListJobsRequest, MethodSchema, RunRequest
+from tests.support.stores import writer_of
 from tests.support.waiting import DEADLINE
 
 ResultT = TypeVar("ResultT")
@@ -335,7 +336,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(pick=PICKS, body=BODIES)
     def the_disk_fails_for_a_while(self, pick: int, body: bytes) -> None:
         """What is refused may have happened, and nothing else is lost."""
-        connection = self.store._journal._file._writer  # type: ignore[attr-defined]
+        connection = writer_of(self.store)
         connection.execute("PRAGMA query_only = ON")
         job, other = self.pick(pick), self.pick(pick + 1)
         with pytest.raises(StoreError):

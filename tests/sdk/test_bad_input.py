@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,15 +12,19 @@ import requests
 
 import novita_sdk
 from novita_gateway import Gateway
-from novita_sdk import errors
+from novita_sdk import Client, Endpoint, RequestEvent, errors
 from tests.support.scripted_gateway import Answer, ScriptedGateway
 from tests.support.twin import ClientMaker
 
-MakeClient = Callable[..., Any]
 
-
-def client_of(scripted: ScriptedGateway, make_client: ClientMaker, **arguments: Any) -> Any:
-    return make_client(base_url=scripted.url, retry_budget=0.3, **arguments)
+def client_of(
+    scripted: ScriptedGateway,
+    make_client: ClientMaker,
+    *,
+    timeout: float = 10.0,
+    on_request: Sequence[Callable[[RequestEvent], None]] = (),
+) -> Client:
+    return make_client(base_url=scripted.url, retry_budget=0.3, timeout=timeout, on_request=on_request)
 
 
 @pytest.mark.parametrize("cls", [novita_sdk.Client, novita_sdk.AsyncClient])
@@ -109,10 +113,14 @@ def test_a_host_that_can_not_exist_is_refused_at_once(make_client: ClientMaker, 
     assert time.monotonic() - begin < 30  # a host name is looked up in the network for longer
 
 
-@pytest.mark.parametrize("arguments", [{"timeout": 0}, {"max_connections": 0}, {"retry_budget": -1}])
-def test_numbers_that_make_no_sense(arguments: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "make",
+    [partial(Client, timeout=0), partial(Client, max_connections=0), partial(Client, retry_budget=-1)],
+    ids=["timeout", "max_connections", "retry_budget"],
+)
+def test_numbers_that_make_no_sense(make: Callable[..., Client]) -> None:
     with pytest.raises(ValueError, match="must be positive"):
-        novita_sdk.Client(api_key="k", **arguments)  # type: ignore[arg-type]
+        make(api_key="k")
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a b", "..", "a?b", "a%2Fb", "naïve", None, 7])
@@ -229,11 +237,13 @@ def test_a_state_that_is_none(scripted: ScriptedGateway, make_client: ClientMake
         client_of(scripted, make_client).endpoint("x").job("j").status()
 
 
+KIND = {"Content-Type": "application/json"}
 CUT_OFF = b"HTTP/1.1 200 OK\r\nContent-Type: applic"
 
 
 @pytest.mark.parametrize(
-    "fault", [{"body": b""}, {"fault": "raw", "body": CUT_OFF}, {"body": b"[]"}, {"body": b"null"}]
+    "answer",
+    [Answer(body=body, headers=KIND) for body in (b"", b"[]", b"null")] + [Answer(fault="raw", body=CUT_OFF)],
 )
 @pytest.mark.parametrize(
     ("route", "call"),
@@ -250,10 +260,10 @@ def test_an_answer_that_is_no_object_is_no_success(
     scripted: ScriptedGateway,
     make_client: ClientMaker,
     route: str,
-    call: Callable[[Any], object],
-    fault: dict[str, Any],
+    call: Callable[[Endpoint], object],
+    answer: Answer,
 ) -> None:
-    scripted.script(route, Answer(headers={"Content-Type": "application/json"}, **fault))
+    scripted.script(route, answer)
     with pytest.raises((errors.ProtocolError, errors.TransportError)):
         call(client_of(scripted, make_client).endpoint("x"))
 
@@ -261,11 +271,10 @@ def test_an_answer_that_is_no_object_is_no_success(
 def test_an_output_that_only_python_takes_for_json_is_delivered(
     scripted: ScriptedGateway, make_client: ClientMaker
 ) -> None:
-    kind = {"Content-Type": "application/json"}
     output = b'{"loss": [NaN, -Infinity], "text": "\\ud800", "seed": 1125899906842624123}'
-    scripted.script("status", Answer(body=b'{"id":"j","status":"COMPLETED","output":%b}' % output, headers=kind))
-    scripted.script("stream", Answer(body=b'{"status":"COMPLETED","stream":[{"output":%b}]}' % output, headers=kind))
-    scripted.script("requests", Answer(body=b'{"jobs":[{"id":"j","status":"COMPLETED","output":NaN}]}', headers=kind))
+    scripted.script("status", Answer(body=b'{"id":"j","status":"COMPLETED","output":%b}' % output, headers=KIND))
+    scripted.script("stream", Answer(body=b'{"status":"COMPLETED","stream":[{"output":%b}]}' % output, headers=KIND))
+    scripted.script("requests", Answer(body=b'{"jobs":[{"id":"j","status":"COMPLETED","output":NaN}]}', headers=KIND))
     endpoint = client_of(scripted, make_client).endpoint("x")
     said = repr({"loss": [float("nan"), float("-inf")], "text": "\ud800", "seed": 1125899906842624123})
     assert repr(endpoint.job("j").output(timeout=60)) == said

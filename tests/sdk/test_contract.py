@@ -12,7 +12,7 @@ import requests
 
 import novita_sdk
 from novita_gateway import Gateway
-from novita_sdk import Endpoint, errors
+from novita_sdk import Endpoint, Job, errors
 from tests.support.hand_worker import HandWorker
 from tests.support.twin import ClientMaker
 
@@ -283,7 +283,7 @@ def test_a_stream_yields_chunks_as_they_come(endpoint: Endpoint, worker: HandWor
     ],
 )
 def test_a_stream_ends_in_every_final_state(
-    endpoint: Endpoint, worker: HandWorker, end: Callable[[Any, Any], object], error: type[errors.JobError]
+    endpoint: Endpoint, worker: HandWorker, end: Callable[[Job, HandWorker], object], error: type[errors.JobError]
 ) -> None:
     job = endpoint.run({})
     worker.stream(worker.take()["id"], 1)

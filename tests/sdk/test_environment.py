@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from novita_sdk import errors
 from tests.support.scripted_gateway import Answer, ScriptedGateway
 from tests.support.twin import ClientMaker
-
-MakeClient = Callable[..., Any]
 
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 DEAD = "http://127.0.0.1:9"
@@ -26,7 +22,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def healthy(scripted: ScriptedGateway) -> Any:
+def healthy(scripted: ScriptedGateway) -> ScriptedGateway:
     scripted.script("health", Answer(body={"ok": True}))
     return scripted
 

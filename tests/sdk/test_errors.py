@@ -107,5 +107,6 @@ def test_the_docstring_draws_every_class(error: type[NovitaError]) -> None:
 @pytest.mark.parametrize("error", [error for error in CLASSES if issubclass(error, requests.RequestException)])
 def test_errors_have_the_attributes_of_requests_errors(error: type[NovitaError]) -> None:
     instance = error("what happened")
-    assert instance.response is None  # type: ignore[attr-defined]
-    assert instance.request is None  # type: ignore[attr-defined]
+    assert isinstance(instance, requests.RequestException)
+    assert instance.response is None
+    assert instance.request is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 
@@ -20,7 +19,7 @@ BAD_GATEWAY, UNAVAILABLE, GARBAGE = Answer(status=502), Answer(status=503), Answ
 
 
 @pytest.fixture
-def endpoint(request: pytest.FixtureRequest, scripted: ScriptedGateway, make_client: ClientMaker) -> Any:
+def endpoint(request: pytest.FixtureRequest, scripted: ScriptedGateway, make_client: ClientMaker) -> Endpoint:
     """Patient with a gateway that answers: only where one hangs is a test to wait for the end of that."""
     hangs = HANG in request.node.callspec.params.values()
     return make_client(base_url=scripted.url, timeout=0.5 if hangs else 20.0, retry_budget=40.0).endpoint("x")

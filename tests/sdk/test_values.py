@@ -6,7 +6,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -47,7 +46,7 @@ def test_a_typed_input_that_breaks_its_rules_is_refused_with_its_violations(
 ) -> None:
     endpoint = make_client(base_url=scripted.url).endpoint("x")
     with pytest.raises(errors.InvalidInputError, match="text must be str") as raised:
-        endpoint.run(Prompt(text=7))  # type: ignore[arg-type]
+        endpoint.run(Prompt(text=7))  # type: ignore[arg-type] # the mistake
     assert [violation.field for violation in raised.value.violations] == ["text"]
     assert scripted.seen == []
 
@@ -61,7 +60,7 @@ def test_an_output_type_that_is_none_is_refused_before_anything_is_queued(
 
 
 @pytest.fixture
-def endpoint_with_files(scripted: ScriptedGateway, make_client: ClientMaker) -> Any:
+def endpoint_with_files(scripted: ScriptedGateway, make_client: ClientMaker) -> Endpoint:
     scripted.script("files", Answer(body={"file": LINK, "upload": f"{scripted.url}/x/upload"}))
     scripted.script("upload", Answer(body={}))
     scripted.script("run", Answer(body={"id": "j", "status": "PENDING"}))

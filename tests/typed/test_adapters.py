@@ -10,7 +10,8 @@ from typing import Any, NotRequired, TypedDict
 import pydantic
 import pytest
 
-from novita_sdk.typed import Adapter, ContractError, find_adapter
+from novita_sdk.typed import ContractError, find_adapter
+from tests.support.adapters import adapter
 
 pytestmark = pytest.mark.core
 
@@ -39,12 +40,6 @@ class DrawModel(pydantic.BaseModel):
     prompt: str = pydantic.Field(min_length=1)
     width: int = pydantic.Field(default=512, ge=64)
     when: datetime.date | None = None
-
-
-def adapter(kind: Any) -> Adapter[Any]:
-    found = find_adapter(kind)
-    assert found is not None
-    return found
 
 
 @pytest.mark.parametrize(
@@ -99,7 +94,7 @@ def test_lenient_reading_ignores_unknown_members(kind: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        (Draw, Draw(prompt=5)),  # type: ignore[arg-type]
+        (Draw, Draw(prompt=5)),  # type: ignore[arg-type] # the mistake
         (DrawDict, {"width": 5}),
         (DrawModel, DrawModel.model_construct(prompt="", width=1)),
         (DrawModel, {"prompt": "x"}),

@@ -12,7 +12,8 @@ from typing import Any
 import pydantic
 import pytest
 
-from novita_sdk.typed import Adapter, ContractError, find_adapter
+from novita_sdk.typed import ContractError
+from tests.support.adapters import adapter
 
 pytestmark = pytest.mark.core
 
@@ -31,12 +32,6 @@ class TreeModel(pydantic.BaseModel):
 
     name: str = ""
     children: list[TreeModel] = []
-
-
-def adapter(kind: Any) -> Adapter[Any]:
-    found = find_adapter(kind)
-    assert found is not None
-    return found
 
 
 def problem(kind: Any, value: Any) -> ContractError:

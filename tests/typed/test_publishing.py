@@ -122,7 +122,7 @@ def test_damaged_descriptors_are_an_error_of_their_own(descriptors: str) -> None
 
 
 def test_a_stream_says_so_and_plain_outputs_have_no_schema() -> None:
-    def handler(request: Sum):  # type: ignore[no-untyped-def]
+    def handler(request: Sum):  # type: ignore[no-untyped-def] # no output type
         yield request.numbers
 
     typed = read_handler(handler, context_type=int)

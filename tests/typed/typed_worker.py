@@ -41,12 +41,12 @@ async def total(request: Sum) -> Total:
     return Total(total=sum(request.numbers))
 
 
-class Painter(DrawWorker):  # type: ignore[misc]
+class Painter(DrawWorker):  # type: ignore[misc] # generated in the run
     def draw(self, request: Any, context: JobContext) -> Any:
         return annotated(request, context)
 
 
-class Talker(TalkWorker):  # type: ignore[misc]
+class Talker(TalkWorker):  # type: ignore[misc] # generated in the run
     def talk(self, request: Any, context: JobContext) -> Iterator[Any]:
         for word in request.prompt.split():
             yield shop_pb2.Token(text=word)

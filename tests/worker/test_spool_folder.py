@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -227,7 +226,7 @@ def test_a_lock_in_a_folder_that_another_process_removes_is_no_lock(
 ) -> None:
     real = fcntl.flock
 
-    def flock(file: Any, how: int) -> None:
+    def flock(file: int, how: int) -> None:
         monkeypatch.setattr(fcntl, "flock", real)
         for folder in spool.iterdir():
             shutil.rmtree(folder)

@@ -265,7 +265,9 @@ def test_a_programs_own_logging_is_left_alone(gateway: WorkerGateway, spawn: Spa
 
 
 class TestLocalRun:
-    def run(self, spawn: Spawn, script: str, *arguments: str, file: str | None = None, capfd: Any) -> Any:
+    def run(
+        self, spawn: Spawn, script: str, *arguments: str, capfd: pytest.CaptureFixture[str], file: str | None = None
+    ) -> tuple[int, str, str]:
         if file is not None:
             script = f"open('test_input.json', 'w').write({file!r})\n" + script
         worker = spawn(script, *arguments, environ={})
