@@ -16,7 +16,7 @@ import pytest
 
 from novita_gateway import Gateway, Limits, ManualClock, MemoryStore, Waits, serve_in_thread
 from novita_sdk.models import JobRequest, RunRequest
-from tests.support.gateway_api import Api, Connect
+from tests.support.gateway_api import Api, Connect, raw_connection
 from tests.support.gateway_process import GatewayProcess
 from tests.support.waiting import DEADLINE, eventually_async
 
@@ -207,14 +207,13 @@ async def test_parked_requests_cost_little_memory(process: GatewayProcess) -> No
 
 
 async def test_requests_on_one_connection_are_answered_in_turn(api: Api) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
-    for _ in range(3):
-        writer.write(
-            b"GET /v1/ep/health HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n\r\n" % api.gateway.api_key.encode()
-        )
-    for _ in range(3):
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE)
-        assert head.startswith(b"HTTP/1.1 200 ")
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        await reader.readexactly(length)
-    await abort(writer)
+    async with raw_connection(api.gateway) as (reader, writer):
+        for _ in range(3):
+            writer.write(
+                b"GET /v1/ep/health HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n\r\n" % api.gateway.api_key.encode()
+            )
+        for _ in range(3):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)

@@ -13,7 +13,7 @@ import requests
 
 from novita_gateway import Gateway, serve_in_thread
 from novita_sdk.files import GatewayStore, LocalFile
-from tests.support.gateway_api import Api, Connect
+from tests.support.gateway_api import Api, Connect, raw_connection
 from tests.support.waiting import DEADLINE
 
 CONTENT = os.urandom(300_000)
@@ -135,12 +135,10 @@ async def test_a_sender_that_stops_is_cut_off() -> None:
             headers={"Authorization": gateway.api_key},
             timeout=DEADLINE,
         )
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-        target = path_of(reply.json()["upload"])
-        writer.write(f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\nabc".encode())
-        assert b" 408 " in await asyncio.wait_for(reader.read(), DEADLINE)
-        writer.close()
-        await writer.wait_closed()
+        async with raw_connection(gateway) as (reader, writer):
+            target = path_of(reply.json()["upload"])
+            writer.write(f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\nabc".encode())
+            assert b" 408 " in await reader.read()
 
 
 def test_the_projects_own_store_client_uses_it(tmp_path: Path) -> None:

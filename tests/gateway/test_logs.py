@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import logging
@@ -11,8 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from novita_gateway import Gateway, Limits, ManualClock, MemoryStore, log_to
-from tests.support.gateway_api import Api, Connect
-from tests.support.waiting import DEADLINE
+from tests.support.gateway_api import Api, Connect, raw_connection
 
 
 @pytest.fixture
@@ -58,11 +56,9 @@ async def test_what_the_board_decides_is_logged_in_json_without_payloads_or_keys
 async def test_a_request_that_is_no_http_is_answered_in_json_and_repeated_nowhere(
     api: Api, caplog: pytest.LogCaptureFixture, request_bytes: bytes
 ) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
-    writer.write(request_bytes)
-    head, _, body = (await asyncio.wait_for(reader.read(), DEADLINE)).partition(b"\r\n\r\n")
-    writer.close()
-    await writer.wait_closed()
+    async with raw_connection(api.gateway) as (reader, writer):
+        writer.write(request_bytes)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     assert b" 400 " in head.splitlines()[0]
     assert b"content-type: application/json" in head.lower()
     assert json.loads(body)["code"] == "BAD_REQUEST"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Callable
@@ -13,8 +12,7 @@ import pytest
 from novita_gateway import Gateway, Limits, MemoryStore
 from novita_gateway._auth import Keys, Role
 from novita_sdk.wire.payload import MAX_PAYLOAD
-from tests.support.gateway_api import Api, Connect, Reply
-from tests.support.waiting import DEADLINE
+from tests.support.gateway_api import Api, Connect, Reply, raw_connection
 
 
 def check_error(reply: Reply, status: int, code: str, *words: str) -> None:
@@ -158,24 +156,20 @@ async def test_a_sender_that_is_slow_with_the_head_is_cut_off(
 ) -> None:
     monkeypatch.setattr("novita_gateway._connections.KEEPALIVE", 0.1)
     api = await connect(Gateway())
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
-    writer.write(b"GET /v1/ep/health HTTP/1.1\r\nHos")
-    assert await asyncio.wait_for(reader.read(), DEADLINE) == b""
-    writer.close()
-    await writer.wait_closed()
+    async with raw_connection(api.gateway) as (reader, writer):
+        writer.write(b"GET /v1/ep/health HTTP/1.1\r\nHos")
+        assert await reader.read() == b""
 
 
 async def test_a_body_over_the_limit_is_refused_before_it_is_read(api: Api) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
-    writer.write(
-        b"POST /v1/ep/run HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000\r\n"
-        b"Authorization: Bearer %s\r\n\r\n" % api.gateway.api_key.encode()
-    )
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE)
-    assert b" 413 " in head
-    assert b"900,000,000 bytes" in await asyncio.wait_for(reader.read(500), DEADLINE)
-    writer.close()
-    await writer.wait_closed()
+    async with raw_connection(api.gateway) as (reader, writer):
+        writer.write(
+            b"POST /v1/ep/run HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000\r\n"
+            b"Authorization: Bearer %s\r\n\r\n" % api.gateway.api_key.encode()
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b" 413 " in head
+        assert b"900,000,000 bytes" in await reader.read(500)
 
 
 async def test_a_compressed_body_counts_by_what_is_in_it(api: Api) -> None:
@@ -256,30 +250,25 @@ async def test_a_result_with_a_final_status_is_refused(api: Api) -> None:
 
 
 async def test_a_slow_sender_is_cut_off() -> None:
-    async with Gateway(body_timeout=0.1) as gateway:
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    async with Gateway(body_timeout=0.1) as gateway, raw_connection(gateway) as (reader, writer):
         writer.write(
             b"POST /v1/ep/run HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n"
             b"Authorization: Bearer %s\r\n\r\n{" % gateway.api_key.encode()
         )
-        reply = await asyncio.wait_for(reader.read(), DEADLINE)
+        reply = await reader.read()
         assert b" 408 " in reply
         assert b"REQUEST_TIMEOUT" in reply
-        writer.close()
-        await writer.wait_closed()
 
 
 async def test_a_client_that_waits_for_100_continue_gets_it(api: Api) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
-    writer.write(
-        b"POST /v1/ep/run HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n"
-        b"Authorization: Bearer %s\r\n\r\n" % api.gateway.api_key.encode()
-    )
-    assert b" 100 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE)
-    writer.write(b'{"input":1}')
-    assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE)
-    writer.close()
-    await writer.wait_closed()
+    async with raw_connection(api.gateway) as (reader, writer):
+        writer.write(
+            b"POST /v1/ep/run HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n"
+            b"Authorization: Bearer %s\r\n\r\n" % api.gateway.api_key.encode()
+        )
+        assert b" 100 " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'{"input":1}')
+        assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
 
 
 async def test_the_port_being_taken_is_an_os_error(api: Api) -> None:

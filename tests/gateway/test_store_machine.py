@@ -68,7 +68,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = self.open()
 
     def make_store(self) -> Store:
-        raise NotImplementedError
+        if self.is_durable:
+            return SQLiteStore(self.path, limits=LIMITS, clock=self.clock)
+        return MemoryStore(limits=LIMITS, clock=self.clock)
 
     def open(self) -> Store:
         store = self.make_store()
@@ -387,15 +389,9 @@ class StoreMachine(RuleBasedStateMachine):
 class MemoryMachine(StoreMachine):
     is_durable = False
 
-    def make_store(self) -> Store:
-        return MemoryStore(limits=LIMITS, clock=self.clock)
-
 
 class SQLiteMachine(StoreMachine):
     is_durable = True
-
-    def make_store(self) -> Store:
-        return SQLiteStore(self.path, limits=LIMITS, clock=self.clock)
 
 
 MemoryMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

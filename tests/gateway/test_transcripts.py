@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from novita_gateway import Gateway, Waits
-from tests.support.gateway_api import Api, Connect
-from tests.support.waiting import DEADLINE
+from tests.support.gateway_api import Api, Connect, raw_connection
 
 WORKER = "Authorization: {token}\r\nAccept-Encoding: gzip, deflate\r\nUser-Agent: RunPod-Python-SDK/1.12.0\r\n"
 GET = WORKER + "Content-Type: application/json\r\n"
@@ -32,11 +30,9 @@ async def send(api: Api, line: str, headers: str, body: str | None, **names: str
     head = f"{line} HTTP/1.1\r\nHost: gateway\r\n{headers}Connection: close\r\n\r\n"
     for name, value in names.items():
         head = head.replace(f"{{{name}}}", value)
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
-    writer.write(head.encode() + data.encode())
-    reply = await asyncio.wait_for(reader.read(), DEADLINE)
-    writer.close()
-    await writer.wait_closed()
+    async with raw_connection(api.gateway) as (reader, writer):
+        writer.write(head.encode() + data.encode())
+        reply = await reader.read()
     status, _, rest = reply.partition(b"\r\n")
     return int(status.split()[1]), rest.partition(b"\r\n\r\n")[2]
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pty
 import subprocess
 import sys
 
 import pytest
 
 from tests.support.scripted_gateway import Answer, ScriptedGateway
+from tests.support.terminal import run_on_terminal
 
 PROGRAM = """
 import sys, novita_sdk
@@ -30,22 +29,10 @@ def url(scripted: ScriptedGateway) -> str:
 
 @pytest.mark.parametrize(("wanted", "is_shown"), [("None", True), ("True", True), ("False", False)])
 def test_it_is_shown_on_a_terminal(url: str, wanted: str, is_shown: bool) -> None:
-    master, slave = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, url, wanted],
-        stdout=subprocess.PIPE,
-        stderr=slave,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
-    ) as program:
-        os.close(slave)
-        shown = b""
-        with contextlib.suppress(OSError):  # what Linux says when the other side is closed
-            while chunk := os.read(master, 65536):
-                shown += chunk
-        out, _ = program.communicate(timeout=60)
-    os.close(master)
-    assert (program.returncode, out.split()) == (0, [b"out"] * 3)
-    assert (b"3/3" in shown) == is_shown
+    command = [sys.executable, "-c", PROGRAM, url, wanted]
+    code, out, shown = run_on_terminal(command, {**os.environ, "TERM": "xterm", "COLUMNS": "100"})
+    assert (code, out.split()) == (0, ["out"] * 3)
+    assert ("3/3" in shown) == is_shown
 
 
 @pytest.mark.parametrize("wanted", ["None", "False"])

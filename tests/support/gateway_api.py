@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import aiohttp
 
 from novita_gateway import Gateway
+from tests.support.waiting import DEADLINE
 
 
 @dataclass
@@ -65,3 +69,13 @@ class Connect(Protocol):
     """Starts a gateway and connects to it; both end with the test."""
 
     async def __call__(self, gateway: Gateway) -> Api: ...
+
+
+@asynccontextmanager
+async def raw_connection(gateway: Gateway) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection for bytes as they stand; the block has to end in time."""
+    async with asyncio.timeout(DEADLINE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        yield reader, writer
+        writer.close()
+        await writer.wait_closed()

@@ -24,6 +24,11 @@ def hold(name="go"):
 """In every script: a handler that calls it blocks its thread until the test says `let_go`."""
 
 
+START = 'start({"handler": handler})'
+ECHO = 'def handler(job):\n    return job["input"]\n' + START
+"""The shortest worker there is."""
+
+
 @dataclass
 class WorkerProcess:
     process: subprocess.Popen[str]

@@ -7,10 +7,7 @@ import signal
 from typing import Any
 
 from tests.support.worker_gateway import Fault, WorkerGateway
-from tests.support.worker_process import Spawn
-
-ECHO = 'def handler(job):\n    return job["input"]\nstart({"handler": handler})\n'
-
+from tests.support.worker_process import ECHO, Spawn
 
 TRANSIENT: list[dict[str, Any]] = [
     {"kind": "reset"},

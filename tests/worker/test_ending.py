@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.support.worker_gateway import Fault, WorkerGateway
-from tests.support.worker_process import Spawn
+from tests.support.worker_process import START, Spawn
 
 LOOPING = {
     "sync progress": """
@@ -76,7 +76,6 @@ HOLDS_FIRST = """
             hold(job["input"])
         return 1
     """
-START = 'start({"handler": handler})'
 
 
 @pytest.mark.parametrize("kind", LOOPING)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.support.worker_gateway import Fault, WorkerGateway
-from tests.support.worker_process import Spawn
-
-ECHO = 'def handler(job):\n    return job["input"]\nstart({"handler": handler})\n'
+from tests.support.worker_process import ECHO, Spawn
 
 
 def test_the_same_job_handed_out_twice_runs_once(gateway: WorkerGateway, spawn: Spawn) -> None:

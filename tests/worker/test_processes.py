@@ -7,9 +7,8 @@ import signal
 import pytest
 
 from tests.support.worker_gateway import WorkerGateway
-from tests.support.worker_process import Spawn, WorkerProcess
+from tests.support.worker_process import START, Spawn, WorkerProcess
 
-START = 'start({"handler": handler})'
 QUIET = "import warnings\nwarnings.simplefilter('ignore')  # newer Pythons warn of every fork beside threads\n"
 
 

@@ -7,9 +7,7 @@ import json
 import pytest
 
 from tests.support.worker_gateway import WorkerGateway
-from tests.support.worker_process import Spawn
-
-START = 'start({"handler": handler})'
+from tests.support.worker_process import START, Spawn
 
 
 @pytest.mark.parametrize("config", ['"refresh_worker": True', '"max_jobs": 1', '"max_rss_mb": 1'])

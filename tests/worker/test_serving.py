@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.worker_gateway import WorkerGateway
-from tests.support.worker_process import Spawn
+from tests.support.worker_process import START, Spawn
 
 HANDLERS = {
     "sync": """
@@ -22,7 +22,6 @@ HANDLERS = {
             return {"echo": job["input"], "main": threading.current_thread() is threading.main_thread()}
         """,
 }
-START = 'start({"handler": handler})'
 
 
 @pytest.mark.parametrize("kind", HANDLERS)

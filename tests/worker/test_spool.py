@@ -10,10 +10,7 @@ import pytest
 
 from tests.support.waiting import eventually
 from tests.support.worker_gateway import Fault, WorkerGateway
-from tests.support.worker_process import Spawn
-
-ECHO = 'def handler(job):\n    return job["input"]\nstart({"handler": handler})\n'
-
+from tests.support.worker_process import ECHO, Spawn
 
 STEPS = {
     "before the post arrives": Fault(kind="hang"),

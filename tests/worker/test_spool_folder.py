@@ -15,9 +15,7 @@ import pytest
 from novita_worker._outbox import PostKind
 from novita_worker._spool import Spool
 from tests.support.worker_gateway import Fault, WorkerGateway
-from tests.support.worker_process import Spawn, WorkerProcess
-
-ECHO = 'def handler(job):\n    return job["input"]\nstart({"handler": handler})\n'
+from tests.support.worker_process import ECHO, Spawn, WorkerProcess
 
 
 def end(worker: WorkerProcess) -> None:

@@ -13,10 +13,9 @@ import pytest
 from novita_worker import ConfigError, JobContext, start
 from novita_worker.testing import LocalWorker
 from tests.support.worker_gateway import Fault, WorkerGateway
-from tests.support.worker_process import Spawn
+from tests.support.worker_process import START, Spawn
 
 HANDLER = "def handler(job):\n    return job['input']\n"
-START = 'start({"handler": handler})'
 
 
 @pytest.mark.parametrize(
