@@ -137,7 +137,7 @@ def test_health_and_purge_answer_in_the_gateways_words(endpoint: Endpoint) -> No
     endpoint.run({})
     assert endpoint.health()["jobs"]["inQueue"] == 2
     assert endpoint.purge_queue()["removed"] == 2
-    assert endpoint.health(timeout=1)["jobs"]["inQueue"] == 0
+    assert endpoint.health(timeout=60)["jobs"]["inQueue"] == 0
 
 
 def test_updates_tell_every_step_and_end(endpoint: Endpoint, worker: HandWorker) -> None:
@@ -243,7 +243,7 @@ def test_a_closed_client_opens_again(gateway: Gateway, make_client: ClientMaker)
 
 def test_run_sync_returns_the_output(endpoint: Endpoint, worker: HandWorker, meanwhile: Meanwhile) -> None:
     meanwhile(lambda: worker.finish(worker.take()["id"], output=[1, 2]))
-    assert endpoint.run_sync({"a": 1}, timeout=10, policy={"lowPriority": True}) == [1, 2]
+    assert endpoint.run_sync({"a": 1}, timeout=60, policy={"lowPriority": True}) == [1, 2]
 
 
 def test_run_sync_that_runs_out_leaves_the_job_running(endpoint: Endpoint, worker: HandWorker) -> None:

@@ -73,7 +73,7 @@ def counting_worker() -> Iterator[tuple[Gateway, Counter[int]]]:
         thread.start()
         yield gateway, runs
         stop.set()
-        thread.join(10)
+        thread.join(60)
 
 
 @pytest.mark.parametrize("program", [SYNC, ASYNC], ids=["sync", "async"])

@@ -12,6 +12,7 @@ from novita_codegen import generate
 from novita_gateway import Gateway
 from novita_sdk import Client
 from tests.support.protos import KINDS, SHOP, write_protos
+from tests.support.repository import ROOT
 from tests.support.typed_workers import Serve, typed_workers
 
 
@@ -37,7 +38,7 @@ def shop(generated: Path) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    return Path(__file__).resolve().parents[2]
+    return ROOT
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ def publish(gateway: Gateway) -> Callable[[str, bytes], None]:
             f"{gateway.url}/{endpoint}/job-schema/w1",
             json={"methods": [{"input": json.loads(schema)}]},
             headers={"Authorization": gateway.worker_token},
-            timeout=10,
+            timeout=60,
         )
         assert reply.status_code == 200, reply.text
 

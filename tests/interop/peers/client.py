@@ -58,7 +58,7 @@ class Published:
         return self.sdk.Endpoint(endpoint).run(request)
 
     def run_sync(self, endpoint: str, request: object) -> object:
-        return self.sdk.Endpoint(endpoint).run_sync(request, timeout=40)
+        return self.sdk.Endpoint(endpoint).run_sync(request, timeout=120)
 
     def health(self, endpoint: str) -> object:
         return self.sdk.Endpoint(endpoint).health()
@@ -80,7 +80,7 @@ class Published:
 
     def end(self, job: Any) -> dict[str, object]:
         try:
-            output = job.output(timeout=40)
+            output = job.output(timeout=120)
         except RuntimeError as error:
             # The project's own client raises what the published one hides.
             output = getattr(error, "output", None)
@@ -105,7 +105,7 @@ class Sync:
         return self.client.endpoint(endpoint).run(request)
 
     def run_sync(self, endpoint: str, request: Any) -> object:
-        return self.client.endpoint(endpoint).run_sync(request, timeout=40)
+        return self.client.endpoint(endpoint).run_sync(request, timeout=120)
 
     def health(self, endpoint: str) -> object:
         return self.client.endpoint(endpoint).health()
@@ -123,10 +123,10 @@ class Sync:
         return job.cancel()
 
     def stream(self, job: Job) -> list[object]:
-        return list(job.stream(timeout=40))
+        return list(job.stream(timeout=120))
 
     def end(self, job: Job) -> dict[str, object]:
-        info = job.wait(timeout=40)
+        info = job.wait(timeout=120)
         return {"id": job.job_id, "status": info.status, "output": info.output}
 
 
@@ -145,7 +145,7 @@ class Async:
         return self.runner.run(self.client.endpoint(endpoint).run(request))
 
     def run_sync(self, endpoint: str, request: Any) -> object:
-        return self.runner.run(self.client.endpoint(endpoint).run_sync(request, timeout=40))
+        return self.runner.run(self.client.endpoint(endpoint).run_sync(request, timeout=120))
 
     def health(self, endpoint: str) -> object:
         return self.runner.run(self.client.endpoint(endpoint).health())
@@ -164,17 +164,17 @@ class Async:
 
     def stream(self, job: AsyncJob) -> list[object]:
         async def collect() -> list[object]:
-            return [chunk async for chunk in job.stream(timeout=40)]
+            return [chunk async for chunk in job.stream(timeout=120)]
 
         return self.runner.run(collect())
 
     def end(self, job: AsyncJob) -> dict[str, object]:
-        info = self.runner.run(job.wait(timeout=40))
+        info = self.runner.run(job.wait(timeout=120))
         return {"id": job.job_id, "status": info.status, "output": info.output}
 
 
 def until(condition: Callable[[], ValueT]) -> ValueT:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 120
     while not (value := condition()):
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.05)
