@@ -73,9 +73,9 @@ def __getattr__(name: str) -> object:
         return value
     if name in {"api_key", "endpoint_url_base"}:
         # Never stored: the environment counts at the moment of use.
-        from novita_sdk import _config
+        from novita_sdk import _settings
 
-        return _config.api_key() if name == "api_key" else _config.base_url()
+        return _settings.api_key() if name == "api_key" else _settings.base_url()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

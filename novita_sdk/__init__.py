@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 from novita_sdk._version import __version__
 
 if TYPE_CHECKING:
-    from novita_sdk._async_client import AsyncClient
-    from novita_sdk._async_endpoint import AsyncEndpoint
-    from novita_sdk._async_job import AsyncJob
-    from novita_sdk._client import Client
-    from novita_sdk._endpoint import Endpoint
     from novita_sdk._hooks import RequestEvent, ResponseEvent
-    from novita_sdk._job import Job
-    from novita_sdk._records import JobInfo
+    from novita_sdk.client.async_client import AsyncClient
+    from novita_sdk.client.async_endpoint import AsyncEndpoint
+    from novita_sdk.client.async_job import AsyncJob
+    from novita_sdk.client.client import Client
+    from novita_sdk.client.endpoint import Endpoint
+    from novita_sdk.client.job import Job
     from novita_sdk.errors import (
         APIError,
         AuthenticationError,
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
         TransportError,
         WaitTimeoutError,
     )
+    from novita_sdk.flows.job_info import JobInfo
     from novita_sdk.wire.payload import JSONValue
 
 __all__ = [
@@ -79,14 +79,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AsyncClient": "novita_sdk._async_client",
-    "AsyncEndpoint": "novita_sdk._async_endpoint",
-    "AsyncJob": "novita_sdk._async_job",
-    "Client": "novita_sdk._client",
-    "Endpoint": "novita_sdk._endpoint",
+    "AsyncClient": "novita_sdk.client.async_client",
+    "AsyncEndpoint": "novita_sdk.client.async_endpoint",
+    "AsyncJob": "novita_sdk.client.async_job",
+    "Client": "novita_sdk.client.client",
+    "Endpoint": "novita_sdk.client.endpoint",
     "JSONValue": "novita_sdk.wire.payload",
-    "Job": "novita_sdk._job",
-    "JobInfo": "novita_sdk._records",
+    "Job": "novita_sdk.client.job",
+    "JobInfo": "novita_sdk.flows.job_info",
     "RequestEvent": "novita_sdk._hooks",
     "ResponseEvent": "novita_sdk._hooks",
 }

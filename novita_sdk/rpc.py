@@ -1,23 +1,26 @@
-"""The method tables, typed stubs and handler protocols: the one door through which they are imported."""
+"""The method tables, typed stubs and handler protocols, and what binds them: the one door to import them through."""
 
 from __future__ import annotations
 
-from novita_protocol.method import AsyncCaller, Method, SyncCaller
+from novita_protocol.method import AsyncCaller, BoundMethod, Method, SyncCaller
 from novita_protocol.v1.jobs_service_novita import (
     JobsServiceAsync,
     JobsServiceHandler,
     JobsServiceMethods,
     JobsServiceSync,
+    bind_jobs_service,
 )
 from novita_protocol.v1.worker_service_novita import (
     WorkerServiceAsync,
     WorkerServiceHandler,
     WorkerServiceMethods,
     WorkerServiceSync,
+    bind_worker_service,
 )
 
 __all__ = [
     "AsyncCaller",
+    "BoundMethod",
     "JobsServiceAsync",
     "JobsServiceHandler",
     "JobsServiceMethods",
@@ -28,4 +31,6 @@ __all__ = [
     "WorkerServiceHandler",
     "WorkerServiceMethods",
     "WorkerServiceSync",
+    "bind_jobs_service",
+    "bind_worker_service",
 ]

@@ -14,26 +14,26 @@ from novita_sdk._version import __version__
 __all__ = ["app"]
 
 _MODULES = {
-    "cancel": "_jobs",
-    "completion": "_completion",
-    "contract": "_contract",
-    "dev": "_dev",
-    "doctor": "_doctor",
-    "gateway": "_gateway",
-    "generate": "_generate",
-    "health": "_endpoints",
-    "init": "_init",
-    "list": "_endpoints",
-    "map": "_map",
-    "output": "_jobs",
-    "purge": "_endpoints",
-    "retry": "_jobs",
-    "run": "_submit",
-    "schema": "_endpoints",
-    "status": "_jobs",
-    "stream": "_jobs",
-    "worker": "_worker",
-    "worker-env": "_worker_env",
+    "cancel": "jobs",
+    "completion": "completion",
+    "contract": "contract",
+    "dev": "dev",
+    "doctor": "doctor",
+    "gateway": "gateway",
+    "generate": "generate",
+    "health": "endpoints",
+    "init": "init",
+    "list": "endpoints",
+    "map": "map",
+    "output": "jobs",
+    "purge": "endpoints",
+    "retry": "jobs",
+    "run": "submit",
+    "schema": "endpoints",
+    "status": "jobs",
+    "stream": "jobs",
+    "worker": "worker",
+    "worker-env": "worker_env",
 }
 
 _EPILOG = """\
@@ -56,7 +56,7 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _MODULES:
             return None
-        module = importlib.import_module(f"novita_cli.{_MODULES[cmd_name]}")
+        module = importlib.import_module(f"novita_cli.commands.{_MODULES[cmd_name]}")
         return cast("click.Command", getattr(module, f"{cmd_name.replace('-', '_')}_command"))
 
     def invoke(self, ctx: click.Context) -> object:

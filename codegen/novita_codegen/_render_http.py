@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from novita_codegen._model import ServiceModel
+from novita_codegen._model import ServiceModel, snake_case
 from novita_codegen._source import INDENT, class_name, docstring, header, imports, method_table, signature
 
 
@@ -17,9 +17,10 @@ def render(source: str, service: ServiceModel) -> str:
     """
     lines = header(source, f"{service.name}: its method table, stubs that call it, and what serves it.")
     lines += ["from typing import Final, Protocol, TypeVar", "", "from google.protobuf.message import Message", ""]
-    lines += imports(service, ["from novita_protocol.method import AsyncCaller, Method, SyncCaller"])
-    lines += ["", 'ContextT_contra = TypeVar("ContextT_contra", contravariant=True)']
-    for block in (method_table(service), _stub(service, "Sync"), _stub(service, "Async"), _handler(service)):
+    lines += imports(service, ["from novita_protocol.method import AsyncCaller, BoundMethod, Method, SyncCaller, bind"])
+    lines += ["", 'ContextT = TypeVar("ContextT")', 'ContextT_contra = TypeVar("ContextT_contra", contravariant=True)']
+    stubs = (_stub(service, "Sync"), _stub(service, "Async"))
+    for block in (method_table(service), *stubs, _handler(service), _bind(service)):
         lines += ["", "", *block]
     return "\n".join(lines) + "\n"
 
@@ -49,3 +50,13 @@ def _handler(service: ServiceModel) -> Iterator[str]:
         yield from signature(f"async def {rpc.python_name}", arguments, class_name(rpc.response))
         yield from docstring(rpc.comment or f"Serves {rpc.name}.", INDENT * 2)
         yield "        ..."
+
+
+def _bind(service: ServiceModel) -> Iterator[str]:
+    handler = f"handler: {service.name}Handler[ContextT]"
+    yield f"def bind_{snake_case(service.name)}({handler}) -> tuple[BoundMethod[ContextT], ...]:"
+    yield from docstring(f"Binds each method of {service.full_name} to its handler, for a server to route by.", INDENT)
+    yield "    return ("
+    for rpc in service.methods:
+        yield f"        bind({service.name}Methods.{rpc.constant}, handler.{rpc.python_name}),"
+    yield "    )"

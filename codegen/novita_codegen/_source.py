@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from novita_codegen._model import ServiceModel, TypeRef
 from novita_codegen._tree import MARK
 
-VERSION = "1.0"
+VERSION = "1.1"
 """Goes up whenever the same proto would give other output."""
 
 INDENT = "    "
@@ -58,6 +58,7 @@ def method_table(service: ServiceModel) -> Iterator[str]:
         yield f"    {rpc.constant}: Final = Method("
         yield f'        service="{service.full_name}",'
         yield f'        name="{rpc.name}",'
+        yield f'        python_name="{rpc.python_name}",'
         yield f"        request={class_name(rpc.request)},"
         yield f"        response={class_name(rpc.response)},"
         for field in ("verb", "path", "body", "response_body", "idempotency"):

@@ -9,19 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from novita_gateway._board import Limits
     from novita_gateway._clock import Clock, ManualClock, SystemClock
     from novita_gateway._errors import GatewayError, StoreError
-    from novita_gateway._faults import Faults
     from novita_gateway._gateway import Gateway
     from novita_gateway._logs import JsonFormatter, log_to
-    from novita_gateway._memory_store import MemoryStore
-    from novita_gateway._openapi import openapi
     from novita_gateway._serve import serve_forever, serve_in_thread
     from novita_gateway._service import Waits
-    from novita_gateway._sqlite_store import SQLiteStore
-    from novita_gateway._store import Store
     from novita_gateway._worker_env import worker_env
+    from novita_gateway.board.limits import Limits
+    from novita_gateway.http.faults import Faults
+    from novita_gateway.http.openapi import openapi
+    from novita_gateway.store.memory import MemoryStore
+    from novita_gateway.store.protocol import Store
+    from novita_gateway.store.sqlite import SQLiteStore
     from novita_testing._embedded import embedded
 
 __all__ = [
@@ -48,22 +48,22 @@ __all__ = [
 
 _MODULES = {
     "Clock": "novita_gateway._clock",
-    "Faults": "novita_gateway._faults",
+    "Faults": "novita_gateway.http.faults",
     "Gateway": "novita_gateway._gateway",
     "GatewayError": "novita_gateway._errors",
     "JsonFormatter": "novita_gateway._logs",
-    "Limits": "novita_gateway._board",
+    "Limits": "novita_gateway.board.limits",
     "ManualClock": "novita_gateway._clock",
-    "MemoryStore": "novita_gateway._memory_store",
-    "SQLiteStore": "novita_gateway._sqlite_store",
-    "Store": "novita_gateway._store",
+    "MemoryStore": "novita_gateway.store.memory",
+    "SQLiteStore": "novita_gateway.store.sqlite",
+    "Store": "novita_gateway.store.protocol",
     "StoreError": "novita_gateway._errors",
     "SystemClock": "novita_gateway._clock",
     "Waits": "novita_gateway._service",
     # Gateway and worker don't import each other; a third package combines them.
     "embedded": "novita_testing._embedded",
     "log_to": "novita_gateway._logs",
-    "openapi": "novita_gateway._openapi",
+    "openapi": "novita_gateway.http.openapi",
     "serve_forever": "novita_gateway._serve",
     "serve_in_thread": "novita_gateway._serve",
     "worker_env": "novita_gateway._worker_env",

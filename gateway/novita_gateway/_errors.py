@@ -1,4 +1,4 @@
-"""What a gateway refuses, and the HTTP status and code that say so."""
+"""The gateway's refusals, and the HTTP status and code that say so."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class JobNotFoundError(GatewayError):
 
 
 class SchemaNotFoundError(GatewayError):
-    """No worker of that endpoint has told its types."""
+    """No worker of that endpoint has told its schema."""
 
     status = 404
     code = "SCHEMA_NOT_FOUND"

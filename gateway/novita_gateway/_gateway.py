@@ -13,18 +13,18 @@ from typing import Final, Self
 
 from aiohttp import web
 
-from novita_gateway._auth import Keys, Role, check_key, new_key
-from novita_gateway._connections import Server
-from novita_gateway._faults import FaultInjector, Faults
-from novita_gateway._files import FileRoutes
-from novita_gateway._http import Door, Page
-from novita_gateway._memory_store import MemoryStore
-from novita_gateway._metrics import CONTENT_TYPE, Metrics
-from novita_gateway._openapi import openapi
 from novita_gateway._service import Service, Waits
-from novita_gateway._store import Store
-from novita_gateway._webhooks import WebhookSender, new_secret
 from novita_gateway._worker_env import Flavour, worker_env
+from novita_gateway.files.routes import FileRoutes
+from novita_gateway.http.app import App, Page
+from novita_gateway.http.auth import Keys, Role, check_key, new_key
+from novita_gateway.http.connections import Server
+from novita_gateway.http.faults import FaultInjector, Faults
+from novita_gateway.http.metrics import CONTENT_TYPE, Metrics
+from novita_gateway.http.openapi import openapi
+from novita_gateway.store.memory import MemoryStore
+from novita_gateway.store.protocol import Store
+from novita_gateway.webhooks.sender import WebhookSender, new_secret
 
 __all__ = ["Gateway"]
 
@@ -130,7 +130,7 @@ class Gateway:
             OSError: The port is taken, or the host is not one of this machine.
         """
         await self.store.open()
-        server = Server(self._door())
+        server = Server(self._app())
         runner = web.ServerRunner(server, shutdown_timeout=2.0)
         await runner.setup()
         try:
@@ -158,9 +158,9 @@ class Gateway:
         await runner.cleanup()
         self._files.close()
 
-    def _door(self) -> Door:
+    def _app(self) -> App:
         metrics = Metrics(self.store)
-        return Door(
+        return App(
             Service(self.store, waits=self._waits, check_webhook=self._sender.check),
             Keys(api_keys=[self.api_key], worker_tokens=[self.worker_token]),
             metrics,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from novita_gateway._errors import BadRequestError, TooLargeError
-from novita_gateway._faults import Fate
-from novita_gateway._store import Store
+from novita_gateway.http.context import RequestContext
+from novita_gateway.store.protocol import Store
 from novita_sdk.models import (
     CancelRequest,
     CancelResponse,
@@ -51,31 +51,12 @@ from novita_sdk.wire import states
 from novita_sdk.wire.names import check_job_id
 from novita_sdk.wire.payload import PayloadTooLargeError, check_size, dump
 
-__all__ = ["RequestContext", "Service", "Waits"]
+__all__ = ["Service", "Waits"]
 
 _log = logging.getLogger("novita_gateway")
 
 MAX_BATCH: Final = 1000
 MAX_KEY: Final = 255
-
-
-@dataclass(slots=True)
-class RequestContext:
-    """What is known of one request beside its message."""
-
-    method: str = ""
-    job_id: str | None = None
-    """The job that the path names, if it names one."""
-    fate: Fate = Fate.GOOD
-
-    undo: Callable[[], None] | None = None
-    """Called if the reply can't be written."""
-    job_ids: tuple[str, ...] = ()
-    """Jobs that change hands with the reply."""
-    is_last: bool = False
-    """The connection is closed after the reply, without waiting for what the peer may still send."""
-    is_empty: bool = False
-    """There is nothing to tell, which is a 204."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,12 +88,12 @@ class Service:
 
     # JobsServiceHandler
 
-    async def run(self, request: RunRequest, context: RequestContext, /) -> RunResponse:  # noqa: ARG002
+    async def run(self, request: RunRequest, _: RequestContext, /) -> RunResponse:
         """Queues a job."""
         self._check(request)
         return RunResponse(job=await self._store.submit(request))
 
-    async def run_sync(self, request: RunSyncRequest, context: RequestContext, /) -> RunSyncResponse:  # noqa: ARG002
+    async def run_sync(self, request: RunSyncRequest, _: RequestContext, /) -> RunSyncResponse:
         """Queues a job and waits for its final state."""
         self._check(request)
         wait = request.wait if request.HasField("wait") else self._waits.run_sync
@@ -124,7 +105,7 @@ class Service:
             job = await self._store.status(request.endpoint, job.id, min(wait, self._waits.run_sync_max))
         return RunSyncResponse(job=job)
 
-    async def get_status(self, request: GetStatusRequest, context: RequestContext, /) -> GetStatusResponse:  # noqa: ARG002
+    async def get_status(self, request: GetStatusRequest, _: RequestContext, /) -> GetStatusResponse:
         """The state of a job; with `wait`, parked until it is final, or until `since` is outdated."""
         wait = min(request.wait, self._waits.status)
         since = request.since if request.HasField("since") else None
@@ -137,27 +118,27 @@ class Service:
         context.undo = page.undo
         return page.value
 
-    async def cancel(self, request: CancelRequest, context: RequestContext, /) -> CancelResponse:  # noqa: ARG002
+    async def cancel(self, request: CancelRequest, _: RequestContext, /) -> CancelResponse:
         """Cancels a job; a final one is answered as it is."""
         return CancelResponse(job=await self._store.cancel(request.endpoint, request.id))
 
-    async def retry(self, request: RetryRequest, context: RequestContext, /) -> RetryResponse:  # noqa: ARG002
+    async def retry(self, request: RetryRequest, _: RequestContext, /) -> RetryResponse:
         """Queues a failed job again."""
         return RetryResponse(job=await self._store.retry(request.endpoint, request.id))
 
-    async def get_health(self, request: GetHealthRequest, context: RequestContext, /) -> GetHealthResponse:  # noqa: ARG002
+    async def get_health(self, request: GetHealthRequest, _: RequestContext, /) -> GetHealthResponse:
         """Counts of jobs and workers."""
         return GetHealthResponse(health=await self._store.health(request.endpoint))
 
-    async def get_schema(self, request: GetSchemaRequest, context: RequestContext, /) -> GetSchemaResponse:  # noqa: ARG002
-        """The types that a worker told last."""
+    async def get_schema(self, request: GetSchemaRequest, _: RequestContext, /) -> GetSchemaResponse:
+        """The schema that a worker told last."""
         return GetSchemaResponse(schema=await self._store.schema(request.endpoint))
 
-    async def purge_queue(self, request: PurgeQueueRequest, context: RequestContext, /) -> PurgeQueueResponse:  # noqa: ARG002
+    async def purge_queue(self, request: PurgeQueueRequest, _: RequestContext, /) -> PurgeQueueResponse:
         """Cancels what waits."""
         return PurgeQueueResponse(removed=await self._store.purge(request.endpoint), status="completed")
 
-    async def list_jobs(self, request: ListJobsRequest, context: RequestContext, /) -> ListJobsResponse:  # noqa: ARG002
+    async def list_jobs(self, request: ListJobsRequest, _: RequestContext, /) -> ListJobsResponse:
         """A page of recent jobs."""
         return await self._store.list_jobs(request)
 
@@ -180,7 +161,7 @@ class Service:
         context.job_ids = tuple(job.id for job in taken.value)
         return TakeJobsResponse(jobs=taken.value)
 
-    async def finish_job(self, request: FinishJobRequest, context: RequestContext, /) -> FinishJobResponse:  # noqa: ARG002
+    async def finish_job(self, request: FinishJobRequest, _: RequestContext, /) -> FinishJobResponse:
         """Keeps a result, or progress where the body has a status."""
         result = request.result
         if result.HasField("status"):
@@ -211,7 +192,7 @@ class Service:
         result = JobResult(error=dump(f"job {job_id}: the gateway refused the worker's result: {message}"))
         await self._store.finish(endpoint, worker_id, job_id, result)
 
-    async def stream_job(self, request: StreamJobRequest, context: RequestContext, /) -> StreamJobResponse:  # noqa: ARG002
+    async def stream_job(self, request: StreamJobRequest, _: RequestContext, /) -> StreamJobResponse:
         """Adds a chunk."""
         check_size(request.chunk.output, "chunk")
         await self._store.append(request.endpoint, request.worker_id, request.id, request.chunk.output)
@@ -223,18 +204,13 @@ class Service:
         context.undo, context.is_empty = stops.undo, not stops.value
         return WatchStopsResponse(jobs_to_stop=stops.value)
 
-    async def publish_schema(
-        self,
-        request: PublishSchemaRequest,
-        context: RequestContext,  # noqa: ARG002
-        /,
-    ) -> PublishSchemaResponse:
-        """Keeps the types that a worker tells."""
+    async def publish_schema(self, request: PublishSchemaRequest, _: RequestContext, /) -> PublishSchemaResponse:
+        """Keeps the schema that a worker tells."""
         check_size(request.schema.SerializeToString(), "the schema")
         await self._store.publish_schema(request.endpoint, request.schema)
         return PublishSchemaResponse()
 
-    async def ping(self, request: PingRequest, context: RequestContext, /) -> PingResponse:  # noqa: ARG002
+    async def ping(self, request: PingRequest, _: RequestContext, /) -> PingResponse:
         """Keeps leases."""
         if request.status == "unhealthy":
             extra = {"endpoint": request.endpoint, "worker_id": request.worker_id, "check": request.check[:64]}

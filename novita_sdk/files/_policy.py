@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from novita_sdk._variables import variables
+from novita_sdk._environment import variables
 
 GIB: Final = 1024**3
 

@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Protocol
 
-from novita_sdk._variables import variables
+from novita_sdk._environment import variables
 from novita_sdk.files._errors import FileError
 from novita_sdk.files._file import File, LocalFile, OnProgress, with_members
 from novita_sdk.files._links import no_netrc

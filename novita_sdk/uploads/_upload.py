@@ -11,7 +11,7 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import TypeAlias
 
-from novita_sdk._variables import variables
+from novita_sdk._environment import variables
 from novita_sdk.uploads import _local, _s3
 from novita_sdk.uploads._errors import UploadError
 from novita_sdk.uploads._names import media_type, object_key

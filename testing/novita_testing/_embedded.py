@@ -11,14 +11,14 @@ from typing import Final, Unpack
 
 from novita_gateway import Clock, Faults, Gateway, Limits, MemoryStore, serve_in_thread
 from novita_sdk import Client, Endpoint
-from novita_sdk._variables import set_variables
+from novita_sdk._environment import set_variables
 from novita_testing._heartbeat import LoopHeartbeat
 from novita_testing._options import WorkerOptions
 from novita_worker._config import parse_config
 from novita_worker._environment import read_environment
-from novita_worker._handler import Handler, inspect_handler
-from novita_worker._link import Link
 from novita_worker._worker import Worker
+from novita_worker.handlers.spec import Handler, inspect_handler
+from novita_worker.link.http import Link
 
 __all__ = ["embedded"]
 

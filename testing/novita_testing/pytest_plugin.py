@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from novita_sdk import Endpoint
     from novita_testing._options import EmbeddedOptions
-    from novita_worker._handler import Handler
+    from novita_worker.handlers.spec import Handler
 
 __all__ = ["StartEndpoint", "novita_endpoint"]
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from novita_codegen import generate
+from novita_protocol.method import Method
 
 
 @pytest.fixture
@@ -34,6 +36,7 @@ def test_the_method_table_says_what_the_proto_says(service: ModuleType) -> None:
     assert (write.verb, write.path, write.body, write.response_body) == ("PUT", "/notes/{note.id}", "note", "")
     assert write.idempotency == "unknown"
     assert write.request.DESCRIPTOR.full_name == "notes.v1.Note.Draft"
+    assert (get.python_name, write.python_name) == ("get_note", "write_http_note")
     assert service.NoteServiceMethods.WRITE_HTTP_NOTE is write
 
 
@@ -55,6 +58,25 @@ def test_stubs_hand_method_request_and_timeout_to_the_caller(service: ModuleType
     assert asyncio.run(service.NoteServiceAsync(AsyncCaller()).get_note(request)) is answer
     method = service.NoteServiceMethods.GET_NOTE
     assert calls == [(method, request, 2.5), (method, request, None)]
+
+
+def test_each_method_is_bound_to_its_handler(service: ModuleType) -> None:
+    class Handler:
+        async def get_note(self, request: Message, context: str, /) -> Message:
+            raise NotImplementedError
+
+        async def write_http_note(self, request: Message, context: str, /) -> Message:
+            raise NotImplementedError
+
+    handler = Handler()
+    bound = service.bind_note_service(handler)
+    assert tuple(each.method for each in bound) == service.NoteServiceMethods.ALL
+    assert [each.handler for each in bound] == [handler.get_note, handler.write_http_note]
+
+
+def test_a_table_that_an_older_generator_wrote_still_works() -> None:
+    method = Method(service="a.S", name="Do", request=FieldMask, response=FieldMask)
+    assert (method.name, method.python_name) == ("Do", "")
 
 
 def test_comments_of_the_proto_become_docstrings(service: ModuleType) -> None:

@@ -9,9 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from novita_gateway import _commands as commands
-from novita_gateway._board import Board, Limits
-from novita_gateway._commands import Event, EventKind
+from novita_gateway.board import commands
+from novita_gateway.board.board import Board
+from novita_gateway.board.commands import Event, EventKind
+from novita_gateway.board.limits import Limits
 
 pytestmark = pytest.mark.core
 
@@ -160,7 +161,7 @@ class BoardMachine(RuleBasedStateMachine):
 
     @rule(endpoint=ENDPOINTS, worker=WORKERS, count=st.integers(1, 3))
     def take(self, endpoint: str, worker: str, count: int) -> None:
-        events = self.apply(commands.Take(endpoint=endpoint, worker_id=worker, count=count))
+        events = self.apply(commands.TakeJobs(endpoint=endpoint, worker_id=worker, count=count))
         expected = self.model.queue(endpoint)[:count]
         assert [event.row.id for event in events] == [job.id for job in expected]
         for job in expected:

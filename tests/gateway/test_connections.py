@@ -127,7 +127,7 @@ def test_connections_that_come_while_it_closes_do_not_hang() -> None:
 async def test_a_reader_that_takes_nothing_is_cut_off_and_gives_its_job_back(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("novita_gateway._connections.STALL", 0.1)
+    monkeypatch.setattr("novita_gateway.http.connections.STALL", 0.1)
     api = await connect(Gateway())
     job_id = await api.submit(b'{"input": "' + b"x" * 4_000_000 + b'"}')
     with socket.socket() as deaf:
@@ -139,7 +139,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_gives_its_job_back(
 
 
 async def test_a_reader_that_is_slow_gets_it_all(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("novita_gateway._connections.STALL", 1.0)
+    monkeypatch.setattr("novita_gateway.http.connections.STALL", 1.0)
     api = await connect(Gateway())
     for listener in api.gateway._listener.sockets:  # connections inherit it: less is between gateway and reader
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)

@@ -209,18 +209,6 @@ async def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-async def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "jobs.db"
-    store = SQLiteStore(path)
-    await store.open()
-    await store.close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 77")
-    connection.close()
-    with pytest.raises(StoreError, match="version 77"):
-        await store.open()
-
-
 async def test_a_disk_that_can_not_be_written_is_said_and_recovered_from(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     store = SQLiteStore(path)

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from novita_gateway import Gateway, Limits, MemoryStore
-from novita_gateway._auth import Keys, Role
+from novita_gateway.http.auth import Keys, Role
 from novita_sdk.wire.payload import MAX_PAYLOAD
 from tests.support.gateway_api import Api, Connect, Reply, raw_connection
 
@@ -154,7 +154,7 @@ def test_keys_that_are_none_are_refused(make: Callable[[], Gateway], word: str) 
 async def test_a_sender_that_is_slow_with_the_head_is_cut_off(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("novita_gateway._connections.KEEPALIVE", 0.1)
+    monkeypatch.setattr("novita_gateway.http.connections.KEEPALIVE", 0.1)
     api = await connect(Gateway())
     async with raw_connection(api.gateway) as (reader, writer):
         writer.write(b"GET /v1/ep/health HTTP/1.1\r\nHos")

@@ -14,8 +14,8 @@ import pytest
 from aiohttp import web
 
 from novita_gateway import Gateway, Limits, ManualClock, MemoryStore, SQLiteStore
-from novita_gateway._addresses import PublicResolver, is_public
-from novita_gateway._webhooks import RETRIES
+from novita_gateway.webhooks.addresses import PublicResolver, is_public
+from novita_gateway.webhooks.sender import RETRIES
 from novita_sdk.models import JobRequest, RunRequest
 from novita_sdk.webhooks import WebhookVerificationError, sign, verify
 from tests.support.gateway_api import Connect

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from novita_gateway import Gateway
 from novita_sdk import Endpoint, RequestEvent, errors
-from novita_sdk._window import Value, Window
+from novita_sdk.batches.window import Value, Window
 from tests.support.hand_worker import HandWorker
 from tests.support.scripted_gateway import Answer, ScriptedGateway
 from tests.support.twin import ClientMaker

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from novita_sdk._remote_error import RemoteError, parse_remote_error
+from novita_sdk.flows.remote_error import RemoteError, parse_remote_error
 from novita_sdk.wire.payload import JSONValue
 
 pytestmark = pytest.mark.core

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from novita_sdk import errors
-from novita_sdk._attachments import Attachments
-from novita_sdk._calls import Caller
-from novita_sdk._config import resolve
-from novita_sdk._flows import Flows
-from novita_sdk._handle import Handle
-from novita_sdk._pacing import CROWD_RATE, park_seconds, poll_delay
-from novita_sdk._steps import Broken, Done, Emit, Reply, Send, Turn
+from novita_sdk._settings import resolve
+from novita_sdk.files._in_values import Attachments
+from novita_sdk.flows.call import Caller
+from novita_sdk.flows.handle import Handle
+from novita_sdk.flows.jobs import Flows
+from novita_sdk.flows.poll_spacing import CROWD_RATE, park_seconds, poll_delay
+from novita_sdk.flows.steps import Broken, Done, Emit, Reply, Send, Turn
 from novita_sdk.wire.retry import FailureKind, RetryPolicy
 
 pytestmark = pytest.mark.core

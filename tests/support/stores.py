@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 from novita_gateway import Store
-from novita_gateway._board_store import BoardStore
-from novita_gateway._sqlite_store import SqliteJournal
+from novita_gateway.store.board_store import BoardStore
+from novita_gateway.store.sqlite import SqliteJournal
 
 
 def writer_of(store: Store) -> sqlite3.Connection:

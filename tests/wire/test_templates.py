@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from novita_sdk.wire.templates import WorkerUrls, append_query
+from novita_sdk.wire.worker_urls import WorkerUrls, append_query
 
 pytestmark = pytest.mark.core
 

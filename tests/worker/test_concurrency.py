@@ -185,8 +185,8 @@ def test_a_reply_that_came_while_a_handler_held_the_gil_is_read(gateway: WorkerG
     worker = spawn(
         """
         import ctypes
-        import novita_worker._link
-        novita_worker._link.TAKE_TIMEOUT = 1.0
+        import novita_worker.link.http
+        novita_worker.link.http.TAKE_TIMEOUT = 1.0
         os.mkfifo("release")
         def handler(job):
             if job["input"]:

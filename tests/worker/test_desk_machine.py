@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from novita_sdk.wire.retry import Failure as TakeFailure
 from novita_sdk.wire.retry import FailureKind
-from novita_worker._actions import (
+from novita_worker._limits import Limits
+from novita_worker.desk.actions import (
     AskConcurrency,
     Cancel,
     Close,
@@ -25,9 +26,8 @@ from novita_worker._actions import (
     Take,
     TakenJob,
 )
-from novita_worker._desk import Desk
-from novita_worker._limits import Limits
-from novita_worker._outbox import Failure, Post, PostKind
+from novita_worker.desk.desk import Desk
+from novita_worker.desk.outbox import Failure, Post, PostKind
 
 pytestmark = pytest.mark.core
 

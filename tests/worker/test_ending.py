@@ -109,7 +109,7 @@ def test_a_job_that_is_stopped_before_its_first_step_gives_its_slot_back(gateway
             if job["input"] == "first":
                 progress_update(job, "working")
                 # In its way until the stop order was heard, which the stopped job itself can't tell.
-                while sum(context.cancelled for context in novita_worker._context.running_contexts.values()) < 1:
+                while not any(c.cancelled for c in novita_worker.handlers.context.running_contexts.values()):
                     time.sleep(0.01)
         start({"handler": handler, "concurrency": 2})
         """
@@ -285,7 +285,7 @@ def test_a_worker_that_cannot_reach_the_network_at_all_ends(gateway: WorkerGatew
         import resource
         def handler(job):
             return 1
-        import novita_worker._worker, novita_worker._link, uvloop  # what is loaded later needs descriptors too
+        import novita_worker._worker, novita_worker.link.http, uvloop  # what is loaded later needs descriptors too
         used = len(os.listdir("/proc/self/fd"))
         resource.setrlimit(resource.RLIMIT_NOFILE, (used + 6, used + 6))
         start({"handler": handler})

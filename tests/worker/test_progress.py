@@ -32,8 +32,8 @@ def test_progress_never_blocks_the_handler(gateway: WorkerGateway, spawn: Spawn)
     gateway.faults["progress"].append(Fault(kind="hang"))
     worker = spawn(
         """
-        import novita_worker._link
-        novita_worker._link.PROGRESS_TIMEOUT = 3600.0
+        import novita_worker.link.http
+        novita_worker.link.http.PROGRESS_TIMEOUT = 3600.0
         def handler(job):
             for i in range(10_000):
                 progress_update(job, i)
@@ -50,8 +50,8 @@ def test_progress_that_hangs_does_not_hold_a_result_up_for_ever(gateway: WorkerG
     gateway.faults["progress"].append(Fault(kind="hang"))
     spawn(
         """
-        import novita_worker._link
-        novita_worker._link.PROGRESS_TIMEOUT = 0.2
+        import novita_worker.link.http
+        novita_worker.link.http.PROGRESS_TIMEOUT = 0.2
         def handler(job):
             progress_update(job, 1)
             return 2

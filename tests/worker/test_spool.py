@@ -77,12 +77,12 @@ WAY = {
     "the draft is on disk": ("os", "fsync", 1),
     "the draft becomes the result": ("pathlib.Path", "replace", 1),
     "the folder is on disk": ("os", "fsync", 2),
-    "the result is posted": ("novita_worker._link.Link", "post", 1),
+    "the result is posted": ("novita_worker.link.http.Link", "post", 1),
     "the result is removed": ("pathlib.Path", "unlink", 2),
 }
 KILLER = """
     import importlib, inspect, pathlib
-    import novita_worker._link
+    import novita_worker.link.http
     def strike(where, name, number, moment):
         module, _, owner = where.rpartition(".")
         owner = getattr(importlib.import_module(module), owner) if module else importlib.import_module(owner)

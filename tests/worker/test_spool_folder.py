@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from novita_worker._outbox import PostKind
-from novita_worker._spool import Spool
+from novita_worker.desk.outbox import PostKind
+from novita_worker.link.spool import Spool
 from tests.support.worker_gateway import Fault, WorkerGateway
 from tests.support.worker_process import ECHO, Spawn, WorkerProcess
 

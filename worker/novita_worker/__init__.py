@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from novita_worker._context import JobContext, progress_update
 from novita_worker._errors import ConfigError, JobCancelled
 from novita_worker._start import start
+from novita_worker.handlers.context import JobContext, progress_update
 
 __all__ = ["ConfigError", "JobCancelled", "JobContext", "progress_update", "start"]

@@ -15,7 +15,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Final
 
-from novita_worker._actions import (
+from novita_worker._config import WorkerConfig
+from novita_worker._environment import Environment
+from novita_worker._inbox import Inbox
+from novita_worker._limits import Limits
+from novita_worker.desk.actions import (
     Action,
     AskConcurrency,
     Cancel,
@@ -28,25 +32,21 @@ from novita_worker._actions import (
     Take,
     TakenJob,
 )
-from novita_worker._config import WorkerConfig
-from novita_worker._context import JobContext
-from novita_worker._delivery import Delivery, Verdict
-from novita_worker._desk import Desk
-from novita_worker._environment import Environment
-from novita_worker._gateway import Gateway, PostFailure, Pulse, TakeReply
-from novita_worker._inbox import Inbox
-from novita_worker._lanes import Lanes
-from novita_worker._limits import Limits
-from novita_worker._memory import resident_mb
-from novita_worker._outbox import Failure, Post, PostKind
-from novita_worker._outcome import Outcome, Recycle, Writer
-from novita_worker._publication import publish
-from novita_worker._replays import Replays
-from novita_worker._runs import Runs
-from novita_worker._scale import Modifier
-from novita_worker._spool import Spool
-from novita_worker._stops import StopWatch
-from novita_worker._takes import Takes
+from novita_worker.desk.desk import Desk
+from novita_worker.desk.outbox import Failure, Post, PostKind
+from novita_worker.handlers.concurrency import Modifier
+from novita_worker.handlers.context import JobContext
+from novita_worker.handlers.lanes import Lanes
+from novita_worker.handlers.outcome import Outcome, Recycle, Writer
+from novita_worker.handlers.running import Runs
+from novita_worker.link.delivery import Delivery, Verdict
+from novita_worker.link.protocol import Gateway, PostFailure, Pulse, TakeReply
+from novita_worker.link.replays import Replays
+from novita_worker.link.schema import publish
+from novita_worker.link.spool import Spool
+from novita_worker.link.stops import StopWatch
+from novita_worker.link.takes import Takes
+from novita_worker.process.memory import resident_mb
 
 __all__ = ["Engine"]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from novita_sdk.wire.templates import WorkerUrls
+from novita_sdk.wire.worker_urls import WorkerUrls
 from novita_worker._errors import ConfigError
 
 __all__ = ["Environment", "is_worker_environment", "read_environment"]

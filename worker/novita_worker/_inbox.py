@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 
-from novita_worker._actions import Action
+from novita_worker.desk.actions import Action
 
 __all__ = ["Inbox"]
 

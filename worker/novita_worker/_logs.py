@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Final, TextIO
 
-from novita_worker._context import current_context
+from novita_worker.handlers.context import current_context
 
 __all__ = ["JsonFormatter", "TextFormatter", "set_up_logging"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from novita_worker._config import parse_config
 from novita_worker._environment import is_worker_environment, read_environment
-from novita_worker._forks import is_starting_up
-from novita_worker._handler import inspect_handler
+from novita_worker.handlers.spec import inspect_handler
+from novita_worker.process.forks import is_starting_up
 
 __all__ = ["start"]
 
@@ -39,14 +39,14 @@ def start(config: Mapping[str, Any]) -> None:
     if arguments.test_input is None and is_worker_environment(os.environ):
         environment = read_environment(os.environ)
         set_up_logging(arguments.log_level, os.environ, environment.worker_id)
-        from novita_worker._heartbeat import Heartbeat
-        from novita_worker._link import Link
         from novita_worker._worker import Worker
+        from novita_worker.link.heartbeat import Heartbeat
+        from novita_worker.link.http import Link
 
         code = Worker(settings, spec, environment, Link(environment), Heartbeat(environment)).run()
     else:
         set_up_logging(arguments.log_level, os.environ)
-        from novita_worker._local import run_locally
+        from novita_worker.local.once import run_locally
 
         code = run_locally(settings, spec, arguments.test_input)
     if code:

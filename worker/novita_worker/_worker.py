@@ -10,13 +10,13 @@ from typing import Final
 from novita_worker._config import WorkerConfig
 from novita_worker._engine import Engine
 from novita_worker._environment import Environment
-from novita_worker._gateway import Gateway, Pulse
-from novita_worker._handler import HandlerSpec
-from novita_worker._lanes import Lanes, LoopLanes, ThreadLanes
 from novita_worker._loop import new_loop
-from novita_worker._outcome import Writer
-from novita_worker._replays import open_spool
-from novita_worker._signals import Interrupted, Signals
+from novita_worker.handlers.lanes import Lanes, LoopLanes, ThreadLanes
+from novita_worker.handlers.outcome import Writer
+from novita_worker.handlers.spec import HandlerSpec
+from novita_worker.link.protocol import Gateway, Pulse
+from novita_worker.link.replays import open_spool
+from novita_worker.process.signals import Interrupted, Signals
 
 __all__ = ["Worker"]
 

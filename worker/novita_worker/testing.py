@@ -7,6 +7,6 @@
 
 from __future__ import annotations
 
-from novita_worker._local_worker import LocalJob, LocalResult, LocalWorker
+from novita_worker.local.worker import LocalJob, LocalResult, LocalWorker
 
 __all__ = ["LocalJob", "LocalResult", "LocalWorker"]

@@ -1,18 +1,20 @@
-"""What a method of a service is, and who can call one."""
+"""A method of a service, who can call it, and what carries it out on a server."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
 
-__all__ = ["AsyncCaller", "Method", "SyncCaller"]
+__all__ = ["AsyncCaller", "BoundMethod", "Method", "SyncCaller", "bind"]
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
 RequestT_co = TypeVar("RequestT_co", bound=Message, covariant=True)
 ResponseT_co = TypeVar("ResponseT_co", bound=Message, covariant=True)
+ContextT = TypeVar("ContextT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,7 @@ class Method(Generic[RequestT_co, ResponseT_co]):
     Attributes:
         service: Full name of the service: `novita_protocol.v1.JobsService`.
         name: Name in the proto: `GetStatus`.
+        python_name: Name in Python: `get_status`; empty in a table that a generator before 1.1 wrote.
         request: Message type that goes in.
         response: Message type that comes out; with `server_streaming`, any number of them.
         verb: HTTP verb of the `google.api.http` binding; empty without one.
@@ -42,6 +45,7 @@ class Method(Generic[RequestT_co, ResponseT_co]):
     response_body: str = ""
     idempotency: Literal["unknown", "no_side_effects", "idempotent"] = "unknown"
     server_streaming: bool = False
+    python_name: str = ""
 
 
 class SyncCaller(Protocol):
@@ -62,3 +66,24 @@ class AsyncCaller(Protocol):
     ) -> ResponseT:
         """Calls a method; `timeout` is in seconds, None for the caller's own default."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundMethod(Generic[ContextT]):
+    """A method and what carries it out on a server.
+
+    Attributes:
+        method: Row of the method table.
+        handler: Takes a message of the type `method.request` and what the server knows of the request beside it.
+    """
+
+    method: Method[Message, Message]
+    handler: Callable[[Message, ContextT], Awaitable[Message]]
+
+
+def bind(
+    method: Method[RequestT, ResponseT], handler: Callable[[RequestT, ContextT], Awaitable[ResponseT]]
+) -> BoundMethod[ContextT]:
+    """Binds a method to a handler of its types."""
+    # The types of one row are lost among rows of others; a server makes the request of `method.request` again.
+    return BoundMethod(method=method, handler=cast("Callable[[Message, ContextT], Awaitable[Message]]", handler))

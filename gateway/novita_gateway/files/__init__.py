@@ -1,0 +1,1 @@
+"""Files beside the jobs: their routes, and the folder that keeps them."""

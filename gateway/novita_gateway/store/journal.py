@@ -1,0 +1,127 @@
+"""The journal of a board: its rows and payloads, so that it survives its process, or doesn't."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from novita_gateway.board.rows import Row
+
+__all__ = ["FIRST_CHUNK", "Journal", "MemoryJournal", "Part"]
+
+
+class Part(enum.IntEnum):
+    """The payloads of a job; chunk number n of its stream is part `FIRST_CHUNK + n`."""
+
+    REQUEST = 0
+    """The `JobRequest`, in protobuf's binary form."""
+    OUTPUT = 1
+    ERROR = 2
+    PROGRESS = 3
+
+
+FIRST_CHUNK: Final = 4
+
+
+class Journal(Protocol):
+    """Keeps what it is told, in that order. All methods are called on one event loop.
+
+    A row is known by its `seq`, and its payloads by that and the number of their part. What was put can be read at
+    once; it is durable when `commit` returned.
+    """
+
+    async def open(self) -> Sequence[Row]:
+        """Gets ready; returns the rows that an earlier process kept."""
+        ...
+
+    async def close(self) -> None:
+        """Finishes writing."""
+        ...
+
+    def save(self, row: Row) -> None:
+        """Keeps the row as it is when the batch is written, which is after this turn of the loop."""
+        ...
+
+    def drop(self, row: Row) -> None:
+        """Removes the row and its payloads."""
+        ...
+
+    def put(self, row: Row, part: int, body: bytes) -> None:
+        """Keeps a payload in place of the part's last one."""
+        ...
+
+    def clear(self, row: Row) -> None:
+        """Removes every payload but the request."""
+        ...
+
+    def get(self, row: Row, part: int) -> bytes:
+        """Reads a payload; raises KeyError where there is none."""
+        ...
+
+    def put_schema(self, endpoint: str, schema: bytes) -> None:
+        """Keeps an endpoint's schema in place of its last one."""
+        ...
+
+    def get_schema(self, endpoint: str) -> bytes | None:
+        """Reads an endpoint's schema; None where there is none."""
+        ...
+
+    def is_settled(self, row: Row, /) -> bool:
+        """Whether all that was said about this row is durable."""
+        ...
+
+    async def commit(self) -> None:
+        """Returns when all that was said so far is durable; raises StoreError where that failed."""
+        ...
+
+
+class MemoryJournal:
+    """Keeps payloads in a dict and rows not at all, for the board has them."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[int, dict[int, bytes]] = {}
+        self._schemas: dict[str, bytes] = {}
+
+    async def open(self) -> Sequence[Row]:
+        """Starts empty."""
+        return ()
+
+    async def close(self) -> None:
+        """Lets go of everything."""
+        self._bodies.clear()
+
+    def save(self, row: Row) -> None:
+        """Does nothing."""
+
+    def drop(self, row: Row) -> None:
+        """Removes the payloads."""
+        self._bodies.pop(row.seq, None)
+
+    def put(self, row: Row, part: int, body: bytes) -> None:
+        """Keeps a payload."""
+        self._bodies.setdefault(row.seq, {})[part] = body
+
+    def clear(self, row: Row) -> None:
+        """Removes every payload but the request."""
+        bodies = self._bodies[row.seq]
+        self._bodies[row.seq] = {Part.REQUEST: bodies[Part.REQUEST]}
+
+    def get(self, row: Row, part: int) -> bytes:
+        """Reads a payload."""
+        return self._bodies[row.seq][part]
+
+    def put_schema(self, endpoint: str, schema: bytes) -> None:
+        """Keeps the schema."""
+        self._schemas[endpoint] = schema
+
+    def get_schema(self, endpoint: str) -> bytes | None:
+        """Reads the schema."""
+        return self._schemas.get(endpoint)
+
+    def is_settled(self, _: Row, /) -> bool:
+        """Says yes: nothing here outlives the process, whatever is waited for."""
+        return True
+
+    async def commit(self) -> None:
+        """Returns at once."""

@@ -1,0 +1,132 @@
+"""A board at work: what happens on it goes to the journal, and to the requests that are parked for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final, assert_never
+
+from novita_gateway._clock import Clock
+from novita_gateway.board.board import Board
+from novita_gateway.board.commands import Command, Event, EventKind, TakeJobs, Tick
+from novita_gateway.board.limits import Limits
+from novita_gateway.board.rows import Row
+from novita_gateway.store.journal import Journal, Part
+from novita_gateway.store.parking import Alarm, Lot, NoticeQueue, Taker
+from novita_sdk.wire.payload import dump
+
+__all__ = ["LiveBoard"]
+
+_log = logging.getLogger("novita_gateway")
+
+
+class LiveBoard:
+    """Acts on every event of a board in the turn of the event loop in which it happens.
+
+    Args:
+        journal: Is told what changed.
+        limits: Leases, attempts, retention.
+        clock: Tells the time.
+
+    Attributes:
+        board: For reading.
+        takers: Takes that wait for a job, by endpoint.
+        watchers: Who waits for the final state of a job, by its id.
+        followers: Who waits for the next revision of a job, by its id.
+        readers: Who waits for the next chunk of a job, by its id.
+        stoppers: Who waits for a stop order, by endpoint and worker.
+        notices: Webhooks that are to be called.
+        is_open: Whether requests may be parked.
+    """
+
+    def __init__(self, journal: Journal, *, limits: Limits, clock: Clock) -> None:
+        self.board: Final = Board(limits)
+        self.takers: Final[Lot[str, Taker]] = Lot(clock)
+        self.watchers: Final[Lot[str, object]] = Lot(clock)
+        self.followers: Final[Lot[str, object]] = Lot(clock)
+        self.readers: Final[Lot[str, object]] = Lot(clock)
+        self.stoppers: Final[Lot[tuple[str, str], object]] = Lot(clock)
+        self.notices: Final = NoticeQueue()
+        self.is_open = False
+        self._journal = journal
+        self._clock = clock
+        self._alarm = Alarm(clock, lambda: self.apply(Tick()))
+
+    def open(self, rows: Sequence[Row]) -> None:
+        """Takes up the rows of an earlier process."""
+        self.board.restore(rows, self._clock.now())
+        self.notices.add(row for row in rows if row.notify and row.is_final)
+        self.is_open = True
+        self._alarm.set(self.board.next_wake())
+
+    def close(self) -> None:
+        """Wakes everybody who is parked."""
+        self.is_open = False
+        self._alarm.cancel()
+        for lot in (self.takers, self.watchers, self.followers, self.readers, self.stoppers):
+            lot.clear()
+
+    def apply(self, command: Command, request: bytes | None = None) -> list[Event]:
+        """Carries a command out, and says what changed.
+
+        Args:
+            command: What happens.
+            request: The `JobRequest` of a submit, in protobuf's binary form.
+        """
+        events = self.board.apply(command, self._clock.now())
+        for event in events:
+            self._act(event, request)
+        self._alarm.set(self.board.next_wake())
+        return events
+
+    def undo(self, command: Command) -> None:
+        """Carries out what takes a reply back, unless the board is closed."""
+        if self.is_open:
+            self.apply(command)
+
+    def _act(self, event: Event, request: bytes | None) -> None:
+        kind, row = event.kind, event.row
+        if event.reason:
+            extra = {"endpoint": row.endpoint, "job_id": row.id, "worker_id": row.worker_id}
+            _log.info("job %s is %s: %s", row.id, row.status, event.reason, extra=extra)
+        match kind:
+            case EventKind.QUEUED:
+                self._journal.save(row)
+                self.followers.call_all(row.id)
+                if request is not None:
+                    self._journal.put(row, Part.REQUEST, request)
+                self._offer(row.endpoint)
+            case EventKind.TAKEN | EventKind.PROGRESSED:
+                self._journal.save(row)
+                self.followers.call_all(row.id)
+            case EventKind.FINISHED:
+                self._journal.save(row)
+                if row.has_error and event.reason:
+                    self._journal.put(row, Part.ERROR, dump(f"job {row.id}: {event.reason}"))
+                for lot in (self.followers, self.watchers, self.readers):
+                    lot.call_all(row.id)
+                if row.notify:
+                    self.notices.add([row])
+            case EventKind.APPENDED:
+                self._journal.save(row)
+                self.readers.call_all(row.id)
+            case EventKind.READ | EventKind.NOTIFIED:
+                self._journal.save(row)
+            case EventKind.RESTARTED:
+                self._journal.save(row)
+                self._journal.clear(row)
+            case EventKind.STOP_ORDERED:
+                self.stoppers.call_all((row.endpoint, event.worker_id))
+            case EventKind.FORGOTTEN:
+                self._journal.drop(row)
+            case EventKind.DUPLICATE | EventKind.STOP_COLLECTED:
+                pass  # the row is as it was
+            case _:
+                assert_never(kind)
+
+    def _offer(self, endpoint: str) -> None:
+        """Hands what waits to the take that was parked first."""
+        taker = self.takers.call_first(endpoint)
+        if taker is not None:
+            take = TakeJobs(endpoint=endpoint, worker_id=taker.worker_id, count=taker.count)
+            taker.rows = [event.row for event in self.apply(take)]

@@ -1,0 +1,153 @@
+"""The store protocol: all that the gateway needs of a place that keeps its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from novita_sdk.models import (
+    EndpointHealth,
+    EndpointSchema,
+    Job,
+    JobResult,
+    JobStatus,
+    ListJobsRequest,
+    ListJobsResponse,
+    ReadStreamResponse,
+    RunRequest,
+)
+
+__all__ = ["Handover", "Notice", "Store"]
+
+ValueT_co = TypeVar("ValueT_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Handover(Generic[ValueT_co]):
+    """Something that changes hands with the reply.
+
+    Attributes:
+        value: What is handed over.
+        undo: Takes it back; called when the reply could not be written.
+    """
+
+    value: ValueT_co
+    undo: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A final job whose webhook is to be called."""
+
+    endpoint: str
+    job_id: str
+    revision: int
+    """Of the final state; a retried job comes to another one."""
+    url: str
+
+
+class Store(Protocol):
+    """Queues, leases and results of every endpoint, durable as far as the store promises.
+
+    A method returns when what it answers is as safe as the store can make it. Waits are milliseconds; they end early
+    with the event that satisfies them, and with nothing when they are over. A report, chunk or result of a worker that
+    does not hold the job is dropped without an error.
+
+    Raises:
+        JobNotFoundError: By every method that is given a client's job id.
+        StoreError: By every method, when the store could not write.
+    """
+
+    @property
+    def lease(self) -> int:
+        """Milliseconds of silence after which a worker loses its jobs."""
+        ...
+
+    async def open(self) -> None:
+        """Gets ready, and takes up what an earlier process left."""
+        ...
+
+    async def close(self) -> None:
+        """Wakes everybody who waits, and finishes writing."""
+        ...
+
+    async def submit(self, request: RunRequest) -> JobStatus:
+        """Queues a job; with a known idempotency key, answers with that key's job as it is now.
+
+        Raises:
+            KeyReusedError: That job was submitted with another input, webhook or policy.
+        """
+        ...
+
+    async def status(self, endpoint: str, job_id: str, wait: int = 0, since: int | None = None) -> JobStatus:
+        """The state of a job; waits for a final one, or with `since` for another revision than that."""
+        ...
+
+    async def read_stream(self, endpoint: str, job_id: str, wait: int = 0) -> Handover[ReadStreamResponse]:
+        """Chunks that nobody has read, the oldest first, up to a reply's size; waits for one or for a final state."""
+        ...
+
+    async def cancel(self, endpoint: str, job_id: str) -> JobStatus:
+        """Makes a job CANCELLED unless it is final, and has its worker told."""
+        ...
+
+    async def retry(self, endpoint: str, job_id: str) -> JobStatus:
+        """Queues a FAILED or TIMED_OUT job again; raises NotRetryableError for any other."""
+        ...
+
+    async def purge(self, endpoint: str) -> int:
+        """Cancels every job that waits in the queue; returns how many."""
+        ...
+
+    async def list_jobs(self, request: ListJobsRequest) -> ListJobsResponse:
+        """A page of jobs, newest first, without outputs; raises BadRequestError for a cursor of nowhere."""
+        ...
+
+    async def health(self, endpoint: str) -> EndpointHealth:
+        """Counts of jobs and workers."""
+        ...
+
+    async def schema(self, endpoint: str) -> EndpointSchema:
+        """The schema that a worker told last; raises SchemaNotFoundError where none has."""
+        ...
+
+    async def endpoints(self) -> Sequence[str]:
+        """Names of the endpoints that have jobs or workers."""
+        ...
+
+    async def take(self, endpoint: str, worker_id: str, count: int, wait: int) -> Handover[Sequence[Job]]:
+        """Leases up to `count` jobs to a worker; waits for the first."""
+        ...
+
+    async def ping(self, endpoint: str, worker_id: str, job_ids: Sequence[str]) -> None:
+        """Extends the leases of the named jobs; orders those stopped that were cancelled or are another worker's."""
+        ...
+
+    async def report(self, endpoint: str, worker_id: str, job_id: str, progress: bytes) -> None:
+        """Keeps the latest progress; not necessarily durable."""
+        ...
+
+    async def append(self, endpoint: str, worker_id: str, job_id: str, chunk: bytes) -> None:
+        """Adds a piece of streamed output."""
+        ...
+
+    async def finish(self, endpoint: str, worker_id: str, job_id: str, result: JobResult) -> None:
+        """Makes a job COMPLETED, or FAILED where the result has an error."""
+        ...
+
+    async def stops(self, endpoint: str, worker_id: str, wait: int) -> Handover[Sequence[str]]:
+        """The ids that the worker is to stop; waits for one."""
+        ...
+
+    async def publish_schema(self, endpoint: str, schema: EndpointSchema) -> None:
+        """Keeps the schema in place of the endpoint's last one."""
+        ...
+
+    async def next_notice(self) -> Notice:
+        """Waits for the next webhook that is to be called. Those of an earlier process come first."""
+        ...
+
+    async def mark_notified(self, endpoint: str, job_id: str, revision: int) -> None:
+        """The webhook was called with the final state of that revision, or given up."""
+        ...

@@ -1,0 +1,196 @@
+"""The SQLite file: the statements that read and write it. Everything here blocks."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from operator import attrgetter
+from pathlib import Path
+from typing import Final
+
+from novita_gateway._errors import StoreError
+from novita_gateway.board.rows import Row
+from novita_gateway.store.sqlite_migrations import APPLICATION, COLUMNS, TABLES, VERSION, migrate
+
+__all__ = ["SqliteFile", "WriteBatch", "body_key"]
+
+_PART_BITS: Final = 24
+_SIZES: Final = (256, 64, 16, 4, 1)
+"""Rows of one INSERT. Many rows in one statement let the writer thread give up the interpreter once for all of them."""
+
+_NAMES: Final = tuple(column.name for column in COLUMNS)
+_BOOLS: Final = tuple(column.name for column in COLUMNS if column.is_bool)
+_values = attrgetter(*_NAMES)
+
+
+def body_key(seq: int, part: int) -> int:
+    """The key of a payload in the table `body`."""
+    return (seq << _PART_BITS) | part
+
+
+@dataclass(slots=True)
+class WriteBatch:
+    """Changes that are written in one transaction: first the removals, then the rest."""
+
+    rows: dict[int, Row] = field(default_factory=dict)
+    bodies: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    """By `seq` and part."""
+    cleared: set[int] = field(default_factory=set)
+    """Jobs that lose every payload but the request."""
+    dropped: set[int] = field(default_factory=set)
+    schemas: dict[str, bytes] = field(default_factory=dict)
+    """By endpoint."""
+    records: list[tuple[object, ...]] = field(default_factory=list)
+    """The rows as they are to be written, taken by `freeze`."""
+
+    def freeze(self) -> None:
+        """Copies the rows, so that they may change while another thread writes."""
+        self.records = [_values(row) for row in self.rows.values()]
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.bodies or self.cleared or self.dropped or self.schemas)
+
+
+class SqliteFile:
+    """One database file, opened for one gateway.
+
+    Args:
+        path: The file; made where there is none, readable for its owner alone, because inputs may hold secrets.
+
+    Raises:
+        StoreError: Another gateway has it open, a newer one wrote it, or it is not a gateway's file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.touch(mode=0o600)
+        # A lock of its own file goes with the process, and leaves the database free for a second, reading connection.
+        self._lock = sqlite3.connect(f"{path}.lock", timeout=0, isolation_level=None, check_same_thread=False)
+        try:
+            self._lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            self._lock.close()
+            raise StoreError(f"another gateway has {path} open; stop it, or give this one a file of its own") from None
+        self._writer = self._connect()
+        try:
+            self._prepare(self._check())
+        except BaseException as error:
+            self._writer.close()
+            self._lock.close()
+            match error:
+                case StoreError():
+                    raise StoreError(f"{path} {error}") from error.__cause__
+                case sqlite3.Error():
+                    raise StoreError(f"{path} {_not_ours(error)}") from None
+            raise
+        self._reader = self._connect()
+
+    def load(self) -> list[Row]:
+        """Reads every row."""
+        rows = []
+        for record in self._writer.execute(f"SELECT {_listed(_NAMES)} FROM job ORDER BY seq"):  # noqa: S608 - constants
+            values = dict(zip(_NAMES, record, strict=True))
+            values.update((name, bool(values[name])) for name in _BOOLS if values[name] is not None)
+            rows.append(Row(**values))
+        return rows
+
+    def read(self, seq: int, part: int) -> bytes | None:
+        """Reads a payload that was written, on the reading connection; raises StoreError where the disk fails."""
+        return self._read("SELECT body FROM body WHERE key = ?", body_key(seq, part))
+
+    def read_schema(self, endpoint: str) -> bytes | None:
+        """Reads a schema that was written, on the reading connection; raises StoreError where the disk fails."""
+        return self._read("SELECT body FROM schema WHERE endpoint = ?", endpoint)
+
+    def write(self, batch: WriteBatch) -> None:
+        """Writes a frozen batch; it is durable when this returns."""
+        execute = self._writer.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            for seq in batch.cleared:
+                execute("DELETE FROM body WHERE key > ? AND key < ?", (body_key(seq, 0), body_key(seq + 1, 0)))
+            for seq in batch.dropped:
+                execute("DELETE FROM body WHERE key >= ? AND key < ?", (body_key(seq, 0), body_key(seq + 1, 0)))
+                execute("DELETE FROM job WHERE seq = ?", (seq,))
+            self._insert("job", batch.records)
+            bodies = [
+                (body_key(seq, part), body) for seq, parts in batch.bodies.items() for part, body in parts.items()
+            ]
+            self._insert("body", bodies)
+            self._insert("schema", list(batch.schemas.items()))
+            execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Closes the file, and folds the log into it."""
+        self._reader.close()
+        self._writer.close()
+        self._lock.close()
+
+    def _read(self, query: str, key: int | str) -> bytes | None:
+        try:
+            record = self._reader.execute(query, (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(f"the job store could not read ({error}); ask again") from None
+        return None if record is None else bytes(record[0])
+
+    def _insert(self, table: str, records: Sequence[tuple[object, ...]]) -> None:
+        start = 0
+        for size in _SIZES:
+            while len(records) - start >= size:
+                chunk = records[start : start + size]
+                self._writer.execute(_insert_statement(table, size), _flat(chunk))
+                start += size
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, timeout=1.0, isolation_level=None, check_same_thread=False)
+
+    def _check(self) -> int:
+        """The file's version, 0 for a new one; looks before anything is written whether the file is one of ours."""
+        (application,) = self._writer.execute("PRAGMA application_id").fetchone()
+        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if (application, version, tables) == (0, 0, 0):
+            return 0
+        if application != APPLICATION:
+            raise StoreError(_not_ours("it belongs to another program"))
+        if version < 1:
+            raise StoreError(_not_ours(f"it has version {version}"))
+        if version > VERSION:
+            raise StoreError(
+                f"is of a newer gateway: it has version {version}, and this one reads versions up to {VERSION};"
+                " update novita-gpus, or name another file"
+            )
+        return int(version)
+
+    def _prepare(self, version: int) -> None:
+        execute = self._writer.execute
+        execute("PRAGMA journal_mode = WAL")
+        # Every commit is followed by an fsync of the log; SQLite syncs the folder when it makes the log.
+        execute("PRAGMA synchronous = FULL")
+        execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync leaves the data in the drive's cache
+        migrate(self._writer, version)
+
+
+def _not_ours(reason: object) -> str:
+    return f"is not a job store of this gateway ({reason}); name another file"
+
+
+@cache
+def _insert_statement(table: str, size: int) -> str:
+    names = TABLES[table]
+    record = f"({', '.join('?' * len(names))})"
+    return f"INSERT OR REPLACE INTO {table} ({_listed(names)}) VALUES {', '.join([record] * size)}"  # noqa: S608 - constants
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _flat(records: Iterable[tuple[object, ...]]) -> list[object]:
+    return [value for record in records for value in record]

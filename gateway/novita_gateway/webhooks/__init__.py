@@ -1,0 +1,1 @@
+"""Webhooks: sending them, and the addresses they may go to."""

@@ -1,0 +1,1 @@
+"""The objects that users hold: clients, endpoints and jobs, blocking and asynchronous."""

@@ -1,0 +1,151 @@
+"""The client, for synchronous code."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from novita_sdk._settings import resolve
+from novita_sdk.client.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    import requests
+    from google.protobuf.message import Message
+
+    from novita_sdk._hooks import RequestHook, ResponseHook
+    from novita_sdk.client.job import Job
+    from novita_sdk.drivers.sync import SyncDriver
+    from novita_sdk.rpc import Method
+
+    RequestT = TypeVar("RequestT", bound=Message)
+    ResponseT = TypeVar("ResponseT", bound=Message)
+
+__all__ = ["Client"]
+
+
+class Client:
+    """Talks to one gateway. Safe for any number of threads and in forked processes; connections are reused.
+
+    Use it as a context manager, call `close`, or let it go. Making one is cheap: what it needs to send is loaded when
+    something is sent.
+
+    Args:
+        api_key: Left out, `NOVITA_API_KEY`.
+        base_url: The gateway, up to and including the API version; left out, `NOVITA_ENDPOINT_BASE_URL`, then the
+            platform.
+        timeout: Seconds without a byte before one request counts as lost.
+        retry_budget: Seconds for the retries of one call. Waits have their own timeouts.
+        max_connections: Connections that may be open at the same time.
+        session: A `requests.Session` of your own, for proxies, certificates or adapters. It is used as it is and left
+            open.
+        on_request: Called before each request.
+        on_response: Called after each request.
+
+    Raises:
+        AuthenticationError: There is no API key.
+        InvalidInputError: The base URL is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        timeout: float = 10.0,
+        retry_budget: float = 5.0,
+        max_connections: int = 32,
+        session: requests.Session | None = None,
+        on_request: Sequence[RequestHook] = (),
+        on_response: Sequence[ResponseHook] = (),
+    ) -> None:
+        self._settings = resolve(
+            api_key=api_key,
+            base_url=base_url,
+            timeout=timeout,
+            retry_budget=retry_budget,
+            max_connections=max_connections,
+            on_request=on_request,
+            on_response=on_response,
+        )
+        self._session = session
+        self._driver: SyncDriver | None = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self.base_url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def base_url(self) -> str:
+        """The gateway's URL, without a trailing slash."""
+        return self._settings.base_url
+
+    def endpoint(self, endpoint_id: str) -> Endpoint:
+        """An endpoint by its name; sends nothing.
+
+        Raises:
+            InvalidInputError: The name can't stand in a URL.
+        """
+        return Endpoint(endpoint_id, self)
+
+    def call(
+        self, method: Method[RequestT, ResponseT], request: RequestT, *, timeout: float | None = None
+    ) -> ResponseT:
+        """Calls any method of a generated table with its messages; `JobsServiceSync(client)` does it by name.
+
+        Args:
+            method: From `novita_sdk.rpc`.
+            request: The method's request message.
+            timeout: Seconds without a byte before one request counts as lost; None for the client's.
+
+        Raises:
+            NovitaError: See `docs/errors.md`.
+        """
+        driver = self._open()
+        return driver.run(driver.flows.call(method, request, timeout))
+
+    def as_completed(self, jobs: Iterable[Job], *, timeout: float | None = None) -> Iterator[Job]:
+        """Waits for many jobs at once and yields each as it ends, however it ends. They share the client's connections.
+
+        Args:
+            jobs: Jobs of this client's gateway.
+            timeout: Seconds for all of them; None waits without end.
+
+        Raises:
+            WaitTimeoutError: The timeout is over; names the first job that is found not to have ended.
+            NovitaError: As `Job.wait` raises.
+        """
+        driver = self._open()
+        from novita_sdk.batches.threads import wait_for_all
+
+        return wait_for_all(driver, list(jobs), timeout)
+
+    def close(self) -> None:
+        """Closes the connections. A later call opens new ones."""
+        with self._lock:
+            driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.close()
+
+    def _open(self) -> SyncDriver:
+        """What sends: loaded at the first call, and anew in a forked child."""
+        driver = self._driver
+        if driver is not None and not driver.is_inherited:
+            return driver
+        if driver is not None:
+            self._lock = threading.Lock()
+        from novita_sdk.drivers.sync import SyncDriver
+
+        with self._lock:
+            if self._driver is None or self._driver.is_inherited:
+                self._driver = SyncDriver(self._settings, self._session)
+            return self._driver

@@ -1,0 +1,160 @@
+"""Runs flows over `aiohttp`, on the caller's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+import aiohttp
+from requests.utils import get_environ_proxies, select_proxy
+from yarl import URL
+
+from novita_sdk import errors
+from novita_sdk._settings import Settings
+from novita_sdk.drivers.shared import CONNECT_TIMEOUT, Observer, certificates, root_of
+from novita_sdk.flows.jobs import make_flows
+from novita_sdk.flows.steps import Broken, Done, Emit, Feed, Flow, Outcome, Reply, Send, Sleep, Step, Turn, Work
+from novita_sdk.wire.retry import FailureKind
+
+__all__ = ["AsyncDriver"]
+
+T = TypeVar("T")
+
+_UNSENT: Final = (aiohttp.ClientConnectorError, aiohttp.ClientSSLError, aiohttp.ConnectionTimeoutError)
+
+
+class AsyncDriver:
+    """The flows of one client, and what carries out their steps on one event loop.
+
+    Args:
+        settings: The client's.
+        session: The caller's own session, which is left open; None for one of the driver's own.
+    """
+
+    def __init__(self, settings: Settings, session: aiohttp.ClientSession | None) -> None:
+        self.flows = make_flows(settings)
+        self.loop = asyncio.get_running_loop()
+        url = settings.base_url
+        self._authorization = f"Bearer {settings.api_key}"
+        self._observer = Observer(settings.on_request, settings.on_response)
+        self._owns_session = session is None
+        # A session that trusts the environment goes to a thread twice at every request, to search it for proxies and
+        # ~/.netrc for a password, beside which it refuses the key.
+        self._session = _make_session(settings) if session is None else session
+        self._proxy = None if session is not None else select_proxy(url, get_environ_proxies(url))
+        self._places = asyncio.BoundedSemaphore(self.flows.waiting.max_parked)
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Runs a flow to its result."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    outcome = await self._perform(step)
+                except BaseException as error:  # noqa: BLE001 - the flow may have something to say about any of them
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(outcome)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def iterate(self, feed: Feed[T]) -> AsyncIterator[T]:
+        """Runs a feed and yields what it emits."""
+        try:
+            step = next(feed)
+            while True:
+                if isinstance(step, Emit):
+                    yield step.value
+                    step = next(feed)
+                    continue
+                try:
+                    outcome = await self._perform(step)
+                except BaseException as error:  # noqa: BLE001 - as in `run`
+                    step = feed.throw(error)
+                else:
+                    step = feed.send(outcome)
+        except StopIteration:
+            return
+        finally:
+            feed.close()
+
+    async def close(self) -> None:
+        """Closes the connections, but not those of the caller's own session."""
+        if self._owns_session:
+            await self._session.close()
+
+    async def _perform(self, step: Step) -> Outcome:
+        if isinstance(step, Sleep):
+            await asyncio.sleep(step.seconds)
+            return None
+        if isinstance(step, Work):
+            return Done(await asyncio.to_thread(step.function))
+        if isinstance(step, Turn):
+            return Done(await self._take_place(step.seconds))
+        try:
+            return await self._send(step)
+        finally:
+            if step.is_parked:
+                self._places.release()
+
+    async def _take_place(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._places.acquire()
+        except TimeoutError:
+            return False
+
+    async def _send(self, step: Send) -> Reply | Broken:
+        event = self._observer.before(step)
+        begin = time.perf_counter()
+        outcome: Reply | Broken
+        try:
+            async with self._session.request(
+                event.verb,
+                URL(event.url, encoded=True),
+                data=step.request.body,
+                headers={**event.headers, "Authorization": self._authorization},
+                # Waiting for a free connection is no failure of the gateway and counts for nothing.
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=min(CONNECT_TIMEOUT, step.timeout), sock_read=step.timeout
+                ),
+                proxy=self._proxy,
+                # A redirect would turn a POST into a GET, or drop the key.
+                allow_redirects=False,
+            ) as response:
+                outcome = Reply(
+                    status=response.status,
+                    headers={key.lower(): value for key, value in response.headers.items()},
+                    body=await response.read(),
+                )
+        except (aiohttp.ClientConnectionError, OSError) as error:  # a certificate's error is a ValueError as well
+            outcome = _broken(error)
+        except ValueError as error:  # a URL, or a header of a hook, that nothing can be sent with
+            raise errors.InvalidInputError(f"{event.url!r} can't be called: {root_of(error)}.") from error
+        except aiohttp.ClientError as error:
+            outcome = _broken(error)
+        self._observer.after(event, outcome, begin)
+        return outcome
+
+
+def _make_session(settings: Settings) -> aiohttp.ClientSession:
+    context: ssl.SSLContext | bool = True
+    if settings.base_url.startswith("https:") and (found := certificates()):
+        is_folder = Path(found).is_dir()
+        context = ssl.create_default_context(cafile=None if is_folder else found, capath=found if is_folder else None)
+    connector = aiohttp.TCPConnector(limit=settings.max_connections, ssl=context)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def _broken(error: aiohttp.ClientError | OSError) -> Broken:
+    root = root_of(error)
+    return Broken(
+        kind=FailureKind.UNSENT if isinstance(error, _UNSENT) else FailureKind.LOST,
+        reason=str(root) or type(root).__name__,
+        timed_out=isinstance(error, TimeoutError),
+    )

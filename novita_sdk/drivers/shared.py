@@ -1,0 +1,81 @@
+"""What both drivers share: the hooks around a request, and what a library's exception means."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from novita_sdk._hooks import RequestEvent, RequestHook, ResponseEvent, ResponseHook
+from novita_sdk.flows.steps import Broken, Reply, Send
+
+__all__ = ["CONNECT_TIMEOUT", "Observer", "certificates", "root_of"]
+
+_log = logging.getLogger("novita_sdk")
+
+_BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds to open a connection."""
+
+
+def certificates() -> str | None:
+    """The file or folder of certificates that the environment names, in the variables of requests, curl and OpenSSL."""
+    return next(filter(None, map(os.environ.get, _BUNDLES)), None)
+
+
+class Observer:
+    """Calls the hooks of a client around each request."""
+
+    def __init__(self, on_request: Sequence[RequestHook], on_response: Sequence[ResponseHook]) -> None:
+        self._on_request = on_request
+        self._on_response = on_response
+
+    def before(self, step: Send) -> RequestEvent:
+        """Tells that a request is about to be sent; the event's headers are the ones to send."""
+        request = step.request
+        event = RequestEvent(
+            verb=request.verb,
+            url=request.url,
+            headers=dict(request.headers),
+            body_size=len(request.body or b""),
+        )
+        for hook in self._on_request:
+            hook(event)
+        return event
+
+    def after(self, event: RequestEvent, outcome: Reply | Broken, begin: float) -> None:
+        """Tells what came of it; `begin` is what `time.perf_counter` said before."""
+        elapsed = time.perf_counter() - begin
+        said = outcome.reason if isinstance(outcome, Broken) else outcome.status
+        _log.debug("%s %s: %s in %.1f ms", event.verb, event.url, said, elapsed * 1000)
+        if not self._on_response:
+            return
+        if isinstance(outcome, Broken):
+            response = ResponseEvent(request=event, elapsed=elapsed, reason=outcome.reason)
+        else:
+            response = ResponseEvent(
+                request=event,
+                elapsed=elapsed,
+                status=outcome.status,
+                headers=outcome.headers,
+                body_size=len(outcome.body),
+            )
+        for hook in self._on_response:
+            hook(response)
+
+
+def root_of(error: BaseException) -> BaseException:
+    """The error at the root of a library's chain; the outer ones repeat URLs and proxies in their words."""
+    seen = {id(error)}
+    while (inner := _inner(error)) is not None and id(inner) not in seen:
+        seen.add(id(inner))
+        error = inner
+    return error
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    candidates = (error.__cause__, getattr(error, "reason", None), *reversed(error.args), error.__context__)
+    return next((item for item in candidates if isinstance(item, BaseException)), None)

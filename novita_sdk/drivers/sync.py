@@ -1,0 +1,207 @@
+"""Runs flows over `requests`, in the caller's thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from functools import cache
+from http.cookiejar import DefaultCookiePolicy
+from ssl import SSLCertVerificationError
+from typing import Final, TypeVar
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError
+
+from novita_sdk import errors
+from novita_sdk._hooks import RequestEvent
+from novita_sdk._settings import Settings
+from novita_sdk.drivers.shared import CONNECT_TIMEOUT, Observer, certificates, root_of
+from novita_sdk.flows.jobs import make_flows
+from novita_sdk.flows.steps import Broken, Done, Emit, Feed, Flow, Outcome, Reply, Send, Sleep, Step, Turn, Work
+from novita_sdk.wire.retry import FailureKind
+
+__all__ = ["SyncDriver"]
+
+T = TypeVar("T")
+
+_drivers: Final[weakref.WeakSet[SyncDriver]] = weakref.WeakSet()
+
+
+class SyncDriver:
+    """The flows of one client, and what carries out their steps. Safe for any number of threads.
+
+    Args:
+        settings: The client's.
+        session: The caller's own session, which is left open; None for one of the driver's own.
+    """
+
+    def __init__(self, settings: Settings, session: requests.Session | None) -> None:
+        self.flows = make_flows(settings)
+        self.max_connections = settings.max_connections
+        self.is_inherited = False
+        """The process was forked since; sockets and locks belong to the parent."""
+        self._auth = _Bearer(settings.api_key)
+        self._observer = Observer(settings.on_request, settings.on_response)
+        self._owns_session = session is None
+        self._session = _make_session(settings) if session is None else session
+        self._places = threading.BoundedSemaphore(self.flows.waiting.max_parked)
+        self._parents: list[object] = []
+        _watch_forks()
+        _drivers.add(self)
+
+    @property
+    def session(self) -> requests.Session:
+        """The session in use."""
+        return self._session
+
+    def run(self, flow: Flow[T]) -> T:
+        """Runs a flow to its result."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    outcome = self._perform(step)
+                except BaseException as error:  # noqa: BLE001 - the flow may have something to say about any of them
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(outcome)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def iterate(self, feed: Feed[T]) -> Iterator[T]:
+        """Runs a feed and yields what it emits."""
+        try:
+            step = next(feed)
+            while True:
+                if isinstance(step, Emit):
+                    yield step.value
+                    step = next(feed)
+                    continue
+                try:
+                    outcome = self._perform(step)
+                except BaseException as error:  # noqa: BLE001 - as in `run`
+                    step = feed.throw(error)
+                else:
+                    step = feed.send(outcome)
+        except StopIteration:
+            return
+        finally:
+            feed.close()
+
+    def send(self, step: Send) -> Reply | Broken:
+        """Sends one request."""
+        event = self._observer.before(step)
+        begin = time.perf_counter()
+        outcome: Reply | Broken
+        try:
+            response = self._request(event, step)
+        except ValueError as error:  # a URL, or a header of a hook, that nothing can be sent with
+            raise errors.InvalidInputError(f"{event.url!r} can't be called: {root_of(error)}.") from error
+        except requests.RequestException as error:
+            outcome = _broken(error)
+        else:
+            outcome = Reply(
+                status=response.status_code,
+                headers={key.lower(): value for key, value in response.headers.items()},
+                body=response.content,
+            )
+        self._observer.after(event, outcome, begin)
+        return outcome
+
+    def close(self) -> None:
+        """Closes the connections, but not those of the caller's own session."""
+        if self._owns_session:
+            self._session.close()
+
+    def inherit(self) -> None:
+        """Called in a forked child: leaves the parent's connections alone."""
+        self.is_inherited = True
+        for adapter in self._session.adapters.values():
+            if isinstance(adapter, HTTPAdapter):
+                # Letting the parent's pools go would close them.
+                self._parents.append((adapter.poolmanager, adapter.proxy_manager))
+                adapter.proxy_manager = {}
+                size = vars(adapter)
+                adapter.init_poolmanager(size["_pool_connections"], size["_pool_maxsize"], block=size["_pool_block"])
+
+    def _request(self, event: RequestEvent, step: Send) -> requests.Response:
+        timeout = (min(CONNECT_TIMEOUT, step.timeout), step.timeout)
+        verb, url, body = event.verb, event.url, step.request.body
+        # A redirect would turn a POST into a GET, or drop the key.
+        if not self._owns_session:
+            return self._session.request(
+                verb, url, data=body, headers=event.headers, auth=self._auth, timeout=timeout, allow_redirects=False
+            )
+        # The same but for what only a caller's session adds to a request, at two thirds of the cost.
+        request = requests.PreparedRequest()
+        request.prepare(verb, url, {**self._session.headers, **event.headers}, data=body, auth=self._auth)
+        return self._session.send(request, timeout=timeout, allow_redirects=False)
+
+    def _perform(self, step: Step) -> Outcome:
+        if isinstance(step, Sleep):
+            time.sleep(step.seconds)
+            return None
+        if isinstance(step, Work):
+            return Done(step.function())
+        if isinstance(step, Turn):
+            return Done(self._places.acquire(timeout=step.seconds))
+        try:
+            return self.send(step)
+        finally:
+            if step.is_parked:
+                self._places.release()
+
+
+class _Bearer(AuthBase):
+    """Sets the key where no ~/.netrc can override it."""
+
+    def __init__(self, api_key: str) -> None:
+        self._value = f"Bearer {api_key}"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._value
+        return request
+
+
+def _make_session(settings: Settings) -> requests.Session:
+    session = requests.Session()
+    adapter = HTTPAdapter(pool_maxsize=settings.max_connections, pool_block=True)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    # The API has no cookies, and the jar is what threads would share.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    # Proxies and certificates of the environment; a session that trusts it would search all of it at every request.
+    found = session.merge_environment_settings(settings.base_url, {}, None, None, None)
+    session.proxies, session.verify, session.trust_env = found["proxies"], certificates() or True, False
+    return session
+
+
+def _broken(error: requests.RequestException) -> Broken:
+    root = root_of(error)
+    outer = error.args[0] if error.args else None
+    cause = outer.reason if isinstance(outer, MaxRetryError) else outer
+    is_unsent = isinstance(cause, (NewConnectionError, ConnectTimeoutError, ProxyError)) or isinstance(
+        root, SSLCertVerificationError
+    )
+    return Broken(
+        kind=FailureKind.UNSENT if is_unsent else FailureKind.LOST,
+        reason=str(root) or type(root).__name__,
+        timed_out=isinstance(error, requests.Timeout),
+    )
+
+
+@cache
+def _watch_forks() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_inherit_all)
+
+
+def _inherit_all() -> None:
+    for driver in list(_drivers):
+        driver.inherit()

@@ -1,0 +1,102 @@
+"""Files of this machine in inputs, and outputs that were too large for the wire."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Final
+
+from novita_sdk._settings import Settings
+from novita_sdk.wire.payload import JSONValue, load
+
+if TYPE_CHECKING:
+    from novita_sdk.files import FileStore
+
+__all__ = ["Attachments", "fetch", "fingerprint", "has_files", "is_elsewhere", "load_output"]
+
+_OFFLOADED: Final = "application/vnd.novita.output+json"
+_FILE_KEY: Final = b'"sha256"'
+"""In the JSON of every file; looking for it is cheaper than looking through each output."""
+
+
+class Attachments:
+    """Uploads the files of inputs, each content once. Safe for any number of threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stores: dict[str, FileStore] = {}
+        self._lock = threading.Lock()
+
+    def upload(self, endpoint: str, value: JSONValue) -> JSONValue:
+        """Returns the value with links in the place of files; blocks.
+
+        Raises:
+            FileError, UploadError, OSError: A file could not be read or uploaded.
+        """
+        from novita_sdk.files import OncePerContent, client_store, send_files
+
+        with self._lock:
+            if endpoint not in self._stores:
+                store = client_store(self._settings.base_url, endpoint, self._settings.api_key)
+                self._stores[endpoint] = OncePerContent(store)
+        return send_files(value, self._stores[endpoint])
+
+
+def has_files(value: JSONValue) -> bool:
+    """Whether files of this machine are in a value. Loose bytes are none: they are more often a mistake."""
+    from novita_sdk.files import LocalFile
+
+    stack, seen = [value], set[int]()
+    while stack:
+        item = stack.pop()
+        if isinstance(item, LocalFile):
+            return True
+        if is_dataclass(item) and not isinstance(item, type):
+            stack.extend(getattr(item, field.name) for field in fields(item))
+        elif isinstance(item, (dict, list, tuple)) and id(item) not in seen:
+            seen.add(id(item))
+            stack.extend(item.values() if isinstance(item, dict) else item)
+    return False
+
+
+def fingerprint(value: JSONValue) -> JSONValue:
+    """The value with contents in the place of files: what stays the same when links change. Reads the files."""
+    from novita_sdk.files import LocalFile, with_members
+
+    if isinstance(value, LocalFile):
+        return {"url": "", "name": value.name, "sha256": value.sha256}
+    if is_dataclass(value):
+        return with_members(value, fingerprint)
+    if isinstance(value, dict):
+        return {key: fingerprint(item) for key, item in value.items()}
+    return [fingerprint(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def load_output(data: bytes) -> JSONValue:
+    """Parses an output, or a piece of one; the files in it can be read and downloaded.
+
+    Raises:
+        PayloadError: The bytes are not JSON.
+    """
+    value = load(data)
+    if _FILE_KEY not in data:
+        return value
+    from novita_sdk.files import revive
+
+    return revive(value)
+
+
+def is_elsewhere(output: JSONValue) -> bool:
+    """Whether an output only says where the real one is."""
+    return isinstance(output, dict) and output.get("mediaType") == _OFFLOADED
+
+
+def fetch(output: JSONValue) -> JSONValue:
+    """Fetches an output that is elsewhere; blocks.
+
+    Raises:
+        FileError: It could not be fetched.
+    """
+    from novita_sdk.files import fetch_offloaded, revive
+
+    return revive(fetch_offloaded(output))

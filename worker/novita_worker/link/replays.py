@@ -1,0 +1,86 @@
+"""Results that earlier processes left on disk, on their way at last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+from novita_worker._config import WorkerConfig
+from novita_worker._environment import Environment
+from novita_worker._errors import ConfigError
+from novita_worker.link.delivery import Delivery, Verdict, to_disk
+from novita_worker.link.protocol import Gateway
+from novita_worker.link.spool import Spool, Spooled
+
+__all__ = ["Replays", "open_spool"]
+
+AT_ONCE: Final = 16
+"""How many are on their way at a time: thousands at once would leave the worker no descriptor for its jobs."""
+
+_log: Final = logging.getLogger("novita_worker")
+
+
+class Replays:
+    """Delivers what `Spool.recover` finds.
+
+    Args:
+        spool: Where results are left.
+        gateway: Where they go.
+        changed: Called when a job of `ids` was delivered.
+    """
+
+    def __init__(self, spool: Spool | None, gateway: Gateway, changed: Callable[[], None]) -> None:
+        self._spool = spool
+        self._gateway = gateway
+        self._changed = changed
+        self._ids: dict[str, None] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The jobs whose results are on their way."""
+        return tuple(self._ids)
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._ids
+
+    async def begin(self, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
+        """Finds what was left and begins to deliver it.
+
+        Args:
+            spawn: Starts a task.
+        """
+        if self._spool is None:
+            return
+        for spooled in await asyncio.to_thread(self._spool.recover):
+            text = "delivering the result of job %s, which an earlier process has left"
+            _log.info(text, spooled.job_id, extra={"job_id": spooled.job_id})
+            self._ids[spooled.job_id] = None
+            spawn(self._replay(spooled, self._spool))
+        self._changed()
+
+    async def _replay(self, spooled: Spooled, spool: Spool) -> None:
+        delivery = Delivery(self._gateway, worker_id=spooled.worker_id)
+        async with self._turns:
+            if await delivery.replay(spooled, spool) is not Verdict.LOST:
+                await to_disk(spool.discard, spooled)
+        self._ids.pop(spooled.job_id, None)
+        self._changed()
+
+
+def open_spool(config: WorkerConfig, environment: Environment) -> Spool | None:
+    """The spool that the configuration or the environment names, or None.
+
+    Raises:
+        ConfigError: Its folder can't be used.
+    """
+    folder = config.spool_dir or environment.spool_dir
+    if folder is None:
+        return None
+    try:
+        return Spool(Path(folder), environment.worker_id)
+    except OSError as error:
+        raise ConfigError(f"the spool folder {folder} can't be used: {error}") from None

@@ -1,0 +1,111 @@
+"""One run of a handler without a gateway, for `python handler.py --test_input '{…}'`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+from novita_sdk.wire.payload import JSONValue, PayloadError, load
+from novita_worker._config import WorkerConfig
+from novita_worker._errors import ConfigError
+from novita_worker.handlers.context import JobContext, running_contexts
+from novita_worker.handlers.lanes import LoopLanes, ThreadLanes
+from novita_worker.handlers.outcome import Outcome, Writer
+from novita_worker.handlers.run import JobRun
+from novita_worker.handlers.spec import HandlerSpec
+
+__all__ = ["run_locally"]
+
+TEST_FILE: Final = "test_input.json"
+LOCAL_ID: Final = "local_test"
+
+_HOW: Final = """\
+This is not a worker environment (NOVITA_WEBHOOK_GET_JOB is not set), and there is nothing to run locally. Either
+  run the handler once:        python {script} --test_input '{{"input": {{"prompt": "hello"}}}}'
+  or with a file beside it:    {file} holding {{"input": {{…}}}}
+  or against a local gateway:  novita-gpus dev {script} --input '{{"prompt": "hello"}}'"""
+
+
+class _Console:
+    """Shows a run: progress and chunks on stderr, the result on stdout."""
+
+    def __init__(self) -> None:
+        self.outcome: Outcome | None = None
+
+    def progress(self, context: JobContext) -> None:
+        body = context.take_progress()
+        if body is not None:
+            print(f"progress: {body.decode()}", file=sys.stderr)  # noqa: T201
+
+    def chunk(self, job_id: str, chunk: bytes) -> None:
+        del job_id
+        print(f"chunk: {chunk.decode()}", file=sys.stderr)  # noqa: T201
+
+    def finished(self, job_id: str, outcome: Outcome) -> None:
+        del job_id
+        self.outcome = outcome
+
+
+def run_locally(config: WorkerConfig, spec: HandlerSpec, test_input: str | None) -> int:
+    """Runs the handler on the test input and prints what a worker would post.
+
+    Returns:
+        An exit code: 0, or 1 if the job failed or there is no input.
+
+    Raises:
+        ConfigError: The test input is not a JSON object.
+    """
+    job = _read_job(test_input)
+    if job is None:
+        print(_HOW.format(script=Path(sys.argv[0]).name, file=TEST_FILE), file=sys.stderr)  # noqa: T201
+        return 1
+    console = _Console()
+    context = JobContext(job, reports=console, worker_id="local")
+    run = JobRun(context, Writer(spec=spec), console, aggregate=True, is_bounded=False)
+    running_contexts[context.id] = context
+    lanes = LoopLanes() if spec.kind.is_async else ThreadLanes()
+    try:
+        if config.setup is not None:
+            lanes.call(config.setup)
+        lanes.call(run.run_async if spec.kind.is_async else run.run)
+        if config.teardown is not None:
+            lanes.call(config.teardown)
+    finally:
+        lanes.close()
+        del running_contexts[context.id]
+    outcome = console.outcome
+    if outcome is None:
+        raise RuntimeError("the handler did not run")
+    print(outcome.body.decode())  # noqa: T201
+    if outcome.error is not None:
+        _show_error(outcome.body)
+        return 1
+    return 0
+
+
+def _read_job(test_input: str | None) -> dict[str, JSONValue] | None:
+    if test_input is not None:
+        return _parse_job(test_input.encode(), "--test_input")
+    path = Path(TEST_FILE)
+    return _parse_job(path.read_bytes(), TEST_FILE) if path.is_file() else None
+
+
+def _parse_job(text: bytes, source: str) -> dict[str, JSONValue]:
+    try:
+        value = load(text)
+    except PayloadError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{source} must be a JSON object, not {type(value).__name__}")
+    job = value if "input" in value else {"input": value}
+    return {"id": LOCAL_ID, **job}
+
+
+def _show_error(body: bytes) -> None:
+    error = json.loads(body).get("error")
+    try:
+        print(json.loads(error)["error_traceback"], file=sys.stderr)  # noqa: T201
+    except (TypeError, ValueError, KeyError):
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,1 @@
+"""What belongs to the worker's process: signals, forks and memory."""
