@@ -29,8 +29,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## One job from client to worker and back, on this machine
 	@$(BIN)/novita-gpus dev examples/sleep-worker/handler.py --input '{"seconds": 2}'
 
-generate: $(READY) ## Writes generated/ from proto/
+generate: $(READY) ## Writes generated/ from proto/, and the generated code of the examples
 	@$(BIN)/python -m novita_codegen generate proto --out generated
+	@$(BIN)/python -m novita_codegen generate examples/typed-worker/proto --out examples/typed-worker
 
 format: $(READY) ## Formats protos and Python
 	@$(BIN)/buf format -w

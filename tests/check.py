@@ -22,6 +22,7 @@ GENERATOR = "1.67.1"
 """Version of grpcio-tools that writes generated/; newer ones, the first for Python 3.14, write other files."""
 SCRATCH = "d=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT"
 DESCRIPTORS = "python -m novita_codegen descriptors"
+GENERATE = "python -m novita_codegen generate"
 FAILURE = """{output}
   To repeat it, in {root} with {binaries} on the PATH:
   {command}
@@ -48,7 +49,11 @@ STEPS = (
         command=f"{SCRATCH} && {DESCRIPTORS} proto --out $d/proto.binpb && buf lint $d/proto.binpb",
     ),
     Step(name="proto format", command="buf format --diff --exit-code"),
-    Step(name=GENERATED, command="python -m novita_codegen generate proto --out generated --check"),
+    Step(
+        name=GENERATED,
+        command=f"{GENERATE} proto --out generated --check"
+        f" && {GENERATE} examples/typed-worker/proto --out examples/typed-worker --check",
+    ),
     Step(name="lint", command="ruff check --quiet ."),
     Step(name="format", command="ruff format --quiet --diff ."),
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import cast
+import pkgutil
+from typing import Final
 
 import click
 
@@ -13,28 +14,8 @@ from novita_sdk._version import __version__
 
 __all__ = ["app"]
 
-_MODULES = {
-    "cancel": "jobs",
-    "completion": "completion",
-    "contract": "contract",
-    "dev": "dev",
-    "doctor": "doctor",
-    "gateway": "gateway",
-    "generate": "generate",
-    "health": "endpoints",
-    "init": "init",
-    "list": "endpoints",
-    "map": "map",
-    "output": "jobs",
-    "purge": "endpoints",
-    "retry": "jobs",
-    "run": "submit",
-    "schema": "endpoints",
-    "status": "jobs",
-    "stream": "jobs",
-    "worker": "worker",
-    "worker-env": "worker_env",
-}
+_COMMANDS: Final = "novita_cli.commands"
+"""The package with a module for each command, of its name with `_` for `-`."""
 
 _EPILOG = """\
 Data goes to stdout and everything else to stderr. Outputs are JSON, ids and states plain words; with --json all of
@@ -51,13 +32,14 @@ dev, worker, gateway, generate, contract, init and completion need no API key.
 
 class _Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_MODULES)
+        folder = importlib.import_module(_COMMANDS).__path__
+        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(folder))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _MODULES:
+        if cmd_name not in self.list_commands(ctx):
             return None
-        module = importlib.import_module(f"novita_cli.commands.{_MODULES[cmd_name]}")
-        return cast("click.Command", getattr(module, f"{cmd_name.replace('-', '_')}_command"))
+        command: click.Command = importlib.import_module(f"{_COMMANDS}.{cmd_name.replace('-', '_')}").command
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         try:

@@ -1,4 +1,4 @@
-"""What a person sees on stderr while a job runs. stdout is for data alone."""
+"""The lines and the spinner that a person sees on stderr while a job runs. stdout is for data alone."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ import time
 from contextlib import ExitStack
 from enum import Enum
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import click
 
 from novita_sdk.wire.payload import JSONValue
-
-if TYPE_CHECKING:
-    from novita_cli._spinner import Spinner
 
 __all__ = ["Display", "ProgressMode"]
 
@@ -51,16 +48,14 @@ class Display:
 
     def __init__(self, mode: ProgressMode) -> None:
         self._mode = mode.resolved
-        self._spinner: Spinner | None = None
+        self._spinner: _Spinner | None = None
         self._exit = ExitStack()
         self._started = time.monotonic()
         self._last = ("", "")
 
     def __enter__(self) -> Self:
         if self._mode is ProgressMode.TTY:
-            from novita_cli._spinner import Spinner
-
-            self._spinner = self._exit.enter_context(Spinner())
+            self._spinner = self._exit.enter_context(_Spinner())
         return self
 
     def __exit__(
@@ -94,15 +89,55 @@ class Display:
             click.echo(text, err=True)
 
 
-def _brief(progress: JSONValue) -> str:
+class _Spinner:
+    """A spinner on stderr with a text and the time since it began; it is gone when it ends."""
+
+    def __init__(self) -> None:
+        # Loaded here alone: the help and the commands without a display need no rich.
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._console = Console(stderr=True, force_terminal=True, highlight=False, soft_wrap=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def update(self, text: str) -> None:
+        """Changes the text."""
+        self._progress.update(self._task, description=text)
+
+    def say(self, text: str) -> None:
+        """Prints lines above the spinner."""
+        self._console.print(text, markup=False)
+
+
+def _brief(progress: object) -> str:
     """Progress in few words: the message where there is one, else its JSON."""
     if progress is None:
         return ""
-    text = progress if isinstance(progress, str) else json.dumps(progress, ensure_ascii=False)
-    if isinstance(progress, dict) and isinstance(progress.get("message"), str):
-        fraction = progress.get("fraction")
-        percent = f"{fraction:.0%} " if isinstance(fraction, (int, float)) else ""
-        text = f"{percent}{progress['message']}"
+    match progress:
+        case str(text):
+            pass
+        case {"message": str(message), "fraction": int() | float() as fraction}:
+            text = f"{fraction:.0%} {message}"
+        case {"message": str(text)}:
+            pass
+        case _:
+            text = json.dumps(progress, ensure_ascii=False)
     text = text if len(text) <= _MAX_PROGRESS else text[: _MAX_PROGRESS - 1] + "…"
     # A worker's text must not move the cursor or pretend to be another line.
     return "".join(character if character.isprintable() else " " for character in text)

@@ -1,23 +1,40 @@
-"""What a failed command says, and the one place that turns errors into exit codes."""
+"""The end of a command that failed: its message and its exit code."""
 
 from __future__ import annotations
 
+import enum
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
-from novita_cli._exit import ExitCode, exit_code_of
 from novita_cli._json import compact
 from novita_sdk.wire.payload import JSONValue
 
 if TYPE_CHECKING:
     from novita_sdk import NovitaError
 
-__all__ = ["Failure", "Interrupted", "error_document", "report"]
+__all__ = ["CommandError", "ExitCode", "Interrupted", "error_document", "exit_code_of", "report"]
 
 
-class Failure(click.ClickException):
+class ExitCode(enum.IntEnum):
+    """Exit codes of every command."""
+
+    OK = 0
+    FAILED = 1
+    """The job failed, or something else went wrong."""
+    USAGE = 2
+    """Wrong arguments, or an input that was refused; nothing was queued."""
+    UNREACHABLE = 3
+    """No connection, or the API key was refused."""
+    CANCELLED = 4
+    WAIT_TIMED_OUT = 124
+    """The wait ran out; the job goes on. As timeout(1) has it."""
+    INTERRUPTED = 130
+    """Ctrl-C."""
+
+
+class CommandError(click.ClickException):
     """Ends a command with a message and an exit code.
 
     Args:
@@ -52,22 +69,23 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
         BaseException: The error itself, if it is a defect rather than something to report.
     """
     job_id: str | None = None
-    if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        code, reason, message = ExitCode.INTERRUPTED, "INTERRUPTED", str(error) or "interrupted"
-        job_id = getattr(error, "job_id", None)
-    elif isinstance(error, Failure):
-        code, reason, message = error.code, error.reason, error.message
-    elif isinstance(error, click.ClickException):
-        code, reason, message = ExitCode(error.exit_code), "USAGE", error.format_message()
-    else:
-        # Loaded here alone, because after a Ctrl-C a module may be half loaded.
-        from novita_sdk.errors import JobFailedError, NovitaError
+    match error:
+        case KeyboardInterrupt() | click.Abort():
+            code, reason, message = ExitCode.INTERRUPTED, "INTERRUPTED", str(error) or "interrupted"
+            job_id = error.job_id if isinstance(error, Interrupted) else None
+        case CommandError():
+            code, reason, message = error.code, error.reason, error.message
+        case click.ClickException():
+            code, reason, message = ExitCode(error.exit_code), "USAGE", error.format_message()
+        case _:
+            # Loaded here alone, because after a Ctrl-C a module may be half loaded.
+            from novita_sdk.errors import JobFailedError, NovitaError
 
-        if not isinstance(error, NovitaError):
-            raise error
-        code, reason, message, job_id = exit_code_of(type(error)), error.code, _describe(error), error.job_id
-        if isinstance(error, JobFailedError) and error.remote_traceback:
-            click.echo(_harmless(error.remote_traceback.rstrip()), err=True)
+            if not isinstance(error, NovitaError):
+                raise error
+            code, reason, message, job_id = exit_code_of(type(error)), error.code, _describe(error), error.job_id
+            if isinstance(error, JobFailedError) and error.remote_traceback:
+                click.echo(_harmless(error.remote_traceback.rstrip()), err=True)
     if isinstance(error, click.UsageError):
         error.show()
     else:
@@ -76,6 +94,21 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
         with suppress(OSError):  # perhaps the very failure that is reported
             click.echo(compact({"error": _document(reason, message, job_id)}))
     return code
+
+
+def exit_code_of(error: type[BaseException]) -> ExitCode:
+    """The exit code for an error of the SDK; one without a row of its own has that of its base."""
+    from novita_sdk import errors
+
+    table = {
+        errors.InvalidInputError: ExitCode.USAGE,
+        errors.AuthenticationError: ExitCode.UNREACHABLE,
+        errors.TransportError: ExitCode.UNREACHABLE,
+        errors.JobCancelledError: ExitCode.CANCELLED,
+        errors.WaitTimeoutError: ExitCode.WAIT_TIMED_OUT,
+        errors.NovitaError: ExitCode.FAILED,
+    }
+    return next(table[base] for base in error.__mro__ if base in table)
 
 
 def error_document(error: NovitaError) -> dict[str, JSONValue]:

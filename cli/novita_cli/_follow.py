@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from novita_cli._documents import document
-from novita_cli._failures import Failure, Interrupted
-from novita_cli._json import compact
+from novita_cli._failures import CommandError, Interrupted
+from novita_cli._json import compact, job_document
 from novita_cli._stdout import write_stdout
 
 if TYPE_CHECKING:
@@ -76,11 +75,11 @@ def hand_over(session: Session, info: JobInfo, job: Job, file: Path | None) -> N
     """Writes the output of a completed job, or with --json all that is known of it.
 
     Raises:
-        Failure: The file can't be written; the message says how to get the output all the same.
+        CommandError: The file can't be written; the message says how to get the output all the same.
     """
     try:
-        session.emit(document(info) if session.as_json else info.output, file=file)
-    except Failure as failure:
+        session.emit(job_document(info) if session.as_json else info.output, file=file)
+    except CommandError as error:
         command = shlex.join(["novita-gpus", "output", job.endpoint_id, job.job_id])
-        message = f"{failure.message}; the job is done, and its output can be fetched again: {command}"
-        raise Failure(message, failure.code, reason=failure.reason) from None
+        message = f"{error.message}; the job is done, and its output can be fetched again: {command}"
+        raise CommandError(message, error.code, reason=error.reason) from None

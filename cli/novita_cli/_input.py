@@ -1,19 +1,21 @@
-"""The job's input as it is given on a command line."""
+"""Inputs of jobs as a command line gives them: as options, or as a file with one a line."""
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import click
 
 from novita_cli._options import stacked
 from novita_sdk.wire.payload import JSONValue, PayloadError, load
 
-__all__ = ["input_options", "parse_object", "read_input"]
-
+__all__ = ["InputLines", "input_options", "open_lines", "read_input"]
 
 input_options: Final = stacked(
     click.option(
@@ -41,7 +43,7 @@ def read_input(text: str | None, fields: Sequence[str]) -> dict[str, JSONValue] 
     """
     if text is None and not fields:
         return None
-    value = {} if text is None else parse_object(_read(text), "--input")
+    value = {} if text is None else _parse_object(_read(text), "--input")
     for field in fields:
         key, equals, given = field.partition("=")
         if not equals or not key:
@@ -50,7 +52,54 @@ def read_input(text: str | None, fields: Sequence[str]) -> dict[str, JSONValue] 
     return value
 
 
-def parse_object(text: bytes, what: str) -> dict[str, JSONValue]:
+class InputLines:
+    """Reads inputs as they are drawn, after all of them were checked; blank lines are left out.
+
+    Args:
+        name: What errors call the file.
+        file: The file; it is read more than once.
+
+    Raises:
+        click.UsageError: A line is no JSON object; the message has its number.
+    """
+
+    def __init__(self, name: str, file: BinaryIO) -> None:
+        self._name = name
+        self._file = file
+        self._count = sum(1 for _ in self.numbered())
+
+    def __len__(self) -> int:
+        return self._count
+
+    def numbered(self) -> Iterator[tuple[int, JSONValue]]:
+        """The inputs with the numbers of their lines."""
+        self._file.seek(0)
+        for number, line in enumerate(self._file, 1):
+            if line.strip():
+                yield number, _parse_object(line, f"{self._name}:{number}")
+
+
+@contextmanager
+def open_lines(name: str) -> Iterator[InputLines]:
+    """Opens a file of inputs, or standard input where the name is `-`, which is read to its end first.
+
+    Raises:
+        click.UsageError: It can't be read, or a line is no JSON object.
+    """
+    if name == "-":
+        with tempfile.TemporaryFile() as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+            yield InputLines(name, copy)
+        return
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise click.UsageError(f"can't read {name!r}: {error.strerror}") from None
+    with file:
+        yield InputLines(name, file)
+
+
+def _parse_object(text: bytes, what: str) -> dict[str, JSONValue]:
     """Reads a JSON object, which is what handlers expect.
 
     Raises:

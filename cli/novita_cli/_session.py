@@ -1,9 +1,10 @@
-"""What every command that talks to a gateway shares: its options, its client, and where its data goes."""
+"""The part that commands share which talk to a gateway: options, client, and where data goes."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,15 +12,15 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from novita_cli._display import Display, ProgressMode
-from novita_cli._failures import Failure
+from novita_cli._failures import CommandError
 from novita_cli._json import compact, pretty
 from novita_cli._options import progress_options, stacked
+from novita_cli._retries import retries_shown
 from novita_cli._stdout import write_stdout
-from novita_cli._trouble import trouble_told
 from novita_sdk.wire.payload import JSONValue
 
 if TYPE_CHECKING:
-    from novita_sdk import Client
+    from novita_sdk import Client, Job
 
 __all__ = ["AS_JSON", "Session", "session_options"]
 
@@ -65,6 +66,12 @@ class Session:
 
         return Client(api_key=self.api_key, base_url=self.base_url)
 
+    @contextmanager
+    def job(self, endpoint: str, job_id: str) -> Iterator[Job]:
+        """A handle on a job, with a client that is closed at the end."""
+        with self.client() as client:
+            yield client.endpoint(endpoint).job(job_id)
+
     def display(self, *, plain: bool = False) -> Display:
         """What shows progress; enter it.
 
@@ -81,13 +88,21 @@ class Session:
             file: Where to, in place of stdout.
 
         Raises:
-            Failure: The file can't be written.
+            CommandError: The file can't be written.
         """
         _write(compact(value) if self.as_json else pretty(value), file)
 
     def emit_word(self, word: str, value: JSONValue, *, file: Path | None = None) -> None:
         """Writes a value of which a person or a shell wants one word: the value with --json, else the word."""
         _write(compact(value) if self.as_json else word.encode(), file)
+
+    def emit_answer(self, answer: object) -> None:
+        """Writes what the gateway says to a change of a job: all of it with --json, else the job's state."""
+        match answer:
+            case {"status": str(status)}:
+                self.emit_word(status, answer)
+            case _:
+                self.emit_word(compact(answer).decode(), answer)
 
 
 def session_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -99,7 +114,7 @@ def session_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         click.get_current_context().meta[AS_JSON] = as_json
         mode = ProgressMode.QUIET if quiet else ProgressMode(progress)
-        with trouble_told(mode):
+        with retries_shown(mode):
             command(session=Session(api_key=api_key, base_url=base_url, as_json=as_json, mode=mode), **options)
 
     return _CLIENT_OPTIONS(run)
@@ -112,4 +127,4 @@ def _write(data: bytes, file: Path | None) -> None:
     try:
         file.write_bytes(data + b"\n")
     except OSError as error:
-        raise Failure(f"can't write {str(file)!r}: {error.strerror}", reason="FILE") from None
+        raise CommandError(f"can't write {str(file)!r}: {error.strerror}", reason="FILE") from None

@@ -1,4 +1,4 @@
-"""Which Python files a worker may be made of, and whether one of them changed."""
+"""The Python files that a worker may be made of, watched for changes."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from novita_cli._failures import Failure
+from novita_cli._failures import CommandError
 
 __all__ = ["write_stdout"]
 
@@ -16,7 +16,7 @@ def write_stdout(data: bytes | str) -> None:
     """Writes a line, and waits until it is out.
 
     Raises:
-        Failure: It can't be written, as on a full disk.
+        CommandError: It can't be written, as on a full disk.
     """
     try:
         click.echo(data)
@@ -25,4 +25,4 @@ def write_stdout(data: bytes | str) -> None:
     except OSError as error:
         # What is left in the buffer would fail again when the interpreter ends, with another exit code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Failure(f"can't write to standard output: {error.strerror}", reason="FILE") from None
+        raise CommandError(f"can't write to standard output: {error.strerror}", reason="FILE") from None

@@ -65,7 +65,7 @@ class WorkerProcess:
         """Waits until the worker is gone."""
         self._process.wait()
 
-    def epitaph(self) -> str:
+    def how_it_ended(self) -> str:
         """How the worker ended, and what to look at."""
         code = self._process.returncode
         if code == 0:

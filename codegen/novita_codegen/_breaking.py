@@ -1,4 +1,4 @@
-"""Which changes of a contract break those who call it."""
+"""The changes of a contract that break those who call it."""
 
 from __future__ import annotations
 

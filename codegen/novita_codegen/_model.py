@@ -1,4 +1,4 @@
-"""What the plugin's output is made from: services as plain records, read from descriptors."""
+"""The services of protos as plain records, which the plugin's output is made from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from google.api import annotations_pb2
+from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     FileDescriptorProto,
@@ -18,7 +18,6 @@ from google.protobuf.descriptor_pb2 import (
     ServiceDescriptorProto,
 )
 
-_VERBS = {"get": "GET", "put": "PUT", "post": "POST", "delete": "DELETE", "patch": "PATCH"}
 _IDEMPOTENCY = {
     MethodOptions.IDEMPOTENCY_UNKNOWN: "unknown",
     MethodOptions.NO_SIDE_EFFECTS: "no_side_effects",
@@ -174,19 +173,38 @@ def _told_apart(methods: Iterable[MethodModel]) -> tuple[MethodModel, ...]:
 
 def _method(rpc: MethodDescriptorProto, types: Mapping[str, TypeRef], comment: str) -> MethodModel:
     rule = rpc.options.Extensions[annotations_pb2.http]
-    kind = rule.WhichOneof("pattern") or ""
+    verb, path = _binding(rule)
     return MethodModel(
         name=rpc.name,
         comment=comment,
         request=types[rpc.input_type],
         response=types[rpc.output_type],
-        verb=_VERBS.get(kind, rule.custom.kind),
-        path=rule.custom.path if kind == "custom" else getattr(rule, kind) if kind else "",
+        verb=verb,
+        path=path,
         body=rule.body,
         response_body=rule.response_body,
         idempotency=_IDEMPOTENCY[rpc.options.idempotency_level],
         server_streaming=rpc.server_streaming,
     )
+
+
+def _binding(rule: http_pb2.HttpRule) -> tuple[str, str]:
+    """Verb and path of a binding; both are empty without one."""
+    match rule.WhichOneof("pattern"):
+        case "get":
+            return "GET", rule.get
+        case "put":
+            return "PUT", rule.put
+        case "post":
+            return "POST", rule.post
+        case "delete":
+            return "DELETE", rule.delete
+        case "patch":
+            return "PATCH", rule.patch
+        case "custom":
+            return rule.custom.kind, rule.custom.path
+        case _:
+            return "", ""
 
 
 def _is_http(service: ServiceDescriptorProto) -> bool:

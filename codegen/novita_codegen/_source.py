@@ -61,10 +61,14 @@ def method_table(service: ServiceModel) -> Iterator[str]:
         yield f'        python_name="{rpc.python_name}",'
         yield f"        request={class_name(rpc.request)},"
         yield f"        response={class_name(rpc.response)},"
-        for field in ("verb", "path", "body", "response_body", "idempotency"):
-            value = getattr(rpc, field)
-            if value not in ("", "unknown"):
-                yield f'        {field}="{value}",'
+        options = {
+            "verb": rpc.verb,
+            "path": rpc.path,
+            "body": rpc.body,
+            "response_body": rpc.response_body,
+            "idempotency": rpc.idempotency,
+        }
+        yield from (f'        {name}="{value}",' for name, value in options.items() if value not in ("", "unknown"))
         if rpc.server_streaming:
             yield "        server_streaming=True,"
         yield "    )"

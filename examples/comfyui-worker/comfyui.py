@@ -350,7 +350,7 @@ def _files(outputs: dict[str, Any], wanted: str | None) -> list[OutputFile]:
     ]
 
 
-def _refusal(error: Any, broken: dict[str, Any]) -> ComfyUIError:
+def _refusal(error: object, broken: dict[str, Any]) -> ComfyUIError:
     problems = [
         (problem["type"], f"node {node_id} ({node['class_type']}): {problem['message']}: {problem['details']}")
         for node_id, node in broken.items()

@@ -58,9 +58,10 @@ async def handler(job: dict[str, Any], context: novita_gpus.JobContext) -> dict[
                 await comfyui.free_memory()
 
 
-def read_workflow(job_input: Any) -> tuple[Workflow, str | None]:
+def read_workflow(job_input: object) -> tuple[Workflow, str | None]:
     """The workflow and the id of the wanted node, or a ValueError that says what is wrong with them."""
-    workflow = job_input.get("workflow") if isinstance(job_input, dict) else None
+    members = job_input if isinstance(job_input, dict) else {}
+    workflow = members.get("workflow")
     if not isinstance(workflow, dict) or not workflow:
         raise ValueError("input.workflow must be a ComfyUI workflow in API format")
     if "nodes" in workflow and "links" in workflow:
@@ -73,7 +74,7 @@ def read_workflow(job_input: Any) -> tuple[Workflow, str | None]:
         for name, value in node["inputs"].items():
             if is_link(value) and value[0] not in workflow:
                 raise ValueError(f"input {name!r} of node {node_id} links to node {value[0]}, which is not there")
-    wanted = job_input.get("output_node_id")
+    wanted = members.get("output_node_id")
     if wanted is not None and str(wanted) not in workflow:
         raise ValueError(f"output_node_id {wanted!r} is not a node of the workflow, which has {', '.join(workflow)}")
     return workflow, None if wanted is None else str(wanted)
@@ -102,7 +103,7 @@ def replace_inputs(workflow: Workflow, name: str, stored: str) -> None:
         node["inputs"] = {key: stored if value == name else value for key, value in node["inputs"].items()}
 
 
-def is_link(value: Any) -> bool:
+def is_link(value: object) -> bool:
     """Whether an input comes from another node: [node id, output index]."""
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
 

@@ -1,22 +1,25 @@
-"""From types to what reads and writes their JSON."""
+"""The adapters of types, which read and write their JSON."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Any, Protocol, TypeVar, is_typeddict
+from typing import TYPE_CHECKING, Protocol, TypeGuard, TypeVar, is_typeddict
 
 from google.protobuf.message import Message
 
 from novita_sdk.typed._paths import OpenFile, expect_file
 from novita_sdk.wire.payload import JSONValue
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 __all__ = ["Adapter", "find_adapter"]
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Adapter(Protocol[T]):
+class Adapter(Protocol[T_co]):
     """Reads and writes the values of one type as JSON, and checks them both ways."""
 
     @property
@@ -29,7 +32,7 @@ class Adapter(Protocol[T]):
         """Whether the type has fields for files, annotated `Path`."""
         ...
 
-    def parse(self, value: JSONValue, *, lenient: bool = False, open_file: OpenFile = expect_file) -> T:
+    def parse(self, value: JSONValue, *, lenient: bool = False, open_file: OpenFile = expect_file) -> T_co:
         """Makes a checked value of parsed JSON.
 
         Args:
@@ -42,8 +45,8 @@ class Adapter(Protocol[T]):
         """
         ...
 
-    def dump(self, value: T) -> bytes:
-        """Checks a value and writes it as JSON.
+    def dump(self, value: object) -> bytes:
+        """Checks that a value is of the type, and writes it as JSON.
 
         Raises:
             ContractError: Lists every violation.
@@ -55,11 +58,11 @@ class Adapter(Protocol[T]):
         ...
 
 
-_FOUND: dict[type, Adapter[Any] | None] = {}
+_FOUND: dict[type, Adapter[object] | None] = {}
 """Filled at first use; an adapter depends on nothing but its type."""
 
 
-def find_adapter(kind: object) -> Adapter[Any] | None:
+def find_adapter(kind: object) -> Adapter[object] | None:
     """The adapter of a type: protobuf message, dataclass, TypedDict or pydantic model; None for all others.
 
     Raises:
@@ -73,7 +76,7 @@ def find_adapter(kind: object) -> Adapter[Any] | None:
     return _FOUND[kind]
 
 
-def _make_adapter(kind: type) -> Adapter[Any] | None:
+def _make_adapter(kind: type) -> Adapter[object] | None:
     if issubclass(kind, Message):
         from novita_sdk.typed._protobuf import MessageAdapter
 
@@ -82,10 +85,14 @@ def _make_adapter(kind: type) -> Adapter[Any] | None:
         from novita_sdk.typed._records import RecordAdapter
 
         return RecordAdapter(kind)
-    # A pydantic model can't exist unless its module is loaded.
-    pydantic = sys.modules.get("pydantic")
-    if pydantic is not None and issubclass(kind, pydantic.BaseModel):
+    if _is_model(kind):
         from novita_sdk.typed._pydantic import ModelAdapter
 
         return ModelAdapter(kind)
     return None
+
+
+def _is_model(kind: type) -> TypeGuard[type[BaseModel]]:
+    # A pydantic model can't exist unless its module is loaded.
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and issubclass(kind, pydantic.BaseModel)

@@ -1,7 +1,8 @@
-"""What the annotations of a handler say, as types."""
+"""The annotations of a handler, read as types."""
 
 from __future__ import annotations
 
+import enum
 import functools
 import inspect
 from collections import abc
@@ -10,7 +11,17 @@ from typing import Any, Final, get_args, get_origin, is_typeddict
 
 from novita_sdk.typed._adapters import Adapter, find_adapter
 
-__all__ = ["UNRESOLVED", "HandlerTypeError", "adapter_of", "is_published_job", "output_of", "resolve", "unwrap"]
+__all__ = [
+    "UNRESOLVED",
+    "FunctionKind",
+    "HandlerTypeError",
+    "adapter_of",
+    "is_plain_job",
+    "kind_of",
+    "output_of",
+    "resolve",
+    "unwrap",
+]
 
 UNRESOLVED: Final = object()
 """An annotation whose name is not known at run time."""
@@ -21,18 +32,41 @@ _JSON_TYPES: Final = (dict, list, tuple, str, int, float, bool, type(None))
 _PLAIN_MODULES: Final = frozenset({"builtins", "typing", "types", "collections", "collections.abc"})
 
 
+class FunctionKind(enum.Enum):
+    """The kinds of functions, by how they give their result; the values are the words for them."""
+
+    PLAIN = "a plain function"
+    COROUTINE = "a coroutine function"
+    GENERATOR = "a generator"
+    ASYNC_GENERATOR = "an async generator"
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it gives its result in pieces."""
+        return self in (FunctionKind.GENERATOR, FunctionKind.ASYNC_GENERATOR)
+
+
 class HandlerTypeError(TypeError):
     """The annotations of a handler can't work; the message says which, and what to write."""
 
 
-def unwrap(handler: Callable[..., Any]) -> Callable[..., Any]:
+def unwrap(handler: Callable[..., object]) -> Callable[..., object]:
     """The function behind a partial or an object that can be called."""
     while isinstance(handler, functools.partial):
         handler = handler.func
     return handler if inspect.isroutine(handler) else type(handler).__call__
 
 
-def resolve(annotation: object, function: Callable[..., Any]) -> object:
+def kind_of(function: Callable[..., object]) -> FunctionKind:
+    """The kind of a function; `unwrap` finds the function of other callables."""
+    if inspect.isasyncgenfunction(function):
+        return FunctionKind.ASYNC_GENERATOR
+    if inspect.isgeneratorfunction(function):
+        return FunctionKind.GENERATOR
+    return FunctionKind.COROUTINE if inspect.iscoroutinefunction(function) else FunctionKind.PLAIN
+
+
+def resolve(annotation: object, function: Callable[..., object]) -> object:
     """The type that an annotation means; `UNRESOLVED` for a name that exists for type checkers only."""
     if annotation is inspect.Parameter.empty:
         return Any
@@ -52,14 +86,14 @@ def resolve(annotation: object, function: Callable[..., Any]) -> object:
         return UNRESOLVED
 
 
-def is_published_job(name: str, annotation: object) -> bool:
-    """Whether a first argument is the whole job as a dict, as published handlers have it."""
+def is_plain_job(name: str, annotation: object) -> bool:
+    """Whether a first argument is the whole job as a dict, which has no type to check."""
     if annotation is UNRESOLVED or is_typeddict(annotation):
         return name == "job" or {"id", "input"} <= set(getattr(annotation, "__annotations__", ()))
     return False
 
 
-def adapter_of(annotation: object, where: str) -> Adapter[Any] | None:
+def adapter_of(annotation: object, where: str) -> Adapter[object] | None:
     """The adapter of an annotated type; None for plain JSON.
 
     Raises:
@@ -87,25 +121,24 @@ def adapter_of(annotation: object, where: str) -> Adapter[Any] | None:
     return None
 
 
-def output_of(annotation: object, function: Callable[..., Any], where: str) -> object:
+def output_of(annotation: object, function: Callable[..., object], where: str) -> object:
     """The type of an output, or of one chunk of it.
 
     Raises:
         HandlerTypeError: The annotation says a stream where there is none, or the other way round.
     """
-    is_async_stream = inspect.isasyncgenfunction(function)
-    is_stream = is_async_stream or inspect.isgeneratorfunction(function)
+    kind = kind_of(function)
     origin = get_origin(annotation) or annotation
     says_stream = origin in _STREAMS or origin in _ASYNC_STREAMS
-    if not is_stream:
+    if not kind.is_stream:
         if says_stream:
             raise HandlerTypeError(f"{where} returns {annotation}, but it has no yield")
         return annotation
     if annotation is Any or annotation is UNRESOLVED:
         return annotation
-    wanted = _ASYNC_STREAMS if is_async_stream else _STREAMS
-    if origin not in wanted:
-        name = "AsyncIterator" if is_async_stream else "Iterator"
+    is_async = kind is FunctionKind.ASYNC_GENERATOR
+    if origin not in (_ASYNC_STREAMS if is_async else _STREAMS):
+        name = "AsyncIterator" if is_async else "Iterator"
         raise HandlerTypeError(f"{where} yields, so its return annotation must be {name}[…], not {annotation}")
     return next(iter(get_args(annotation)), Any)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from novita_sdk.typed._adapters import Adapter
 from novita_sdk.typed._paths import OpenFile, expect_file
@@ -30,11 +30,11 @@ class TypedHandler:
     """
 
     name: str
-    function: Callable[..., Any]
-    call: Callable[[dict[str, JSONValue], object], Any]
+    function: Callable[..., object]
+    call: Callable[[dict[str, JSONValue], object], object]
     dump: Callable[[JSONValue, str], bytes]
-    inputs: dict[str, Adapter[Any]]
-    outputs: dict[str, Adapter[Any] | None]
+    inputs: dict[str, Adapter[object]]
+    outputs: dict[str, Adapter[object] | None]
 
 
 def parse_input(adapter: Adapter[T], value: JSONValue, *, lenient: bool, open_file: OpenFile = expect_file) -> T:
@@ -49,7 +49,7 @@ def parse_input(adapter: Adapter[T], value: JSONValue, *, lenient: bool, open_fi
         raise InputError(error.type_name, error.violations) from None
 
 
-def dump_output(adapter: Adapter[T], value: T) -> bytes:
+def dump_output(adapter: Adapter[object], value: object) -> bytes:
     """Writes what a handler returned.
 
     Raises:

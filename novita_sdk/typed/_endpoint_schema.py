@@ -1,11 +1,10 @@
-"""The types of a handler as its worker tells them to the gateway, and what checks an input against them."""
+"""The schema of an endpoint: the types of a handler as its worker tells them, and the check of an input by them."""
 
 from __future__ import annotations
 
 import base64
-import inspect
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import msgspec
 from google.protobuf.descriptor import FileDescriptor
@@ -16,7 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from novita_sdk.models import EndpointSchema, MethodSchema
 from novita_sdk.typed._adapters import Adapter, find_adapter
-from novita_sdk.typed._annotations import unwrap
+from novita_sdk.typed._annotations import kind_of, unwrap
 from novita_sdk.typed._checked import TypedHandler
 from novita_sdk.typed._protobuf import MessageAdapter
 from novita_sdk.typed._service import choose
@@ -41,8 +40,7 @@ def describe(handler: TypedHandler, *, lenient: bool) -> EndpointSchema:
         PayloadError: A type has a schema that JSON can't hold.
     """
     files: dict[str, FileDescriptorProto] = {}
-    function = unwrap(handler.function)
-    is_stream = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    is_stream = kind_of(unwrap(handler.function)).is_stream
     methods = [
         MethodSchema(
             name=name or None,
@@ -64,7 +62,7 @@ def describe(handler: TypedHandler, *, lenient: bool) -> EndpointSchema:
 
 
 def input_check(schema: EndpointSchema) -> InputCheck:
-    """What checks inputs as the worker that published the schema does.
+    """What checks inputs as the worker of the schema does.
 
     Messages are checked by all of their rules; dataclasses, TypedDicts and pydantic models by their JSON Schema.
 
@@ -88,11 +86,11 @@ def input_check(schema: EndpointSchema) -> InputCheck:
     return check
 
 
-def _schema(adapter: Adapter[Any]) -> bytes:
+def _schema(adapter: Adapter[object]) -> bytes:
     return payload.dump(adapter.schema(), "schema")
 
 
-def _message_name(adapter: Adapter[Any] | None, files: dict[str, FileDescriptorProto]) -> str | None:
+def _message_name(adapter: Adapter[object] | None, files: dict[str, FileDescriptorProto]) -> str | None:
     if not isinstance(adapter, MessageAdapter):
         return None
     _collect(adapter.descriptor.file, files)
@@ -121,7 +119,7 @@ def _pool(descriptors: str) -> DescriptorPool:
     return pool
 
 
-def _parser(method: MethodSchema, pool: DescriptorPool, *, lenient: bool) -> Callable[[JSONValue], object]:
+def _parser(method: MethodSchema, pool: DescriptorPool, *, lenient: bool) -> Callable[[object], object]:
     if not method.HasField("input_message"):
         return _schema_parser(method.input)
     try:
@@ -133,7 +131,7 @@ def _parser(method: MethodSchema, pool: DescriptorPool, *, lenient: bool) -> Cal
     return lambda value: adapter.parse(value, lenient=lenient)
 
 
-def _schema_parser(schema: bytes) -> Callable[[JSONValue], object]:
+def _schema_parser(schema: bytes) -> Callable[[object], object]:
     try:
         import jsonschema
         import referencing
@@ -143,7 +141,7 @@ def _schema_parser(schema: bytes) -> Callable[[JSONValue], object]:
     # An empty registry: a schema refers to its own parts, and nothing is fetched for it.
     validator = jsonschema.Draft202012Validator(msgspec.json.decode(schema), registry=referencing.Registry())
 
-    def parse(value: JSONValue) -> None:
+    def parse(value: object) -> None:
         violations = [
             Violation(
                 field=_path(error.absolute_path),
@@ -159,7 +157,7 @@ def _schema_parser(schema: bytes) -> Callable[[JSONValue], object]:
     return parse
 
 
-def _path(parts: Any) -> str:
+def _path(parts: Iterable[int | str]) -> str:
     path = ""
     for part in parts:
         path = join(path, f"[{part}]" if isinstance(part, int) else part)

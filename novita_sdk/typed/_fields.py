@@ -1,4 +1,4 @@
-"""What descriptors say, in one place for all supported versions of protobuf and for strict types."""
+"""The descriptors of messages, read in one way for all supported versions of protobuf and with strict types."""
 
 from __future__ import annotations
 

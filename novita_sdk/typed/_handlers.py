@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar, assert_never, cast
 
 from novita_sdk.typed._annotations import (
     UNRESOLVED,
+    FunctionKind,
     HandlerTypeError,
     adapter_of,
-    is_published_job,
+    is_plain_job,
+    kind_of,
     output_of,
     resolve,
     unwrap,
@@ -27,18 +29,24 @@ from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["read_handler"]
 
-OpenInput: TypeAlias = Callable[[Any, JSONValue], Path]
+ContextT = TypeVar("ContextT")
+
+OpenInput: TypeAlias = Callable[[ContextT, JSONValue], Path]
 """Gives a file of an input its path, from the context of the job."""
 
-_Read: TypeAlias = Callable[[dict[str, JSONValue], object], Any]
-_Work: TypeAlias = Callable[[Any, object], Any]
-_Call: TypeAlias = Callable[[dict[str, JSONValue], object], Any]
+_Read: TypeAlias = Callable[[dict[str, JSONValue], object], object]
+_Work: TypeAlias = Callable[[object, object], object]
+_Call: TypeAlias = Callable[[dict[str, JSONValue], object], object]
 
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def read_handler(
-    handler: object, *, context_type: type, lenient: bool = False, open_file: OpenInput | None = None
+    handler: object,
+    *,
+    context_type: type[ContextT],
+    lenient: bool = False,
+    open_file: OpenInput[ContextT] | None = None,
 ) -> TypedHandler | None:
     """Reads the types of a handler.
 
@@ -64,7 +72,11 @@ def read_handler(
 
 
 def _read_function(
-    handler: Callable[..., Any], context_type: type, *, lenient: bool, open_file: OpenInput | None
+    handler: Callable[..., object],
+    context_type: type[ContextT],
+    *,
+    lenient: bool,
+    open_file: OpenInput[ContextT] | None,
 ) -> TypedHandler | None:
     function = unwrap(handler)
     name = getattr(handler, "__qualname__", None) or type(handler).__qualname__
@@ -76,7 +88,7 @@ def _read_function(
     if not parameters:
         return None
     first = resolve(parameters[0].annotation, function)
-    if first is context_type or is_published_job(parameters[0].name, first):
+    if first is context_type or is_plain_job(parameters[0].name, first):
         return None
     reader = adapter_of(first, f"argument {parameters[0].name} of handler {name}")
     if reader is None:
@@ -90,42 +102,48 @@ def _read_function(
             "return File.from_path(path), without an annotation"
         )
 
-    def read(job: dict[str, JSONValue], context: object) -> Any:
-        opened = expect_file if open_file is None else partial(open_file, context)
+    def read(job: dict[str, JSONValue], context: object) -> object:
+        # Who named the type of the contexts passes them.
+        opened = expect_file if open_file is None else partial(open_file, cast("ContextT", context))
         return parse_input(reader, job.get("input"), lenient=lenient, open_file=opened)
 
-    def work(request: Any, context: object) -> Any:
+    def work(request: object, context: object) -> object:
         return handler(request, context) if takes_context else handler(request)
 
-    call = _plain
-    if reader.has_paths and inspect.iscoroutinefunction(function):
-        call = _in_thread
-    elif reader.has_paths and inspect.isasyncgenfunction(function):
-        call = _stream_in_thread
+    call = _call_with_files(kind_of(function), read, work) if reader.has_paths else _call(read, work)
 
     def dump(value: JSONValue, what: str) -> bytes:
         return payload.dump(value, what) if writer is None else dump_output(writer, value)
 
-    return TypedHandler(
-        name=name, function=handler, call=call(read, work), dump=dump, inputs={"": reader}, outputs={"": writer}
-    )
+    return TypedHandler(name=name, function=handler, call=call, dump=dump, inputs={"": reader}, outputs={"": writer})
 
 
-def _plain(read: _Read, work: _Work) -> _Call:
+def _call(read: _Read, work: _Work) -> _Call:
     return lambda job, context: work(read(job, context), context)
 
 
-def _in_thread(read: _Read, work: _Work) -> _Call:
-    """Fetches files in a thread: other jobs run on the same loop."""
+def _call_with_files(kind: FunctionKind, read: _Read, work: _Work) -> _Call:
+    """Fetches the files of an asynchronous handler in a thread: other jobs run on the same loop."""
+    match kind:
+        case FunctionKind.PLAIN | FunctionKind.GENERATOR:
+            return _call(read, work)
+        case FunctionKind.COROUTINE:
+            return _call_after_thread(read, cast("Callable[[object, object], Awaitable[object]]", work))
+        case FunctionKind.ASYNC_GENERATOR:
+            return _stream_after_thread(read, cast("Callable[[object, object], AsyncGenerator[object]]", work))
+        case _:
+            assert_never(kind)
 
-    async def call(job: dict[str, JSONValue], context: object) -> Any:
+
+def _call_after_thread(read: _Read, work: Callable[[object, object], Awaitable[object]]) -> _Call:
+    async def call(job: dict[str, JSONValue], context: object) -> object:
         return await work(await asyncio.to_thread(read, job, context), context)
 
     return call
 
 
-def _stream_in_thread(read: _Read, work: _Work) -> _Call:
-    async def call(job: dict[str, JSONValue], context: object) -> AsyncIterator[Any]:
+def _stream_after_thread(read: _Read, work: Callable[[object, object], AsyncGenerator[object]]) -> _Call:
+    async def call(job: dict[str, JSONValue], context: object) -> AsyncIterator[object]:
         async with aclosing(work(await asyncio.to_thread(read, job, context), context)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -134,7 +152,7 @@ def _stream_in_thread(read: _Read, work: _Work) -> _Call:
 
 
 def _takes_context(
-    others: list[inspect.Parameter], function: Callable[..., Any], context_type: type, name: str
+    others: list[inspect.Parameter], function: Callable[..., object], context_type: type, name: str
 ) -> bool:
     required = [item for item in others if item.default is inspect.Parameter.empty]
     if len(required) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from novita_sdk.typed._violations import Violation, cut, join
@@ -34,7 +34,7 @@ FILE_SCHEMA: Final[dict[str, JSONValue]] = {
 }
 
 
-def expect_file(value: JSONValue) -> Path:
+def expect_file(value: object) -> Path:
     """Looks at the form of a file without opening it.
 
     Returns:
@@ -57,29 +57,25 @@ def expect_file(value: JSONValue) -> Path:
     raise ValueError("must be a file (novita_protocol.v1.File) or an http(s) URL")
 
 
-def without_key(value: JSONValue) -> JSONValue:
+def without_key(value: object) -> object:
     """A value as an error may show it: the query of a link is its key."""
     if isinstance(value, dict) and isinstance(value.get("url"), str):
         return {**value, "url": without_key(value["url"])}
     return value.partition("?")[0] if isinstance(value, str) and "://" in value else value
 
 
-def has_paths(schema: JSONValue) -> bool:
+def has_paths(schema: object) -> bool:
     """Whether pydantic's schema of a type has paths."""
     if isinstance(schema, dict):
         return _is_path(schema) or any(map(has_paths, schema.values()))
     return isinstance(schema, list) and any(map(has_paths, schema))
 
 
-def file_schema(schema: Any) -> Any:
+def file_schema(schema: dict[str, JSONValue]) -> dict[str, JSONValue]:
     """Pydantic's schema of a type, with files in the place of paths."""
-    if isinstance(schema, list):
-        return [file_schema(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
     if _is_path(schema):
         return {key: item for key, item in schema.items() if key not in {"type", "format"}} | FILE_SCHEMA
-    return {key: file_schema(item) for key, item in schema.items()}
+    return {key: _with_files(item) for key, item in schema.items()}
 
 
 def open_paths(
@@ -97,7 +93,7 @@ def open_paths(
     """
     violations: list[Violation] = []
 
-    def read(value: JSONValue, schema: JSONValue, place: str) -> JSONValue:
+    def read(value: object, schema: object, place: str) -> object:
         if not isinstance(schema, dict):
             return value
         if "$ref" in schema:
@@ -125,6 +121,16 @@ def open_paths(
 
     definitions = schema.get("$defs", {})
     return read(value, schema, ""), violations
+
+
+def _with_files(part: object) -> object:
+    match part:
+        case dict():
+            return file_schema(part)
+        case list():
+            return [_with_files(item) for item in part]
+        case _:
+            return part
 
 
 def _is_path(schema: dict[str, JSONValue]) -> bool:

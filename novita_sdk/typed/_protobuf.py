@@ -44,7 +44,7 @@ class MessageAdapter(Generic[MessageT]):
         self.check(message)
         return message
 
-    def dump(self, value: MessageT) -> bytes:
+    def dump(self, value: object) -> bytes:
         """As `Adapter.dump`."""
         if not isinstance(value, self._kind):
             message = f"must be a {self.name} message"

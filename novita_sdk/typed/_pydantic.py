@@ -63,7 +63,7 @@ class ModelAdapter(Generic[ModelT]):
             problem = Violation(field="", rule="type", message=f"must fit into JSON: {error}", value=cut(value))
             raise ContractError(self.name, [problem]) from None
 
-    def dump(self, value: ModelT) -> bytes:
+    def dump(self, value: object) -> bytes:
         """As `Adapter.dump`."""
         if not isinstance(value, self._kind):
             message = f"must be a {self.name}"
@@ -74,8 +74,7 @@ class ModelAdapter(Generic[ModelT]):
 
     def schema(self) -> dict[str, JSONValue]:
         """As `Adapter.schema`."""
-        schema: dict[str, JSONValue] = file_schema(self._schema)
-        return schema
+        return file_schema(self._schema)
 
     def _read(self, data: bytes) -> ModelT:
         from pydantic import ValidationError

@@ -59,7 +59,7 @@ def _make_reader(kind: type[Message], *, lenient: bool) -> Reader:
     for each in fields(kind):
         table[each.name] = table[each.json_name] = _field(each, lenient=lenient)
 
-    def read(value: JSONValue) -> Message:
+    def read(value: object) -> Message:
         if not isinstance(value, dict):
             raise _refuse("type", "must be an object", value)
         values: dict[str, object] = {}
@@ -116,7 +116,7 @@ def _value_reader(field: FieldDescriptor, *, lenient: bool) -> Reader:
 
 
 def _list(read_item: Reader) -> Reader:
-    def read(value: JSONValue) -> list[object]:
+    def read(value: object) -> list[object]:
         if not isinstance(value, list):
             raise _refuse("type", "must be an array", value)
         items: list[object] = []
@@ -139,7 +139,7 @@ def _list(read_item: Reader) -> Reader:
 
 
 def _map(read_key: Reader, read_item: Reader) -> Reader:
-    def read(value: JSONValue) -> dict[object, object]:
+    def read(value: object) -> dict[object, object]:
         if not isinstance(value, dict):
             raise _refuse("type", "must be an object", value)
         items: dict[object, object] = {}
@@ -194,15 +194,15 @@ def _takes_null(field: FieldDescriptor) -> bool:
     return kind is not None and kind.full_name in ("google.protobuf.Value", "google.protobuf.NullValue")
 
 
-def _unknown(key: str, value: JSONValue, table: dict[str, _Field]) -> Violation:
+def _unknown(key: str, value: object, table: dict[str, _Field]) -> Violation:
     near = difflib.get_close_matches(key, table, n=1)
     message = f"is not known; did you mean {near[0]}?" if near else "is not known"
     return Violation(field=key, rule="unknown_field", message=message, value=cut(value))
 
 
-def _clash(name: str, message: str, value: JSONValue) -> Violation:
+def _clash(name: str, message: str, value: object) -> Violation:
     return Violation(field=name, rule="oneof", message=message, value=cut(value))
 
 
-def _refuse(rule: str, message: str, value: JSONValue) -> Mismatch:
+def _refuse(rule: str, message: str, value: object) -> Mismatch:
     return Mismatch([Violation(field="", rule=rule, message=message, value=cut(value))])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -49,7 +49,7 @@ class RecordAdapter(Generic[T]):
             raise ContractError(self.name, unknown)
         return result
 
-    def dump(self, value: T) -> bytes:
+    def dump(self, value: object) -> bytes:
         """As `Adapter.dump`; stops at the first member of a wrong type."""
         try:
             data = msgspec.json.encode(value, enc_hook=_encode)
@@ -64,7 +64,7 @@ class RecordAdapter(Generic[T]):
         """As `Adapter.schema`."""
         return self._schema
 
-    def _unknown(self, value: JSONValue, result: T) -> list[Violation]:
+    def _unknown(self, value: object, result: object) -> list[Violation]:
         return list(islice(_unknown(value, msgspec.to_builtins(result, enc_hook=str), ""), LISTED + 1))
 
     def _describe(self, kind: type) -> dict[str, JSONValue]:
@@ -84,13 +84,13 @@ def _decode(open_file: OpenFile, kind: type, value: JSONValue) -> Path:
     return open_file(value)
 
 
-def _encode(value: object) -> JSONValue:
+def _encode(value: object) -> object:
     if isinstance(value, Path):
         raise TypeError("a path means nothing elsewhere; send the file, as File.from_path(path)")
     raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
 
 
-def _violation(error: msgspec.ValidationError, value: JSONValue) -> Violation:
+def _violation(error: msgspec.ValidationError, value: object) -> Violation:
     match = _PLACE.fullmatch(str(error))
     path, reason = (match["path"] or "", match["reason"]) if match else ("", str(error))
     return Violation(
@@ -108,17 +108,20 @@ def _expected(reason: str) -> str:
     return match["type"] if match else ""
 
 
-def _at(value: JSONValue, path: str) -> Any:
+def _at(value: object, path: str) -> object:
     """The member that a msgspec path names, or None where it names a key or a set."""
     for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", path):
-        try:
-            value = value[name or int(index)]
-        except (LookupError, TypeError):
-            return None
+        match value:
+            case dict() if name:
+                value = value.get(name)
+            case list() | tuple() if index and int(index) < len(value):
+                value = value[int(index)]
+            case _:
+                return None
     return value
 
 
-def _unknown(given: JSONValue, taken: JSONValue, path: str) -> Iterator[Violation]:
+def _unknown(given: object, taken: object, path: str) -> Iterator[Violation]:
     """Members of the input that the result has not taken up."""
     if isinstance(given, dict) and isinstance(taken, dict):
         for key, item in given.items():

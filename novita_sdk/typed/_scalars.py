@@ -8,18 +8,18 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
 from novita_sdk.typed._fields import enum
 from novita_sdk.typed._violations import Violation, cut, join
-from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["SKIPPED", "Mismatch", "Reader", "Writer", "key_reader", "key_writer", "scalar_reader", "scalar_writer"]
 
-Reader: TypeAlias = Callable[[JSONValue], object]
-Writer: TypeAlias = Callable[[JSONValue], JSONValue]
+Reader: TypeAlias = Callable[[object], object]
+Writer: TypeAlias = Callable[[Any], object]
+"""Takes what a message has in the field: its descriptor alone says of which type that is."""
 
 SKIPPED: Final = object()
 """What a lenient reader gives for an enum value that it doesn't know."""
@@ -95,12 +95,12 @@ def key_writer(field: FieldDescriptor) -> Callable[[object], str]:
     return (lambda key: "true" if key else "false") if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL else str
 
 
-def _refuse(rule: str, message: str, value: JSONValue) -> Mismatch:
+def _refuse(rule: str, message: str, value: object) -> Mismatch:
     return Mismatch([Violation(field="", rule=rule, message=message, value=cut(value))])
 
 
 def _integer(low: int, high: int) -> Reader:
-    def read(value: JSONValue) -> int:
+    def read(value: object) -> int:
         number = value if type(value) is int else _whole(value)
         if not low <= number <= high:
             raise _refuse("range", f"must be between {low} and {high}", value)
@@ -109,7 +109,7 @@ def _integer(low: int, high: int) -> Reader:
     return read
 
 
-def _whole(value: JSONValue) -> int:
+def _whole(value: object) -> int:
     """Numbers without a fraction: 5, 5.0, "5", "5e2"."""
     if isinstance(value, str) and (match := _NUMBER.fullmatch(value)):
         value = int(value) if match.lastindex is None else float(value)
@@ -120,7 +120,7 @@ def _whole(value: JSONValue) -> int:
     return value
 
 
-def _float64(value: JSONValue) -> float:
+def _float64(value: object) -> float:
     if isinstance(value, str):
         if value in _SPECIAL:
             return _SPECIAL[value]
@@ -137,32 +137,32 @@ def _float64(value: JSONValue) -> float:
     return number
 
 
-def _float32(value: JSONValue) -> float:
+def _float32(value: object) -> float:
     number = _float64(value)
     if abs(number) >= _FLOAT_LIMIT and not math.isinf(number):
         raise _refuse("range", "must fit into a 32-bit float", value)
     return number
 
 
-def _bool(value: JSONValue) -> bool:
+def _bool(value: object) -> bool:
     if not isinstance(value, bool):
         raise _refuse("type", "must be true or false", value)
     return value
 
 
-def _bool_key(value: JSONValue) -> bool:
+def _bool_key(value: object) -> bool:
     if value not in ("true", "false"):
         raise _refuse("type", 'must be "true" or "false"', value)
-    return bool(value == "true")
+    return value == "true"
 
 
-def _string(value: JSONValue) -> str:
+def _string(value: object) -> str:
     if not isinstance(value, str):
         raise _refuse("type", "must be a string", value)
     return value
 
 
-def _bytes(value: JSONValue) -> bytes:
+def _bytes(value: object) -> bytes:
     if not isinstance(value, str):
         raise _refuse("type", "must be base64", value)
     text = value.rstrip("=")
@@ -179,7 +179,7 @@ def _enum(kind: EnumDescriptor, *, lenient: bool) -> Reader:
     whole = _integer(*_INTEGERS[FieldDescriptor.CPPTYPE_INT32])
     is_null = kind.full_name == "google.protobuf.NullValue"
 
-    def read(value: JSONValue) -> object:
+    def read(value: object) -> object:
         if isinstance(value, str):
             number = numbers.get(value)
             if number is not None:
@@ -192,13 +192,13 @@ def _enum(kind: EnumDescriptor, *, lenient: bool) -> Reader:
     return read
 
 
-def _write_float64(value: float) -> JSONValue:
+def _write_float64(value: float) -> float | str:
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _write_float32(value: float) -> JSONValue:
+def _write_float32(value: float) -> float | str:
     """The shortest number that is the same 32-bit float."""
     if not math.isfinite(value):
         return _write_float64(value)

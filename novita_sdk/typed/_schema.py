@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from novita_sdk.typed._fields import descriptor, enum, fields, is_repeated, map_fields, message_class
-from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["message_schema"]
 
-_Schema = dict[str, JSONValue]
+_Schema: TypeAlias = dict[str, object]
 
-_INTEGER: Final = {"type": "integer"}
-_LONG: Final = {"type": ["string", "integer"], "pattern": "^-?[0-9]+$"}
-_FLOAT: Final = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
+_INTEGER: Final[_Schema] = {"type": "integer"}
+_LONG: Final[_Schema] = {"type": ["string", "integer"], "pattern": "^-?[0-9]+$"}
+_FLOAT: Final[_Schema] = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
 _SCALARS: Final[Mapping[int, _Schema]] = {
     FieldDescriptor.CPPTYPE_INT32: {**_INTEGER, "minimum": -(2**31), "maximum": 2**31 - 1},
     FieldDescriptor.CPPTYPE_UINT32: {**_INTEGER, "minimum": 0, "maximum": 2**32 - 1},

@@ -1,24 +1,26 @@
-"""Services of a user's own protos: what a worker of one is, and how an input says which method it is for."""
+"""Services of a user's own protos: the base of their workers, and the choice of the method that an input is for."""
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing, closing
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import ClassVar, Generic, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
 from novita_sdk.rpc import Method
 from novita_sdk.typed._adapters import Adapter, find_adapter
-from novita_sdk.typed._annotations import HandlerTypeError
+from novita_sdk.typed._annotations import FunctionKind, HandlerTypeError, kind_of
 from novita_sdk.typed._checked import TypedHandler, dump_output, parse_input
 from novita_sdk.typed._violations import InputError, OutputError, Violation, cut
 from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["METHOD_KEY", "Call", "ServiceWorker", "call", "choose", "read_service"]
+
+_Functions: TypeAlias = dict[str, Callable[..., object]]
+"""What carries out each method, by its name in the proto."""
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -68,18 +70,18 @@ def read_service(worker: ServiceWorker, *, lenient: bool) -> TypedHandler:
         ModuleNotFoundError: A message has rules, and what checks them is not installed.
     """
     name = type(worker).__qualname__
-    functions = {method.name: getattr(worker, key) for key, method in worker.METHODS.items()}
+    functions: _Functions = {method.name: getattr(worker, key) for key, method in worker.METHODS.items()}
     readers = {method.name: _adapter(method.request) for method in worker.METHODS.values()}
     writers = {method.name: _adapter(method.response) for method in worker.METHODS.values()}
     by_class = {method.response: writers[method.name] for method in worker.METHODS.values()}
-    kind = _check_kinds(name, worker.METHODS, functions)
+    _check_kinds(name, worker.METHODS, functions)
     responses = {method.name: method.response for method in worker.METHODS.values()}
 
-    def call(job: dict[str, JSONValue], context: object) -> Any:
+    def call(job: dict[str, JSONValue], context: object) -> object:
         method, value = choose(job.get("input"), list(functions))
         result = functions[method](parse_input(readers[method], value, lenient=lenient), context)
         # Where all responses are of one type, writing them checks it.
-        return result if len(by_class) == 1 else _GUARDS[kind](result, responses[method])
+        return result if len(by_class) == 1 else _guarded(result, responses[method])
 
     def dump(value: JSONValue, what: str) -> bytes:
         writer = by_class.get(type(value))
@@ -92,23 +94,33 @@ def read_service(worker: ServiceWorker, *, lenient: bool) -> TypedHandler:
     return TypedHandler(name=name, function=first, call=call, dump=dump, inputs=readers, outputs={**writers})
 
 
-def _check_kinds(
-    name: str, methods: dict[str, Method[Message, Message]], functions: dict[str, Callable[..., Any]]
-) -> str:
-    """The kind that all of them are of."""
-    kinds = {}
+def _check_kinds(name: str, methods: dict[str, Method[Message, Message]], functions: _Functions) -> None:
+    """Refuses methods of different kinds, and one of another kind than the table says."""
+    kinds: dict[str, FunctionKind] = {}
     for method in methods.values():
-        kind = kinds[method.name] = _kind(functions[method.name])
-        if method.server_streaming != kind.endswith("generator"):
+        kind = kinds[method.name] = kind_of(functions[method.name])
+        if method.server_streaming != kind.is_stream:
             verb = "yield" if method.server_streaming else "return"
-            raise HandlerTypeError(f"{name} must {verb} the output of {method.name}, but its method is {kind}")
+            raise HandlerTypeError(f"{name} must {verb} the output of {method.name}, but its method is {kind.value}")
     if len(set(kinds.values())) > 1:
-        found = ", ".join(f"{method} is {kind}" for method, kind in kinds.items())
+        found = ", ".join(f"{method} is {kind.value}" for method, kind in kinds.items())
         raise HandlerTypeError(f"the methods of {name} must be of one kind, but {found}")
-    return kind
 
 
-def _expect(result: Any, response: type[Message]) -> Any:
+def _guarded(result: object, response: type[Message]) -> object:
+    """What a method gave, which is refused where it is, or turns out to be, the message of another method."""
+    match result:
+        case AsyncGenerator():
+            return _expect_each_later(result, response)
+        case Generator():
+            return _expect_each(result, response)
+        case Awaitable():
+            return _expect_later(result, response)
+        case _:
+            return _expect(result, response)
+
+
+def _expect(result: object, response: type[Message]) -> object:
     """Refuses the message of another method; what is no message is none of this function's."""
     if isinstance(result, Message) and not isinstance(result, response):
         name = response.DESCRIPTOR.name
@@ -117,52 +129,36 @@ def _expect(result: Any, response: type[Message]) -> Any:
     return result
 
 
-async def _expect_later(result: Awaitable[Any], response: type[Message]) -> Any:
+async def _expect_later(result: Awaitable[object], response: type[Message]) -> object:
     return _expect(await result, response)
 
 
-def _expect_each(chunks: Generator[Any], response: type[Message]) -> Generator[Any]:
+def _expect_each(chunks: Generator[object], response: type[Message]) -> Generator[object]:
     with closing(chunks):
         for chunk in chunks:
             yield _expect(chunk, response)
 
 
-async def _expect_each_later(chunks: AsyncGenerator[Any], response: type[Message]) -> AsyncGenerator[Any]:
+async def _expect_each_later(chunks: AsyncGenerator[object], response: type[Message]) -> AsyncGenerator[object]:
     async with aclosing(chunks):
         async for chunk in chunks:
             yield _expect(chunk, response)
 
 
-_GUARDS: Final[dict[str, Callable[..., Any]]] = {
-    "a plain function": _expect,
-    "a coroutine function": _expect_later,
-    "a generator": _expect_each,
-    "an async generator": _expect_each_later,
-}
-
-
-def _kind(function: Callable[..., Any]) -> str:
-    if inspect.isasyncgenfunction(function):
-        return "an async generator"
-    if inspect.isgeneratorfunction(function):
-        return "a generator"
-    return "a coroutine function" if inspect.iscoroutinefunction(function) else "a plain function"
-
-
-def choose(value: JSONValue, names: list[str]) -> tuple[str, JSONValue]:
-    """Which method an input is for, and the input without that word; where there is one method, it need not say."""
-    name = names[0] if len(names) == 1 else None
+def choose(value: object, names: list[str]) -> tuple[str, object]:
+    """The method that an input is for, and the input without that word; where there is one method, it need not say."""
+    name: object = names[0] if len(names) == 1 else None
     if isinstance(value, dict) and METHOD_KEY in value:
         name = value[METHOD_KEY]
         value = {key: item for key, item in value.items() if key != METHOD_KEY}
-    if name not in names:
+    if not isinstance(name, str) or name not in names:
         message = f"must be one of {', '.join(names)}"
         raise InputError("input", [Violation(field=METHOD_KEY, rule="enum", message=message, value=cut(name))])
     return name, value
 
 
-def _adapter(kind: type[Message]) -> Adapter[Any]:
-    adapter: Adapter[Any] | None = find_adapter(kind)
+def _adapter(kind: type[Message]) -> Adapter[object]:
+    adapter = find_adapter(kind)
     if adapter is None:
         raise TypeError(kind)
     return adapter

@@ -1,4 +1,4 @@
-"""What is wrong with a value that should follow a contract."""
+"""The errors of a value that breaks its contract."""
 
 from __future__ import annotations
 

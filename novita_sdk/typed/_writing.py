@@ -5,7 +5,7 @@ Fields without presence are always written, as plain clients expect.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
@@ -14,7 +14,6 @@ from google.protobuf.message import Message
 from novita_sdk.typed._fields import descriptor, fields, is_delegated, is_repeated, map_fields, message_class
 from novita_sdk.typed._scalars import Mismatch, Writer, key_writer, scalar_writer
 from novita_sdk.typed._violations import Violation, cut
-from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["message_writer"]
 
@@ -36,8 +35,8 @@ def _make_writer(kind: type[Message]) -> Writer:
         return _delegated(kind)
     rows = [(field.name, field.json_name, field.has_presence, _writer(field)) for field in fields(kind)]
 
-    def write(message: Message) -> dict[str, JSONValue]:
-        result: dict[str, JSONValue] = {}
+    def write(message: Message) -> dict[str, object]:
+        result: dict[str, object] = {}
         for name, key, has_presence, convert in rows:
             if has_presence and not message.HasField(name):
                 continue
@@ -70,7 +69,7 @@ def _value_writer(field: FieldDescriptor) -> Writer | None:
 
 
 def _delegated(kind: type[Message]) -> Writer:
-    def write(message: Message) -> JSONValue:
+    def write(message: Message) -> object:
         try:
             return json_format.MessageToDict(message)
         except (json_format.Error, ArithmeticError, ValueError, TypeError) as error:
@@ -81,8 +80,8 @@ def _delegated(kind: type[Message]) -> Writer:
 
 
 def _list(write_item: Writer) -> Writer:
-    def write(items: Sequence[object]) -> list[JSONValue]:
-        result: list[JSONValue] = []
+    def write(items: Sequence[object]) -> list[object]:
+        result: list[object] = []
         try:
             for item in items:
                 result.append(write_item(item))  # noqa: PERF401  its length is the index of what can't be written
@@ -93,9 +92,9 @@ def _list(write_item: Writer) -> Writer:
     return write
 
 
-def _map(write_key: Writer, write_value: Writer | None) -> Writer:
-    def write(items: Mapping[object, object]) -> dict[str, JSONValue]:
-        result: dict[str, JSONValue] = {}
+def _map(write_key: Callable[[object], str], write_value: Writer | None) -> Writer:
+    def write(items: Mapping[object, object]) -> dict[str, object]:
+        result: dict[str, object] = {}
         for key, value in items.items():
             try:
                 result[write_key(key)] = value if write_value is None else write_value(value)

@@ -10,12 +10,25 @@ from pathlib import Path
 import click
 import pytest
 
+import novita_cli.commands
 from novita_cli._app import app
 from tests.support.command import Cli
 
+FOLDER = Path(novita_cli.commands.__file__).parent
 COMMANDS = app.list_commands(click.Context(app))
 
 HEAVY = ("aiohttp", "boto3", "google.protobuf", "grpc", "novita_gateway", "novita_worker", "requests", "rich")
+
+
+def test_every_module_of_the_folder_is_a_command_of_its_name() -> None:
+    files = [path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__"]
+    assert sorted(name.replace("_", "-") for name in files) == COMMANDS
+    assert len(COMMANDS) == 20
+
+
+@pytest.mark.parametrize("name", ["__init__", "commands", "worker_env", "map.map", "../init", ""])
+def test_nothing_else_is_a_command(name: str) -> None:
+    assert app.get_command(click.Context(app), name) is None
 
 
 def test_every_command_has_a_module_and_help(inline: Cli) -> None:

@@ -13,7 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from novita_cli._app import app
-from novita_cli._exit import ExitCode
+from novita_cli._failures import ExitCode
 from novita_gateway import Gateway
 from tests.support.repository import DOCS
 from tests.support.waiting import DEADLINE

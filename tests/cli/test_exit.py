@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from novita_cli._exit import ExitCode, exit_code_of
+from novita_cli._failures import ExitCode, exit_code_of
 from novita_sdk import errors
 
 pytestmark = pytest.mark.core

@@ -119,7 +119,8 @@ def test_a_streaming_client_is_iterated_and_a_streaming_worker_yields(talk: Modu
             yield shop.Token(text="")
 
     typed = read(Talker())
-    chunks = list(typed.call({"input": VALUE}, None))
+    stream: Any = typed.call({"input": VALUE}, None)
+    chunks = list(stream)
     assert json.loads(typed.dump(chunks[0], "chunk")) == {"text": "a"}
     with pytest.raises(OutputError):
         typed.dump(chunks[1], "chunk")
@@ -147,7 +148,7 @@ def test_the_output_of_another_method_is_refused(studio: ModuleType, shop: Modul
     typed = read(AsyncStudio() if is_async else Studio())
 
     def work(method: str) -> Any:
-        result = typed.call({"input": {**VALUE, "@method": method}}, None)
+        result: Any = typed.call({"input": {**VALUE, "@method": method}}, None)
         return asyncio.run(result) if is_async else result
 
     with pytest.raises(OutputError, match="not a valid Token: must be a Token message"):
@@ -182,13 +183,13 @@ def test_a_chunk_of_another_method_is_refused_and_the_generator_closed(shop: Mod
             yield
 
     job = {"input": {**VALUE, "@method": "Words"}}
-    chunks = read(Feed()).call(job, None)
+    chunks: Any = read(Feed()).call(job, None)
     assert next(chunks) == shop.Token(text="a")
     with pytest.raises(OutputError):
         next(chunks)
 
     async def drain() -> None:
-        chunks = read(AsyncFeed()).call(job, None)
+        chunks: Any = read(AsyncFeed()).call(job, None)
         assert await anext(chunks) == shop.Token(text="a")
         with pytest.raises(OutputError):
             await anext(chunks)

@@ -23,3 +23,8 @@ def test_an_unknown_state_is_not_final() -> None:
     assert not states.is_final("PAUSED")
     assert not states.is_final("completed")
     assert states.is_final("CANCELLED")
+
+
+def test_each_constant_is_called_by_its_word() -> None:
+    words = {name: getattr(states, name) for name in states.__all__ if name.isupper() and name != "FINAL"}
+    assert list(words) == list(words.values())

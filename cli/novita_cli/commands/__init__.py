@@ -1,1 +1,1 @@
-"""The commands: one module each."""
+"""The commands: one module each, of the same name with `_` for `-`, whose `command` it is."""

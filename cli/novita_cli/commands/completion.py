@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-__all__ = ["completion_command"]
+__all__ = ["command"]
 
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion_command(shell: str) -> None:
+def command(shell: str) -> None:
     """Print what completes commands in SHELL.
 
     \b
@@ -18,9 +18,8 @@ def completion_command(shell: str) -> None:
     zsh:   echo 'eval "$(novita-gpus completion zsh)"' >> ~/.zshrc
     fish:  novita-gpus completion fish > ~/.config/fish/completions/novita-gpus.fish
     """  # noqa: D301 - click's mark for text that is not wrapped
-    from novita_cli._app import app
-
     kind = get_completion_class(shell)
     if kind is None:
         raise click.ClickException(f"the installed click has no completion for {shell}")
+    app = click.get_current_context().find_root().command
     click.echo(kind(app, {}, "novita-gpus", "_NOVITA_GPUS_COMPLETE").source())

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
 
-from novita_cli._failures import Failure
+from novita_cli._failures import CommandError
 from novita_cli._json import compact
 from novita_cli._session import AS_JSON
 from novita_cli._stdout import write_stdout
 
-__all__ = ["contract_command"]
+__all__ = ["command"]
 
 _VERSION = click.Path(exists=True, path_type=Path)
 
 
 @click.group("contract")
-def contract_command() -> None:
+def command() -> None:
     """Compare versions of a typed contract."""
 
 
-@contract_command.command("diff")
+@command.command("diff")
 @click.argument("old", type=_VERSION)
 @click.argument("new", type=_VERSION)
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON: a list of place, rule, change and effect.")
@@ -36,12 +37,11 @@ def diff_command(old: Path, new: Path, as_json: bool) -> None:
 
         changes = novita_codegen.breaking_changes(old, new)
     except ModuleNotFoundError as error:
-        raise Failure(f"contract diff needs {error.name}: pip install 'novita-gpus[codegen]'") from None
+        raise CommandError(f"contract diff needs {error.name}: pip install 'novita-gpus[codegen]'") from None
     except (novita_codegen.GenerateError, FileNotFoundError) as error:
-        raise Failure(str(error), reason="CONTRACT") from None
+        raise CommandError(str(error), reason="CONTRACT") from None
     if as_json:
-        parts = ("place", "rule", "change", "effect")
-        write_stdout(compact([{part: getattr(change, part) for part in parts} for change in changes]))
+        write_stdout(compact([dataclasses.asdict(change) for change in changes]))
     else:
         for change in changes:
             write_stdout(str(change))

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import click
 
 from novita_cli._display import Display, ProgressMode
-from novita_cli._exit import ExitCode
-from novita_cli._failures import Failure, Interrupted
+from novita_cli._failures import CommandError, ExitCode, Interrupted
 from novita_cli._follow import follow
 from novita_cli._input import input_options, read_input
 from novita_cli._json import pretty
 from novita_cli._options import parse_duration, plain_progress_options
+from novita_cli._retries import retries_shown
 from novita_cli._sources import Sources
 from novita_cli._stdout import write_stdout
 from novita_cli._target import Target, target_argument
-from novita_cli._trouble import trouble_told
 from novita_cli._worker_process import WorkerProcess
 from novita_sdk.wire.payload import JSONValue
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from novita_gateway import Gateway
     from novita_sdk import Job
 
-__all__ = ["dev_command"]
+__all__ = ["command"]
 
 _GLANCE: Final = 0.2
 """Seconds between two looks at the files."""
@@ -50,7 +49,7 @@ _GLANCE: Final = 0.2
 )
 @click.option("--reload", is_flag=True, help="Start the worker again when a Python file beside FILE changes.")
 @plain_progress_options
-def dev_command(
+def command(
     target: Target,
     text: str | None,
     fields: Sequence[str],
@@ -75,7 +74,7 @@ def dev_command(
     output: JSONValue = None
     mode = ProgressMode.QUIET if quiet else ProgressMode(progress)
     try:
-        with trouble_told(mode), Display(mode) as display, serve_in_thread() as gateway:
+        with retries_shown(mode), Display(mode) as display, serve_in_thread() as gateway:
             display.say(f"gateway listens on {gateway.url}")
             if payload is None:
                 _serve(target, gateway, endpoint, display, reload=reload)
@@ -93,9 +92,9 @@ def _check_syntax(file: Path) -> None:
             warnings.simplefilter("ignore")
             compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
     except SyntaxError as error:
-        raise Failure(f"{file}:{error.lineno}: {error.msg}", ExitCode.USAGE, reason="SYNTAX") from None
+        raise CommandError(f"{file}:{error.lineno}: {error.msg}", ExitCode.USAGE, reason="SYNTAX") from None
     except (OSError, ValueError) as error:
-        raise Failure(f"{file}: {error}", ExitCode.USAGE, reason="SYNTAX") from None
+        raise CommandError(f"{file}: {error}", ExitCode.USAGE, reason="SYNTAX") from None
 
 
 def _run_job(
@@ -113,7 +112,7 @@ def _run_job(
                 return follow(job, display, wait).output
         except JobCancelledError:
             if worker.has_ended:
-                raise Failure(worker.epitaph(), reason="WORKER_ENDED") from None
+                raise CommandError(worker.how_it_ended(), reason="WORKER_ENDED") from None
             raise
         except WaitTimeoutError:
             message = f"job {job.job_id} was not final after {wait:g} s; gateway and worker are stopped"
@@ -170,7 +169,7 @@ def _serve(target: Target, gateway: Gateway, endpoint: str, display: Display, *,
         with _worker(target, gateway, endpoint, display) as worker:
             if not reload:
                 worker.wait()
-                raise Failure(worker.epitaph(), reason="WORKER_ENDED")
+                raise CommandError(worker.how_it_ended(), reason="WORKER_ENDED")
             changed = _await_change(sources, worker)
         click.echo(f"{changed.name} changed; the worker starts again", err=True)
 
@@ -180,7 +179,7 @@ def _await_change(sources: Sources, worker: WorkerProcess) -> Path:
     is_told = False
     while (changed := sources.changed()) is None:
         if worker.has_ended and not is_told:
-            click.echo(f"novita-gpus: {worker.epitaph()}; it starts again when a file changes", err=True)
+            click.echo(f"novita-gpus: {worker.how_it_ended()}; it starts again when a file changes", err=True)
             is_told = True
         time.sleep(_GLANCE)
     # An editor may not be done with it, nor with others.

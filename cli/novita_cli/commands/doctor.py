@@ -6,11 +6,11 @@ from typing import Final
 
 import click
 
-from novita_cli._exit import ExitCode, exit_code_of
+from novita_cli._failures import ExitCode, exit_code_of
 from novita_cli._session import Session, session_options
 from novita_sdk._version import __version__
 
-__all__ = ["doctor_command"]
+__all__ = ["command"]
 
 _PACKAGES: Final = ("aiohttp", "boto3", "click", "msgspec", "protobuf", "requests", "rich")
 _EXTRAS: Final = {"codegen": "grpc_tools", "grpc": "grpc", "typed": "protovalidate"}
@@ -20,7 +20,7 @@ _NOBODY: Final = "novita-gpus-doctor"
 
 @click.command("doctor")
 @session_options
-def doctor_command(session: Session) -> None:
+def command(session: Session) -> None:
     """Print versions, and whether the gateway answers.
 
     The exit code is 3 if it does not, or does not take the API key.

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from novita_cli._exit import ExitCode
-from novita_cli._failures import Failure
+from novita_cli._failures import CommandError, ExitCode
 from novita_cli._json import compact
 from novita_cli._options import stacked
 from novita_cli._session import AS_JSON
@@ -23,7 +22,7 @@ from novita_cli._stdout import write_stdout
 if TYPE_CHECKING:
     from novita_gateway import Gateway
 
-__all__ = ["gateway_command"]
+__all__ = ["command"]
 
 _PORTS: Final = range(8000, 8020)
 """Tried in turn where none was asked for."""
@@ -93,7 +92,7 @@ _secret_options: Final = stacked(
 @click.option(
     "--json", "as_json", is_flag=True, help="Print url, api_key and worker_token as a line of JSON on stdout."
 )
-def gateway_command(
+def command(
     host: str,
     port: int | None,
     file: Path | None,
@@ -149,15 +148,15 @@ def _serve(make_gateway: Callable[[int], Gateway], introduce: Callable[[Gateway]
             serve_forever(partial(make_gateway, port), on_start=introduce)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise Failure(f"the gateway can't run: {error}", reason="GATEWAY") from None
+                raise CommandError(f"the gateway can't run: {error}", reason="GATEWAY") from None
         except StoreError as error:
-            raise Failure(str(error), reason="STORE") from None
+            raise CommandError(str(error), reason="STORE") from None
         except ValueError as error:
-            raise Failure(str(error), ExitCode.USAGE, reason="USAGE") from None
+            raise CommandError(str(error), ExitCode.USAGE, reason="USAGE") from None
         else:
             return
     span = f"port {ports[0]} is" if len(ports) == 1 else f"ports {ports[0]} to {ports[-1]} are"
-    raise Failure(f"{span} taken; choose another with --port, or a free one with --port 0", reason="GATEWAY")
+    raise CommandError(f"{span} taken; choose another with --port, or a free one with --port 0", reason="GATEWAY")
 
 
 def _introduction(gateway: Gateway, host: str, kept: Path | None, secrets: _Secrets) -> str:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-__all__ = ["generate_command"]
+__all__ = ["command"]
 
 
 @click.command("generate")
 @click.argument("proto_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where the code goes.")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if something in --out is stale.")
-def generate_command(proto_dir: Path, out: Path, check: bool) -> None:
+def command(proto_dir: Path, out: Path, check: bool) -> None:
     """Write typed clients and workers from PROTO_DIR."""
     try:
         import novita_codegen

@@ -8,10 +8,10 @@ from typing import Final
 
 import click
 
-from novita_cli._exit import ExitCode
-from novita_cli._failures import Failure
+import novita_cli
+from novita_cli._failures import CommandError, ExitCode
 
-__all__ = ["init_command"]
+__all__ = ["command"]
 
 _TEMPLATES: Final = ("sleep", "comfyui", "typed")
 
@@ -19,7 +19,7 @@ _TEMPLATES: Final = ("sleep", "comfyui", "typed")
 @click.command("init")
 @click.argument("name", type=click.Path(path_type=Path))
 @click.option("--template", type=click.Choice(_TEMPLATES), default="sleep", show_default=True, help="What to copy.")
-def init_command(name: Path, template: str) -> None:
+def command(name: Path, template: str) -> None:
     """Write a worker to start from into the folder NAME.
 
     It has a handler, a Dockerfile, requirements, and a script that submits a job. sleep is the smallest worker that
@@ -28,17 +28,18 @@ def init_command(name: Path, template: str) -> None:
     """
     source = _folder() / f"{template}-worker"
     if not source.is_dir():
-        raise Failure(f"this installation has no template {template!r}", reason="TEMPLATE")
+        raise CommandError(f"this installation has no template {template!r}", reason="TEMPLATE")
     if name.exists() and not (name.is_dir() and not any(name.iterdir())):
-        raise Failure(f"{str(name)!r} is there already; name a new folder", ExitCode.USAGE, reason="EXISTS")
+        raise CommandError(f"{str(name)!r} is there already; name a new folder", ExitCode.USAGE, reason="EXISTS")
     try:
         shutil.copytree(source, name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     except OSError as error:
-        raise Failure(f"can't write {str(name)!r}: {error}", reason="FILE") from None
+        raise CommandError(f"can't write {str(name)!r}: {error}", reason="FILE") from None
     click.echo(f"wrote {name}; its README.md says how to run it here and how to deploy it", err=True)
 
 
 def _folder() -> Path:
     """The templates: in the package where it is installed, in `examples/` where the sources are."""
-    installed = Path(__file__).with_name("_templates")
-    return installed if installed.is_dir() else Path(__file__).parents[2] / "examples"
+    package = Path(novita_cli.__file__).parent
+    installed = package / "_templates"
+    return installed if installed.is_dir() else package.parents[1] / "examples"

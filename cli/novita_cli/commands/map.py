@@ -12,15 +12,15 @@ from pathlib import Path
 import click
 
 from novita_cli._display import ProgressMode
-from novita_cli._failures import Failure, Interrupted, error_document
+from novita_cli._failures import CommandError, Interrupted, error_document
+from novita_cli._input import InputLines, open_lines
 from novita_cli._json import compact
-from novita_cli._lines import InputLines, open_lines
 from novita_cli._options import endpoint_argument, file_option, parse_duration, writable_option
 from novita_cli._session import Session, session_options
 from novita_cli._stdout import write_stdout
 from novita_sdk.wire.payload import JSONValue
 
-__all__ = ["map_command"]
+__all__ = ["command"]
 
 
 @click.command("map")
@@ -36,7 +36,7 @@ __all__ = ["map_command"]
 @click.option("--fail-fast", is_flag=True, help="Stop at the first job that fails.")
 @file_option
 @session_options
-def map_command(
+def command(
     session: Session,
     endpoint: str,
     inputs: str,
@@ -72,7 +72,7 @@ def map_command(
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted after {tally}; {_way_back(manifest)}") from None
     if tally.failed:
-        raise Failure(f"{tally}", reason="JOBS_FAILED")
+        raise CommandError(f"{tally}", reason="JOBS_FAILED")
 
 
 class _Numbered:
@@ -103,7 +103,7 @@ class _Tally:
     def __str__(self) -> str:
         return f"{self.done} of {self.total} jobs, {self.failed} without an output"
 
-    def add(self, line: int, error: JSONValue) -> None:
+    def add(self, line: int, error: dict[str, JSONValue] | None) -> None:
         """Counts a job."""
         self.done += 1
         if error:
@@ -113,7 +113,7 @@ class _Tally:
             self.show(str(self))
 
 
-def _failure_of(output: JSONValue, *, fail_fast: bool) -> dict[str, JSONValue] | None:
+def _failure_of(output: object, *, fail_fast: bool) -> dict[str, JSONValue] | None:
     """The error object of one job; raises what is no matter of one job."""
     from novita_sdk.errors import InvalidInputError, JobError, WaitTimeoutError
 
@@ -143,21 +143,21 @@ def _sink(file: Path | None) -> Iterator[Callable[[bytes], None]]:
     if file is None:
         yield write_stdout
         return
-    with _told_of(file):
+    with _write_errors_of(file):
         opened = file.open("wb", buffering=0)
     with opened:
         yield lambda data: _write(file, opened, data + b"\n")
 
 
 def _write(name: Path, file: FileIO, data: bytes) -> None:
-    with _told_of(name):
+    with _write_errors_of(name):
         while data:
             data = data[file.write(data) :]
 
 
 @contextmanager
-def _told_of(file: Path) -> Iterator[None]:
+def _write_errors_of(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Failure(f"can't write {str(file)!r}: {error.strerror}", reason="FILE") from None
+        raise CommandError(f"can't write {str(file)!r}: {error.strerror}", reason="FILE") from None

@@ -16,11 +16,10 @@ from typing import cast
 
 import click
 
-from novita_cli._exit import ExitCode
-from novita_cli._failures import Failure
+from novita_cli._failures import CommandError, ExitCode
 from novita_cli._target import Target, target_argument
 
-__all__ = ["worker_command"]
+__all__ = ["command"]
 
 _ORPHAN_SECONDS = 2.0
 """What a worker has to end in once the process that it is tied to is gone."""
@@ -30,7 +29,7 @@ _ORPHAN_SECONDS = 2.0
 @target_argument
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--tied", is_flag=True, hidden=True, help="End when standard input does.")
-def worker_command(target: Target, arguments: tuple[str, ...], tied: bool) -> None:
+def command(target: Target, arguments: tuple[str, ...], tied: bool) -> None:
     """Run a worker, as the platform does.
 
     It finds its gateway in the variables of the environment. FILE is run as a script; with FILE:HANDLER the named
@@ -50,7 +49,7 @@ def worker_command(target: Target, arguments: tuple[str, ...], tied: bool) -> No
         else:
             start({"handler": _load(target.file, target.handler)})
     except ConfigError as error:
-        raise Failure(str(error), ExitCode.USAGE, reason="CONFIG") from None
+        raise CommandError(str(error), ExitCode.USAGE, reason="CONFIG") from None
     except click.ClickException:
         raise
     except Exception as error:  # noqa: BLE001 - the user's own, which is shown as Python shows it
@@ -61,7 +60,7 @@ def worker_command(target: Target, arguments: tuple[str, ...], tied: bool) -> No
 def _load(file: Path, name: str) -> Callable[..., object]:
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
-        raise Failure(f"{file} is not a Python file", ExitCode.USAGE, reason="CONFIG")
+        raise CommandError(f"{file} is not a Python file", ExitCode.USAGE, reason="CONFIG")
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module
     spec.loader.exec_module(module)
@@ -69,7 +68,9 @@ def _load(file: Path, name: str) -> Callable[..., object]:
     if not callable(handler):
         own = (key for key, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__)
         known = ", ".join(sorted(key for key in own if callable(getattr(module, key)) and not key.startswith("_")))
-        raise Failure(f"{file} has no function {name!r}; it has: {known or 'none'}", ExitCode.USAGE, reason="CONFIG")
+        raise CommandError(
+            f"{file} has no function {name!r}; it has: {known or 'none'}", ExitCode.USAGE, reason="CONFIG"
+        )
     return cast("Callable[..., object]", handler)
 
 

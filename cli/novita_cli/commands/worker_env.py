@@ -8,7 +8,7 @@ import click
 
 from novita_cli._stdout import write_stdout
 
-__all__ = ["worker_env_command"]
+__all__ = ["command"]
 
 _TOKEN_VARIABLE = "NOVITA_GATEWAY_WORKER_TOKEN"  # noqa: S105 - the variable's name
 _FLAVOURS = click.Choice(["novita", "runpod"])
@@ -22,7 +22,7 @@ _FLAVOURS = click.Choice(["novita", "runpod"])
 )
 @click.option("--flavour", type=_FLAVOURS, default="novita", help="Whose variable names.", show_default=True)
 @click.option("--worker-id", help="Must differ between workers; left out, one is made up.")
-def worker_env_command(url: str, token: str, endpoint: str, flavour: str, worker_id: str | None) -> None:
+def command(url: str, token: str, endpoint: str, flavour: str, worker_id: str | None) -> None:
     """Print the variables that connect a worker of ENDPOINT.
 
     For a shell: eval "$(novita-gpus worker-env ENDPOINT --gateway URL)"

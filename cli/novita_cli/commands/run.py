@@ -18,7 +18,7 @@ from novita_sdk.wire.payload import JSONValue
 if TYPE_CHECKING:
     from novita_sdk import Client, Job
 
-__all__ = ["run_command"]
+__all__ = ["command"]
 
 
 @click.command("run")
@@ -29,7 +29,7 @@ __all__ = ["run_command"]
 @file_option
 @click.option("--idempotency-key", metavar="KEY", help="A second run with the same key is the first one's job.")
 @session_options
-def run_command(
+def command(
     session: Session,
     endpoint: str,
     text: str | None,

@@ -1,4 +1,4 @@
-"""Says on stderr what the client tries again, while it does."""
+"""The lines on stderr about what the client tries again, while it does."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import click
 
 from novita_cli._display import ProgressMode
 
-__all__ = ["trouble_told"]
+__all__ = ["retries_shown"]
 
 _PAUSE: Final = 1.0
 """Seconds between two lines; the jobs of a batch have the same trouble at the same time."""
 
 
 @contextmanager
-def trouble_told(mode: ProgressMode) -> Iterator[None]:
+def retries_shown(mode: ProgressMode) -> Iterator[None]:
     """Shows what the client logs of failures that may pass.
 
     Args:
         mode: A quiet command tells only of a wait that goes on although the job's state can't be read.
     """
     log = logging.getLogger("novita_sdk")
-    teller = _Teller(logging.WARNING if mode is ProgressMode.QUIET else logging.INFO)
+    lines = _RetryLines(logging.WARNING if mode is ProgressMode.QUIET else logging.INFO)
     level, propagate = log.level, log.propagate
-    log.addHandler(teller)
-    log.setLevel(teller.level)
+    log.addHandler(lines)
+    log.setLevel(lines.level)
     log.propagate = False
     try:
         yield
     finally:
-        log.removeHandler(teller)
+        log.removeHandler(lines)
         log.setLevel(level)
         log.propagate = propagate
 
 
-class _Teller(logging.Handler):
+class _RetryLines(logging.Handler):
     def __init__(self, level: int) -> None:
         super().__init__(level)
         self._last = 0.0

@@ -1,0 +1,25 @@
+"""`novita-gpus stream`: prints the chunks of a job as they come."""
+
+from __future__ import annotations
+
+import click
+
+from novita_cli._follow import print_chunks, reattachable
+from novita_cli._options import endpoint_argument, job_argument, wait_options
+from novita_cli._session import Session, session_options
+
+__all__ = ["command"]
+
+
+@click.command("stream")
+@endpoint_argument
+@job_argument
+@wait_options("Print what there is now.")
+@session_options
+def command(session: Session, endpoint: str, job: str, wait: float | None, no_wait: bool) -> None:
+    """Print the chunks of JOB as they come.
+
+    Each is one line of JSON; it ends with the job. A chunk is handed out once: two streams of one job share its chunks.
+    """
+    with session.job(endpoint, job) as handle, reattachable(handle):
+        print_chunks(handle, 0 if no_wait else wait)
