@@ -29,9 +29,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## One job from client to worker and back, on this machine
 	@$(BIN)/novita-gpus dev examples/sleep-worker/handler.py --input '{"seconds": 2}'
 
-generate: $(READY) ## Writes generated/ from proto/, and the generated code of the examples
+generate: $(READY) ## Writes all generated code: from the protos, and the sync client from the async one
 	@$(BIN)/python -m novita_codegen generate proto --out generated
 	@$(BIN)/python -m novita_codegen generate examples/typed-worker/proto --out examples/typed-worker
+	@$(BIN)/python tools/twins.py
 
 format: $(READY) ## Formats protos and Python
 	@$(BIN)/buf format -w

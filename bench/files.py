@@ -142,7 +142,7 @@ def transfers(url: str, folder: Path, size: int, runs: int) -> None:
 def sharing(url: str, folder: Path, jobs: int, size: int) -> None:
     """Prints what moves for jobs that share one input."""
     from novita_sdk.files import BucketStore, ContentFolder, FetchPolicy, File, JobFiles, OncePerContent, send_files
-    from novita_sdk.uploads._settings import configured_bucket
+    from novita_sdk.storage.places import configured_bucket
 
     content = os.urandom(size)
     with counting_proxy(url) as (proxy, moved):

@@ -1,4 +1,4 @@
-"""What a caller's hooks are told about each request, whatever library sends it."""
+"""The events that a caller's hooks see around each request, whatever library sends it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the client's settings come from: the argument, then the environment, then the default, read when asked for."""
+"""The client's settings: from the argument, then the environment, then the default, read when asked for."""
 
 from __future__ import annotations
 

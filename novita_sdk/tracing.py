@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from typing import Final, Literal
 
 from novita_sdk._version import __version__
-from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["CARRIER_KEYS", "job_span", "span"]
 
@@ -67,7 +66,7 @@ def span(
 
 
 @contextmanager
-def job_span(job: Mapping[str, JSONValue]) -> Iterator[None]:
+def job_span(job: Mapping[str, object]) -> Iterator[None]:
     """For a worker: makes a span of the handler's run the current one, as a child of the submit that the job names."""
     if not _is_installed():
         yield

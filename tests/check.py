@@ -54,6 +54,7 @@ STEPS = (
         command=f"{GENERATE} proto --out generated --check"
         f" && {GENERATE} examples/typed-worker/proto --out examples/typed-worker --check",
     ),
+    Step(name="twins up to date", command="python tools/twins.py --check"),
     Step(name="lint", command="ruff check --quiet ."),
     Step(name="format", command="ruff format --quiet --diff ."),
 )

@@ -1,4 +1,4 @@
-"""A batch: what happens with each input, written once for both clients."""
+"""The flow of each input of a batch, written once for both clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from novita_sdk.flows.submit import Submission, prepare
 from novita_sdk.wire.payload import JSONValue
 from novita_sdk.wire.retry import RetryPolicy
 
-__all__ = ["Batch"]
+__all__ = ["InputBatch"]
 
 _PATIENT: Final = RetryPolicy(budget=60.0)
 """For the submits of a batch, which nobody watches."""
@@ -27,7 +27,7 @@ _MAYBE_QUEUED: Final = (errors.SubmitUncertainError, errors.ServerError, errors.
 """Failures of a submit after which a job may exist."""
 
 
-class Batch:
+class InputBatch:
     """Makes the flow of each input of a batch.
 
     Args:
@@ -85,7 +85,7 @@ class Batch:
         """What the caller gets for an input: the output, or its error, raised or returned."""
         return result.error if return_exceptions and isinstance(result, Failed) else result.unwrap()
 
-    def item(self, value: JSONValue) -> Flow[JSONValue]:
+    def item(self, value: object) -> Flow[JSONValue]:
         """The flow of the next input; it ends with the job's output or raises its error."""
         try:
             submission = prepare(value, self._options)
@@ -96,11 +96,11 @@ class Batch:
         return self._run(value, self._manifest.key(submission.body), submission)
 
     def _run(
-        self, value: JSONValue, key: str, submission: Submission | errors.InvalidInputError | None
+        self, value: object, key: str, submission: Submission | errors.InvalidInputError | None
     ) -> Flow[JSONValue]:
         if isinstance(submission, errors.InvalidInputError):
             raise submission
-        info = self._manifest.entry(key).final
+        info = self._manifest.known(key).final
         if info is None:
             queued = yield from self._queue(value, key, submission)
             job = Handle(self._endpoint, queued.job_id).begin(queued)
@@ -108,8 +108,8 @@ class Batch:
             self._manifest.finished(key, info)
         return (yield from self._flows.output_of(info, self._endpoint))
 
-    def _queue(self, value: JSONValue, key: str, submission: Submission | None) -> Flow[Queued]:
-        known = self._manifest.entry(key)
+    def _queue(self, value: object, key: str, submission: Submission | None) -> Flow[Queued]:
+        known = self._manifest.known(key)
         if known.job_id is not None:
             return Queued(known.job_id, {})
         if known.is_begun and not (yield from self._flows.caller.recognises_keys(self._endpoint, _PATIENT)):

@@ -22,16 +22,15 @@ from typing import BinaryIO, Final, Self
 from novita_sdk import errors
 from novita_sdk.files._in_values import load_output
 from novita_sdk.flows.job_info import JobInfo
-from novita_sdk.wire.payload import JSONValue
 
-__all__ = ["Entry", "Manifest"]
+__all__ = ["InputRecord", "Manifest"]
 
 FORMAT: Final = 1
 _HEAD: Final = b'{"manifest":'
 
 
 @dataclass(slots=True)
-class Entry:
+class InputRecord:
     """What earlier runs wrote about one input."""
 
     is_begun: bool = False
@@ -53,7 +52,7 @@ class Manifest:
 
     def __init__(self, path: str | os.PathLike[str] | None, endpoint: str) -> None:
         self._endpoint = endpoint
-        self._entries: dict[str, Entry] = {}
+        self._records: dict[str, InputRecord] = {}
         self._occurrences: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._batch = uuid.uuid4().hex
@@ -88,9 +87,9 @@ class Manifest:
         self._occurrences[digest] += 1
         return f"{self._batch}-{digest}-{self._occurrences[digest]}"
 
-    def entry(self, key: str) -> Entry:
+    def known(self, key: str) -> InputRecord:
         """What is known of an input."""
-        return self._entries.get(key) or Entry()
+        return self._records.get(key) or InputRecord()
 
     def begin(self, key: str) -> None:
         """Notes that an input is about to be submitted."""
@@ -106,14 +105,14 @@ class Manifest:
 
     def finished(self, key: str, info: JobInfo) -> None:
         """Notes a final state with its output, which the gateway keeps for hours only."""
-        line: dict[str, JSONValue] = {"key": key, "job_id": info.job_id, "status": info.status}
+        line: dict[str, object] = {"key": key, "job_id": info.job_id, "status": info.status}
         if info.output is not None:
             line["output"] = info.output
         if info.error is not None:
             line["error"] = info.error
         self._append(line)
 
-    def _append(self, line: dict[str, JSONValue]) -> None:
+    def _append(self, line: dict[str, object]) -> None:
         if self._path is None:
             return
         # In Python's JSON, for an output may hold NaN.
@@ -146,25 +145,27 @@ class Manifest:
             self._append({"manifest": FORMAT, "endpoint": self._endpoint, "batch": self._batch})
 
     def _read(self, lines: list[bytes]) -> None:
-        # As outputs of a gateway are read, with what can be done with files in them.
-        head, *rest = map(load_output, lines)
+        head, *rest = map(_parse_line, lines)
         if head["manifest"] != FORMAT:
             raise ValueError
         if head["endpoint"] != self._endpoint:
             raise errors.InvalidInputError(
                 f"The manifest belongs to endpoint {head['endpoint']}, not {self._endpoint}. Nothing was sent."
             )
-        self._batch = head["batch"]
+        self._batch = _text(head, "batch")
         for line in rest:
             self._note(line)
 
-    def _note(self, line: dict[str, JSONValue]) -> None:
-        entry = self._entries.setdefault(line["key"], Entry())
-        entry.is_begun = "refused" not in line
-        entry.job_id = line.get("job_id")
+    def _note(self, line: dict[str, object]) -> None:
+        record = self._records.setdefault(_text(line, "key"), InputRecord())
+        record.is_begun = "refused" not in line
+        record.job_id = _text(line, "job_id") if "job_id" in line else None
         if "status" in line:
-            entry.final = JobInfo(
-                job_id=line["job_id"], status=line["status"], output=line.get("output"), error=line.get("error")
+            record.final = JobInfo(
+                job_id=_text(line, "job_id"),
+                status=_text(line, "status"),
+                output=line.get("output"),
+                error=line.get("error"),
             )
 
     def _claim(self, path: Path, descriptor: int) -> None:
@@ -180,3 +181,18 @@ class Manifest:
             ) from None
         except OSError:  # a file system without locks
             return
+
+
+def _parse_line(data: bytes) -> dict[str, object]:
+    # As outputs of a gateway are read, with what can be done with files in them.
+    line: object = load_output(data)
+    if not isinstance(line, dict):
+        raise ValueError
+    return line
+
+
+def _text(line: dict[str, object], key: str) -> str:
+    value = line[key]
+    if not isinstance(value, str):
+        raise ValueError
+    return value

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TextIO
 
-__all__ = ["progress_bar"]
+__all__ = ["batch_bar"]
 
 
 @contextmanager
-def progress_bar(inputs: object, *, wanted: bool | None) -> Iterator[Callable[[], None]]:
+def batch_bar(inputs: object, *, wanted: bool | None) -> Iterator[Callable[[], None]]:
     """Gives a function that counts one item as done.
 
     Args:

@@ -1,21 +1,21 @@
-"""Runs many flows at once on one event loop."""
+"""Many flows at once, on one event loop."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from novita_sdk.batches.batch import Batch
-from novita_sdk.batches.progress_bar import progress_bar
+from novita_sdk.batches.batch import InputBatch
+from novita_sdk.batches.progress_bar import batch_bar
 from novita_sdk.batches.window import Failed, Result, Value, Window
 from novita_sdk.drivers.aio import AsyncDriver
 from novita_sdk.flows.handle import Handle
 from novita_sdk.flows.steps import Flow
 from novita_sdk.wire.payload import JSONValue
 
-__all__ = ["Batch", "map_inputs", "run_many", "wait_for_all"]
+__all__ = ["map_inputs", "run_many", "wait_for_all"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -37,8 +37,8 @@ async def run_many(
     ended: asyncio.Queue[tuple[int, Result[T]]] = asyncio.Queue()
     source = aiter(flows)
     is_drained = False
-    pull: asyncio.Future[Flow[T] | None] | None = None
-    tasks: set[asyncio.Future[Any]] = set()
+    pull: asyncio.Task[Flow[T] | None] | None = None
+    tasks: set[asyncio.Task[object]] = set()
 
     async def run(number: int, flow: Flow[T]) -> None:
         try:
@@ -47,8 +47,8 @@ async def run_many(
             result = Failed(error)
         ended.put_nowait((number, result))
 
-    def begin(work: Coroutine[Any, Any, U]) -> asyncio.Future[U]:
-        task = asyncio.ensure_future(work)
+    def begin(work: Coroutine[object, object, U]) -> asyncio.Task[U]:
+        task = asyncio.create_task(work)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         return task
@@ -64,7 +64,7 @@ async def run_many(
             if pull is None and window.has_room and not is_drained:
                 pull = begin(_next(source))
             # A slow source does not hold up results, nor the other way round.
-            awaited: list[asyncio.Future[Any]] = [arrival] if pull is None else [arrival, pull]
+            awaited: list[asyncio.Task[object]] = [arrival] if pull is None else [arrival, pull]
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if pull is not None and pull.done():
                 flow, pull = pull.result(), None
@@ -83,7 +83,7 @@ async def run_many(
 
 async def map_inputs(
     driver: AsyncDriver,
-    batch: Batch,
+    batch: InputBatch,
     inputs: Iterable[JSONValue] | AsyncIterable[JSONValue],
     *,
     ordered: bool,
@@ -91,7 +91,7 @@ async def map_inputs(
     progress: bool | None,
 ) -> AsyncIterator[JSONValue]:
     """Yields the output of each input's job; see `AsyncEndpoint.map`."""
-    with batch, progress_bar(inputs, wanted=progress) as advance:
+    with batch, batch_bar(inputs, wanted=progress) as advance:
         results = run_many(driver, _flows(batch, inputs), concurrency=batch.concurrency, ordered=ordered)
         async with aclosing(results):
             async for result in results:
@@ -112,7 +112,7 @@ async def wait_for_all(driver: AsyncDriver, jobs: Sequence[HandleT], timeout: fl
 
 
 async def _flows(
-    batch: Batch, inputs: Iterable[JSONValue] | AsyncIterable[JSONValue]
+    batch: InputBatch, inputs: Iterable[JSONValue] | AsyncIterable[JSONValue]
 ) -> AsyncIterator[Flow[JSONValue]]:
     if isinstance(inputs, AsyncIterable):
         async for value in inputs:

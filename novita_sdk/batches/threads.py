@@ -1,4 +1,4 @@
-"""Runs many flows at once in a few threads."""
+"""Many flows at once, in a few threads."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Generic, Never, TypeVar, assert_never
 
-from novita_sdk.batches.batch import Batch
-from novita_sdk.batches.progress_bar import progress_bar
+from novita_sdk.batches.batch import InputBatch
+from novita_sdk.batches.progress_bar import batch_bar
 from novita_sdk.batches.window import Failed, Result, Value, Window
-from novita_sdk.drivers.sync import SyncDriver
+from novita_sdk.drivers.sync import LATER, Later, SyncDriver, advance
 from novita_sdk.flows.handle import Handle
-from novita_sdk.flows.steps import Done, Flow, Outcome, Send, Sleep, Step, Turn, Work
+from novita_sdk.flows.steps import Done, Emit, End, Flow, Log, Outcome, Send, Sleep, Step, Turn, Work
 from novita_sdk.wire.payload import JSONValue
 
-__all__ = ["Batch", "map_inputs", "run_many", "wait_for_all"]
+__all__ = ["map_inputs", "run_many", "wait_for_all"]
 
 T = TypeVar("T")
 HandleT = TypeVar("HandleT", bound=Handle)
@@ -63,7 +64,7 @@ def run_many(
 
 def map_inputs(
     driver: SyncDriver,
-    batch: Batch,
+    batch: InputBatch,
     inputs: Iterable[JSONValue],
     *,
     ordered: bool,
@@ -71,7 +72,7 @@ def map_inputs(
     progress: bool | None,
 ) -> Iterator[JSONValue]:
     """Yields the output of each input's job; see `Endpoint.map`."""
-    with batch, progress_bar(inputs, wanted=progress) as advance:
+    with batch, batch_bar(inputs, wanted=progress) as advance:
         results = run_many(driver, map(batch.item, inputs), concurrency=batch.concurrency, ordered=ordered)
         with closing(results):
             for result in results:
@@ -151,42 +152,39 @@ class _Pool(Generic[T]):
 
     def _advance(self, task: _Task[T]) -> None:
         try:
-            step = task.flow.send(task.outcome)
-            while not isinstance(step, Sleep):
-                if isinstance(step, Turn) and not self._has_place(task, step):
-                    return
-                step = self._carry_out(task, step)
-        except StopIteration as stop:
-            self.ended.put((task.number, Value(stop.value)))
+            news: Emit[Never] | End[T] | Later = advance(task.flow, partial(self._perform, task), task.outcome)
         except Exception as error:  # noqa: BLE001 - it is the flow's result
             self.ended.put((task.number, Failed(error)))
         else:
-            task.outcome = None
-            with self._changed:
-                self._wait(task, step.seconds)
+            if isinstance(news, End):
+                self.ended.put((task.number, Value(news.value)))
 
-    def _carry_out(self, task: _Task[T], step: Send | Turn | Work) -> Step:
-        outcome: Outcome
-        try:
-            if isinstance(step, Turn):
-                outcome = Done(value=True)
-            else:
-                outcome = self._driver.send(step) if isinstance(step, Send) else Done(step.function())
-        except Exception as error:  # noqa: BLE001 - the flow may have something to say about any of them
-            return task.flow.throw(error)
-        finally:
-            if isinstance(step, Send) and step.is_parked:
-                self._give_place_back()
-        return task.flow.send(outcome)
+    def _perform(self, task: _Task[T], step: Step) -> Outcome | Later:
+        match step:
+            case Send():
+                try:
+                    return self._driver.send(step)
+                finally:
+                    if step.is_parked:
+                        self._give_place_back()
+            case Sleep():
+                with self._changed:
+                    self._wait(task, step.seconds, None)
+                return LATER
+            case Turn():
+                return Done(value=True) if self._has_place(task, step) else LATER
+            case Work() | Log():
+                return self._driver.perform(step)
+            case _:
+                assert_never(step)
 
     def _has_place(self, task: _Task[T], turn: Turn) -> bool:
         with self._changed:
             if self._free_places:
                 self._free_places -= 1
                 return True
-            task.outcome = Done(value=False)
             self._turns[task] = None
-            self._wait(task, turn.seconds)
+            self._wait(task, turn.seconds, Done(value=False))
             return False
 
     def _give_place_back(self) -> None:
@@ -198,10 +196,11 @@ class _Pool(Generic[T]):
             del self._turns[task]
             self._due.remove(task)
             heapq.heapify(self._due)
-            task.outcome = Done(value=True)
-            self._wait(task, 0.0)
+            self._wait(task, 0.0, Done(value=True))
 
-    def _wait(self, task: _Task[T], seconds: float) -> None:
+    def _wait(self, task: _Task[T], seconds: float, outcome: Outcome) -> None:
+        """Lets a flow go on after so many seconds, with this outcome of the step that it waits for."""
+        task.outcome = outcome
         task.due = time.monotonic() + seconds
         heapq.heappush(self._due, task)
         self._changed.notify()

@@ -1,4 +1,4 @@
-"""Which items of a batch are under way, and which results may be handed out. Pure."""
+"""The window over a batch: the items under way, and the results that may be handed out. Pure."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from novita_sdk._settings import resolve
 from novita_sdk.client.async_endpoint import AsyncEndpoint
+from novita_sdk.client.connection import AsyncConnection
 
 if TYPE_CHECKING:
     import aiohttp
@@ -68,8 +69,7 @@ class AsyncClient:
             on_request=on_request,
             on_response=on_response,
         )
-        self._session = session
-        self._driver: AsyncDriver | None = None
+        self._connection = AsyncConnection(self._settings, session)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
@@ -129,20 +129,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Closes the connections. A later call opens new ones."""
-        driver, self._driver = self._driver, None
-        if driver is not None:
-            await driver.close()
+        await self._connection.close()
 
     def _open(self) -> AsyncDriver:
-        """What sends: loaded at the first call, and anew on another event loop once the first is closed."""
-        import asyncio
-
-        driver, loop = self._driver, asyncio.get_running_loop()
-        if driver is not None and driver.loop is loop:
-            return driver
-        if driver is not None and not driver.loop.is_closed():
-            raise RuntimeError("This client works on another event loop; make one for each loop.")
-        from novita_sdk.drivers.aio import AsyncDriver
-
-        self._driver = AsyncDriver(self._settings, self._session)
-        return self._driver
+        """The driver, made at the first call."""
+        return self._connection.open()

@@ -12,8 +12,8 @@ from novita_sdk.flows.options import RunOptions, SubmitOptions
 
 if TYPE_CHECKING:
     from novita_sdk.client.async_client import AsyncClient
+    from novita_sdk.client.async_typed_job import AsyncTypedJob
     from novita_sdk.flows.job_info import JobInfo
-    from novita_sdk.typed import AsyncTypedJob
     from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["AsyncEndpoint"]
@@ -73,8 +73,8 @@ class AsyncEndpoint:
             s3_config: Bucket for this job's outputs: `endpointUrl`, `accessId`, `accessSecret`, `bucketName`.
             idempotency_key: A second submit with the same key returns the first one's job, where the gateway recognises
                 keys. Left out, every call has a key of its own, under which it is tried again if its answer is lost.
-            check: Ask the gateway for the types that the endpoint's worker published, and refuse an input that breaks
-                them. Where there are none, nothing is refused.
+            check: Ask the gateway for the schema of the endpoint's worker, and refuse an input that breaks it. Where
+                there is none, nothing is refused.
             timeout: Seconds without a byte before one request counts as lost; None for the client's.
 
         Raises:
@@ -86,10 +86,10 @@ class AsyncEndpoint:
             NovitaError: See `docs/errors.md`.
         """
         if output_type is not None:
-            from novita_sdk.typed import AsyncTypedJob, find_adapter
+            from novita_sdk.client.async_typed_job import AsyncTypedJob
+            from novita_sdk.client.output_types import output_adapter
 
-            if find_adapter(output_type) is None:
-                raise TypeError(f"output_type has to be a message, dataclass, TypedDict or model, not {output_type!r}")
+            output_adapter(output_type)  # refused before anything is sent
         driver = self._client._open()
         queued = await driver.run(
             driver.flows.submit(
@@ -167,11 +167,12 @@ class AsyncEndpoint:
             NovitaError: The first job's error that is reached, unless return_exceptions is set.
         """
         driver = self._client._open()
-        from novita_sdk.batches.tasks import Batch, map_inputs
+        from novita_sdk.batches.batch import InputBatch
+        from novita_sdk.batches.tasks import map_inputs
 
         return map_inputs(
             driver,
-            Batch(
+            InputBatch(
                 driver.flows,
                 self.endpoint_id,
                 concurrency=concurrency,
@@ -218,7 +219,7 @@ class AsyncEndpoint:
         return await driver.run(driver.flows.health(self.endpoint_id, timeout))
 
     async def schema(self, timeout: float = 3) -> dict[str, JSONValue] | None:
-        """The types of inputs and outputs that the endpoint's worker published when it started.
+        """The types of inputs and outputs that the endpoint's worker told the gateway when it started.
 
         Args:
             timeout: Seconds without a byte before the request counts as lost.

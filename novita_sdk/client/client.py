@@ -1,13 +1,14 @@
+# Generated from async_client.py by tools/twins.py. Change that file, then run `make generate`.
 """The client, for synchronous code."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from novita_sdk._settings import resolve
+from novita_sdk.client.connection import Connection
 from novita_sdk.client.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -69,9 +70,7 @@ class Client:
             on_request=on_request,
             on_response=on_response,
         )
-        self._session = session
-        self._driver: SyncDriver | None = None
-        self._lock = threading.Lock()
+        self._connection = Connection(self._settings, session)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
@@ -131,21 +130,8 @@ class Client:
 
     def close(self) -> None:
         """Closes the connections. A later call opens new ones."""
-        with self._lock:
-            driver, self._driver = self._driver, None
-        if driver is not None:
-            driver.close()
+        self._connection.close()
 
     def _open(self) -> SyncDriver:
-        """What sends: loaded at the first call, and anew in a forked child."""
-        driver = self._driver
-        if driver is not None and not driver.is_inherited:
-            return driver
-        if driver is not None:
-            self._lock = threading.Lock()
-        from novita_sdk.drivers.sync import SyncDriver
-
-        with self._lock:
-            if self._driver is None or self._driver.is_inherited:
-                self._driver = SyncDriver(self._settings, self._session)
-            return self._driver
+        """The driver, made at the first call."""
+        return self._connection.open()

@@ -1,3 +1,4 @@
+# Generated from async_endpoint.py by tools/twins.py. Change that file, then run `make generate`.
 """An endpoint, for synchronous code."""
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from novita_sdk.flows.options import RunOptions, SubmitOptions
 
 if TYPE_CHECKING:
     from novita_sdk.client.client import Client
+    from novita_sdk.client.typed_job import TypedJob
     from novita_sdk.flows.job_info import JobInfo
-    from novita_sdk.typed import TypedJob
     from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["Endpoint"]
@@ -71,8 +72,8 @@ class Endpoint:
             s3_config: Bucket for this job's outputs: `endpointUrl`, `accessId`, `accessSecret`, `bucketName`.
             idempotency_key: A second submit with the same key returns the first one's job, where the gateway recognises
                 keys. Left out, every call has a key of its own, under which it is tried again if its answer is lost.
-            check: Ask the gateway for the types that the endpoint's worker published, and refuse an input that breaks
-                them. Where there are none, nothing is refused.
+            check: Ask the gateway for the schema of the endpoint's worker, and refuse an input that breaks it. Where
+                there is none, nothing is refused.
             timeout: Seconds without a byte before one request counts as lost; None for the client's.
 
         Raises:
@@ -84,10 +85,10 @@ class Endpoint:
             NovitaError: See `docs/errors.md`.
         """
         if output_type is not None:
-            from novita_sdk.typed import TypedJob, find_adapter
+            from novita_sdk.client.output_types import output_adapter
+            from novita_sdk.client.typed_job import TypedJob
 
-            if find_adapter(output_type) is None:
-                raise TypeError(f"output_type has to be a message, dataclass, TypedDict or model, not {output_type!r}")
+            output_adapter(output_type)  # refused before anything is sent
         driver = self._client._open()
         queued = driver.run(
             driver.flows.submit(
@@ -165,11 +166,12 @@ class Endpoint:
             NovitaError: The first job's error that is reached, unless return_exceptions is set.
         """
         driver = self._client._open()
-        from novita_sdk.batches.threads import Batch, map_inputs
+        from novita_sdk.batches.batch import InputBatch
+        from novita_sdk.batches.threads import map_inputs
 
         return map_inputs(
             driver,
-            Batch(
+            InputBatch(
                 driver.flows,
                 self.endpoint_id,
                 concurrency=concurrency,
@@ -216,7 +218,7 @@ class Endpoint:
         return driver.run(driver.flows.health(self.endpoint_id, timeout))
 
     def schema(self, timeout: float = 3) -> dict[str, JSONValue] | None:
-        """The types of inputs and outputs that the endpoint's worker published when it started.
+        """The types of inputs and outputs that the endpoint's worker told the gateway when it started.
 
         Args:
             timeout: Seconds without a byte before the request counts as lost.

@@ -1,3 +1,4 @@
+# Generated from async_job.py by tools/twins.py. Change that file, then run `make generate`.
 """A submitted job, for synchronous code."""
 
 from __future__ import annotations

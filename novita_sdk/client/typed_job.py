@@ -1,20 +1,19 @@
-"""Jobs whose outputs have a type."""
+# Generated from async_typed_job.py by tools/twins.py. Change that file, then run `make generate`.
+"""Jobs whose outputs have a type, for synchronous code."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from novita_sdk.client.async_job import AsyncJob
 from novita_sdk.client.job import Job
-from novita_sdk.typed._adapters import Adapter, find_adapter
+from novita_sdk.client.output_types import output_adapter
 from novita_sdk.typed._checked import parse_output
 
 if TYPE_CHECKING:
-    from novita_sdk.client.async_client import AsyncClient
     from novita_sdk.client.client import Client
 
-__all__ = ["AsyncJobStream", "AsyncTypedJob", "JobStream", "TypedJob"]
+__all__ = ["JobStream", "TypedJob"]
 
 OutputT = TypeVar("OutputT")
 
@@ -54,25 +53,8 @@ class TypedJob(Job, Generic[OutputT]):
 
     def stream(self, timeout: float | None = None) -> Iterator[OutputT]:
         """Yields the chunks of a generator's output, checked; arguments and errors as in `Job.stream`."""
-        return (parse_output(self._adapter, chunk) for chunk in super().stream(timeout))
-
-
-class AsyncTypedJob(AsyncJob, Generic[OutputT]):
-    """A job with an output of a known type, for asynchronous code. Arguments as of `TypedJob`."""
-
-    def __init__(self, endpoint_id: str, job_id: str, client: AsyncClient, output_type: type[OutputT]) -> None:
-        super().__init__(endpoint_id, job_id, client)
-        self._adapter = output_adapter(output_type)
-
-    async def output(self, timeout: float | None = None) -> OutputT:
-        """Waits for the end of the job and returns its output, checked; as `TypedJob.output`."""
-        await self.wait(timeout)
-        return parse_output(self._adapter, await super().output(0))
-
-    def stream(self, timeout: float | None = None) -> AsyncIterator[OutputT]:
-        """Yields the chunks of a generator's output, checked; arguments and errors as in `AsyncJob.stream`."""
         chunks = super().stream(timeout)
-        return (parse_output(self._adapter, chunk) async for chunk in chunks)
+        return (parse_output(self._adapter, chunk) for chunk in chunks)
 
 
 class JobStream(Generic[OutputT]):
@@ -88,32 +70,3 @@ class JobStream(Generic[OutputT]):
     def __iter__(self) -> Iterator[OutputT]:
         """Yields each chunk as it comes; errors as in `Job.stream`."""
         return self.job.stream()
-
-
-class AsyncJobStream(Generic[OutputT]):
-    """A job whose output comes in chunks: iterate over it with `async for`.
-
-    Attributes:
-        job: The job itself, to look at or cancel.
-    """
-
-    def __init__(self, job: AsyncTypedJob[OutputT]) -> None:
-        self.job = job
-
-    def __aiter__(self) -> AsyncIterator[OutputT]:
-        """Yields each chunk as it comes; errors as in `AsyncJob.stream`."""
-        return self.job.stream()
-
-
-def output_adapter(output_type: type[OutputT]) -> Adapter[OutputT]:
-    """The adapter of a type.
-
-    Raises:
-        TypeError: There is none.
-    """
-    adapter: Adapter[Any] | None = find_adapter(output_type)
-    if adapter is None:
-        raise TypeError(
-            f"output_type must be a protobuf message, a dataclass, a TypedDict or a pydantic model, not {output_type!r}"
-        )
-    return adapter

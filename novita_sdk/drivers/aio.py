@@ -1,13 +1,13 @@
-"""Runs flows over `aiohttp`, on the caller's event loop."""
+"""The driver over `aiohttp`, on the caller's event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Never, TypeVar, assert_never
 
 import aiohttp
 from requests.utils import get_environ_proxies, select_proxy
@@ -15,14 +15,29 @@ from yarl import URL
 
 from novita_sdk import errors
 from novita_sdk._settings import Settings
-from novita_sdk.drivers.shared import CONNECT_TIMEOUT, Observer, certificates, root_of
-from novita_sdk.flows.jobs import make_flows
-from novita_sdk.flows.steps import Broken, Done, Emit, Feed, Flow, Outcome, Reply, Send, Sleep, Step, Turn, Work
+from novita_sdk.drivers.shared import CONNECT_TIMEOUT, Observer, certificates, log, make_flows, root_of
+from novita_sdk.flows.steps import (
+    Broken,
+    Done,
+    Emit,
+    End,
+    Feed,
+    Flow,
+    Log,
+    Outcome,
+    Reply,
+    Send,
+    Sleep,
+    Step,
+    Turn,
+    Work,
+)
 from novita_sdk.wire.retry import FailureKind
 
 __all__ = ["AsyncDriver"]
 
 T = TypeVar("T")
+EmitT = TypeVar("EmitT")
 
 _UNSENT: Final = (aiohttp.ClientConnectorError, aiohttp.ClientSSLError, aiohttp.ConnectionTimeoutError)
 
@@ -50,36 +65,16 @@ class AsyncDriver:
 
     async def run(self, flow: Flow[T]) -> T:
         """Runs a flow to its result."""
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    outcome = await self._perform(step)
-                except BaseException as error:  # noqa: BLE001 - the flow may have something to say about any of them
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(outcome)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        news: Emit[Never] | End[T] = await self._advance(flow)
+        if not isinstance(news, End):
+            raise TypeError("a flow emits nothing")
+        return news.value
 
     async def iterate(self, feed: Feed[T]) -> AsyncIterator[T]:
         """Runs a feed and yields what it emits."""
         try:
-            step = next(feed)
-            while True:
-                if isinstance(step, Emit):
-                    yield step.value
-                    step = next(feed)
-                    continue
-                try:
-                    outcome = await self._perform(step)
-                except BaseException as error:  # noqa: BLE001 - as in `run`
-                    step = feed.throw(error)
-                else:
-                    step = feed.send(outcome)
-        except StopIteration:
-            return
+            while isinstance(news := await self._advance(feed), Emit):
+                yield news.value
         finally:
             feed.close()
 
@@ -88,19 +83,41 @@ class AsyncDriver:
         if self._owns_session:
             await self._session.close()
 
-    async def _perform(self, step: Step) -> Outcome:
-        if isinstance(step, Sleep):
-            await asyncio.sleep(step.seconds)
-            return None
-        if isinstance(step, Work):
-            return Done(await asyncio.to_thread(step.function))
-        if isinstance(step, Turn):
-            return Done(await self._take_place(step.seconds))
+    async def _advance(self, flow: Generator[Step | Emit[EmitT], Outcome, T]) -> Emit[EmitT] | End[T]:
+        """Carries out the steps of a flow or feed until it emits or ends."""
         try:
-            return await self._send(step)
-        finally:
-            if step.is_parked:
-                self._places.release()
+            step = next(flow)
+            while not isinstance(step, Emit):
+                try:
+                    outcome = await self._perform(step)
+                except BaseException as error:  # noqa: BLE001 - the flow may have something to say about any of them
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(outcome)
+        except StopIteration as stop:
+            return End(stop.value)
+        return step
+
+    async def _perform(self, step: Step) -> Outcome:
+        match step:
+            case Send():
+                try:
+                    return await self._send(step)
+                finally:
+                    if step.is_parked:
+                        self._places.release()
+            case Sleep():
+                await asyncio.sleep(step.seconds)
+                return None
+            case Turn():
+                return Done(await self._take_place(step.seconds))
+            case Work():
+                return Done(await asyncio.to_thread(step.function))
+            case Log():
+                log(step)
+                return None
+            case _:
+                assert_never(step)
 
     async def _take_place(self, seconds: float) -> bool:
         try:

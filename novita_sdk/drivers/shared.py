@@ -1,24 +1,61 @@
-"""What both drivers share: the hooks around a request, and what a library's exception means."""
+"""The parts that both drivers share: the flows on this machine's clocks, the log, and the hooks around a request."""
 
 from __future__ import annotations
 
 import logging
 import os
+import random
 import time
+import uuid
 from collections.abc import Sequence
 from typing import Final
 
 from novita_sdk._hooks import RequestEvent, RequestHook, ResponseEvent, ResponseHook
-from novita_sdk.flows.steps import Broken, Reply, Send
+from novita_sdk._settings import Settings
+from novita_sdk.files._in_values import Attachments
+from novita_sdk.flows.call import Caller
+from novita_sdk.flows.jobs import Flows
+from novita_sdk.flows.poll_spacing import max_parked
+from novita_sdk.flows.steps import Broken, Log, Reply, Send
+from novita_sdk.tracing import span
+from novita_sdk.wire.retry import RetryPolicy
 
-__all__ = ["CONNECT_TIMEOUT", "Observer", "certificates", "root_of"]
+__all__ = ["CONNECT_TIMEOUT", "Observer", "certificates", "log", "make_flows", "root_of"]
 
 _log = logging.getLogger("novita_sdk")
+_LEVELS: Final = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "WARNING": logging.WARNING}
 
 _BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection."""
+
+
+def make_flows(settings: Settings) -> Flows:
+    """The flows of a client, on the clocks of this machine."""
+    return Flows(
+        Caller(
+            base_url=settings.base_url,
+            timeout=settings.timeout,
+            retry=RetryPolicy(budget=settings.retry_budget),
+            clock=time.monotonic,
+            wall_clock=time.time,
+            random=random.random,
+            new_id=_new_id,
+            span=span,
+        ),
+        Attachments(settings),
+        max_parked=max_parked(settings.max_connections),
+    )
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def log(step: Log) -> None:
+    """Carries out a `Log`."""
+    _log.log(_LEVELS[step.level], step.text, *step.values)
 
 
 def certificates() -> str | None:

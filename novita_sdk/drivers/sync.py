@@ -1,16 +1,17 @@
-"""Runs flows over `requests`, in the caller's thread."""
+"""The driver over `requests`, in the caller's thread."""
 
 from __future__ import annotations
 
+import enum
 import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from ssl import SSLCertVerificationError
-from typing import Final, TypeVar
+from typing import Final, Never, TypeVar, assert_never
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -20,16 +21,68 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 from novita_sdk import errors
 from novita_sdk._hooks import RequestEvent
 from novita_sdk._settings import Settings
-from novita_sdk.drivers.shared import CONNECT_TIMEOUT, Observer, certificates, root_of
-from novita_sdk.flows.jobs import make_flows
-from novita_sdk.flows.steps import Broken, Done, Emit, Feed, Flow, Outcome, Reply, Send, Sleep, Step, Turn, Work
+from novita_sdk.drivers.shared import CONNECT_TIMEOUT, Observer, certificates, log, make_flows, root_of
+from novita_sdk.flows.steps import (
+    Broken,
+    Done,
+    Emit,
+    End,
+    Feed,
+    Flow,
+    Log,
+    Outcome,
+    Reply,
+    Send,
+    Sleep,
+    Step,
+    Turn,
+    Work,
+)
 from novita_sdk.wire.retry import FailureKind
 
-__all__ = ["SyncDriver"]
+__all__ = ["LATER", "Later", "SyncDriver", "advance"]
 
 T = TypeVar("T")
+EmitT = TypeVar("EmitT")
 
 _drivers: Final[weakref.WeakSet[SyncDriver]] = weakref.WeakSet()
+
+
+class Later(enum.Enum):
+    """The word for a step that is put off; who says so goes on with the flow when the step has an outcome."""
+
+    LATER = enum.auto()
+
+
+LATER: Final = Later.LATER
+
+
+def advance(
+    flow: Generator[Step | Emit[EmitT], Outcome, T],
+    perform: Callable[[Step], Outcome | Later],
+    outcome: Outcome = None,
+) -> Emit[EmitT] | End[T] | Later:
+    """Carries out the steps of a flow or feed until it emits, ends, or has to wait.
+
+    Args:
+        flow: At its beginning, at an `Emit`, or at a step that was put off.
+        perform: Carries out one step.
+        outcome: What the step that was put off came to; else None.
+    """
+    try:
+        step = flow.send(outcome)
+        while not isinstance(step, Emit):
+            try:
+                result = perform(step)
+            except BaseException as error:  # noqa: BLE001 - the flow may have something to say about any of them
+                step = flow.throw(error)
+            else:
+                if result is LATER:
+                    return LATER
+                step = flow.send(result)
+    except StopIteration as stop:
+        return End(stop.value)
+    return step
 
 
 class SyncDriver:
@@ -61,36 +114,16 @@ class SyncDriver:
 
     def run(self, flow: Flow[T]) -> T:
         """Runs a flow to its result."""
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    outcome = self._perform(step)
-                except BaseException as error:  # noqa: BLE001 - the flow may have something to say about any of them
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(outcome)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        news: Emit[Never] | End[T] | Later = advance(flow, self.perform)
+        if not isinstance(news, End):
+            raise TypeError("a flow emits nothing, and no step is put off here")
+        return news.value
 
     def iterate(self, feed: Feed[T]) -> Iterator[T]:
         """Runs a feed and yields what it emits."""
         try:
-            step = next(feed)
-            while True:
-                if isinstance(step, Emit):
-                    yield step.value
-                    step = next(feed)
-                    continue
-                try:
-                    outcome = self._perform(step)
-                except BaseException as error:  # noqa: BLE001 - as in `run`
-                    step = feed.throw(error)
-                else:
-                    step = feed.send(outcome)
-        except StopIteration:
-            return
+            while isinstance(news := advance(feed, self.perform), Emit):
+                yield news.value
         finally:
             feed.close()
 
@@ -143,19 +176,27 @@ class SyncDriver:
         request.prepare(verb, url, {**self._session.headers, **event.headers}, data=body, auth=self._auth)
         return self._session.send(request, timeout=timeout, allow_redirects=False)
 
-    def _perform(self, step: Step) -> Outcome:
-        if isinstance(step, Sleep):
-            time.sleep(step.seconds)
-            return None
-        if isinstance(step, Work):
-            return Done(step.function())
-        if isinstance(step, Turn):
-            return Done(self._places.acquire(timeout=step.seconds))
-        try:
-            return self.send(step)
-        finally:
-            if step.is_parked:
-                self._places.release()
+    def perform(self, step: Step) -> Outcome:
+        """Carries out one step, in the caller's thread."""
+        match step:
+            case Send():
+                try:
+                    return self.send(step)
+                finally:
+                    if step.is_parked:
+                        self._places.release()
+            case Sleep():
+                time.sleep(step.seconds)
+                return None
+            case Turn():
+                return Done(self._places.acquire(timeout=step.seconds))
+            case Work():
+                return Done(step.function())
+            case Log():
+                log(step)
+                return None
+            case _:
+                assert_never(step)
 
 
 class _Bearer(AuthBase):

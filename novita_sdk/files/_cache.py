@@ -1,3 +1,5 @@
+"""A folder of files under their hashes, shared by threads and processes."""
+
 from __future__ import annotations
 
 import contextlib

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urljoin
 
 from novita_sdk.files._errors import FileError, without_secrets
-from novita_sdk.files._file import File, OnProgress
 from novita_sdk.files._part import held
 from novita_sdk.files._policy import FetchPolicy
+from novita_sdk.files._progress import OnProgress
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay
 
 if TYPE_CHECKING:
@@ -218,8 +218,28 @@ def _pieces(answer: requests.Response, size: int) -> Iterator[bytes]:
         yield from answer.raw.stream(8192, decode_content=True)
 
 
+class RemoteFile(Protocol):
+    """What is known of a file before it is fetched; see `File`."""
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+
+    @property
+    def name(self) -> str:
+        """What to call it here."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+    @property
+    def sha256(self) -> str:
+        """Lower-case hexadecimal hash of the content."""
+
+
 def download_file(
-    file: File,
+    file: RemoteFile,
     directory: Path,
     *,
     on_progress: OnProgress | None = None,
@@ -247,7 +267,7 @@ def download_file(
     raise FileError(f"{file.name} is not the file that was sent: its SHA-256 differs", code="CORRUPT", retryable=True)
 
 
-def _find(directory: Path, file: File) -> Path | None:
+def _find(directory: Path, file: RemoteFile) -> Path | None:
     """Where the file is already."""
     for path in itertools.takewhile(Path.exists, _paths(directory, file)):
         if path.is_file() and path.stat().st_size == file.size:
@@ -257,7 +277,7 @@ def _find(directory: Path, file: File) -> Path | None:
     return None
 
 
-def _place(part: Path, directory: Path, file: File) -> Path:
+def _place(part: Path, directory: Path, file: RemoteFile) -> Path:
     """Gives a whole file its name, or the first one behind it that nobody has."""
     for path in _paths(directory, file):
         try:
@@ -268,7 +288,7 @@ def _place(part: Path, directory: Path, file: File) -> Path:
     raise AssertionError("numbers do not end")
 
 
-def _paths(directory: Path, file: File) -> Iterator[Path]:
+def _paths(directory: Path, file: RemoteFile) -> Iterator[Path]:
     yield directory / file.name
     stem, suffix = Path(file.name).stem, Path(file.name).suffix
     for number in itertools.count(1):

@@ -1,3 +1,5 @@
+"""The error of a file that could not be moved."""
+
 from __future__ import annotations
 
 import re

@@ -10,15 +10,16 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
+from novita_sdk.files._download import download_file
+from novita_sdk.files._progress import OnProgress
 from novita_sdk.wire.payload import JSONValue
 
 if TYPE_CHECKING:
-    from novita_sdk.models import File as FileMessage
+    from _typeshed import DataclassInstance
 
-OnProgress: TypeAlias = Callable[[int, int | None], None]
-"""Called with bytes done and bytes in all, None where that is not known."""
+    from novita_sdk.models import File as FileMessage
 
 UNKNOWN_TYPE: Final = "application/octet-stream"
 
@@ -116,20 +117,21 @@ class File(dict[str, JSONValue]):
         return LocalFile(data=data, name=name, media_type=media_type)
 
     @classmethod
-    def of(cls, value: JSONValue) -> File | None:
+    def of(cls, value: object) -> File | None:
         """The file that a JSON value stands for: an object with ``url`` and ``sha256`` and no keys of its own."""
         if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping) or not _KEYS.issuperset(value):
             return None
-        url, sha256, size = value.get("url"), value.get("sha256"), value.get("size", 0)
+        members: Mapping[object, object] = value
+        url, sha256, size = members.get("url"), members.get("sha256"), members.get("size", 0)
         if not isinstance(url, str) or not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
             return None
         # protobuf's own JSON form writes 64-bit integers as text.
-        if isinstance(size, bool) or not _NUMBER.fullmatch(str(size)) or int(size) > _MAX_SIZE:
+        if isinstance(size, bool) or not _NUMBER.fullmatch(str(size)) or int(str(size)) > _MAX_SIZE:
             return None
-        name, media_type = value.get("name") or "file", value.get("mediaType") or UNKNOWN_TYPE
-        return cls(url=url, name=str(name), media_type=str(media_type), size=int(size), sha256=sha256)
+        name, media_type = members.get("name") or "file", members.get("mediaType") or UNKNOWN_TYPE
+        return cls(url=url, name=str(name), media_type=str(media_type), size=int(str(size)), sha256=sha256)
 
     @classmethod
     def from_message(cls, message: FileMessage) -> File:
@@ -204,8 +206,6 @@ class File(dict[str, JSONValue]):
         Raises:
             FileError: It could not be fetched, or is not what was sent.
         """
-        from novita_sdk.files._download import download_file
-
         return download_file(self, Path(directory), on_progress=on_progress)
 
 
@@ -223,14 +223,14 @@ def _cut(text: str, size: int) -> str:
     return text.encode()[:size].decode(errors="ignore")
 
 
-def with_members(record: JSONValue, change: Callable[[JSONValue], JSONValue]) -> JSONValue:
+def with_members(record: DataclassInstance, change: Callable[[object], object]) -> JSONValue:
     """A dataclass with changed members; the same object where nothing changes."""
     members = {field.name: getattr(record, field.name) for field in dataclasses.fields(record) if field.init}
     changed = {name: new for name, old in members.items() if (new := change(old)) is not old}
     return dataclasses.replace(record, **changed) if changed else record
 
 
-def revive(value: JSONValue) -> JSONValue:
+def revive(value: object) -> JSONValue:
     """The value with a `File` in place of every object that stands for one."""
     if (file := File.of(value)) is not None:
         return file

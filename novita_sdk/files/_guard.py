@@ -10,7 +10,6 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -20,8 +19,12 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import create_connection
 
 from novita_sdk.files._errors import FileError
-from novita_sdk.files._links import no_netrc
 from novita_sdk.files._policy import FetchPolicy
+
+
+def no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """The `auth` of sessions that no ~/.netrc may give a password to: a store refuses it beside a link or a key."""
+    return request
 
 
 class StepwiseSession(requests.Session):
@@ -97,10 +100,9 @@ class _GuardedAdapter(HTTPAdapter):
         self._policy = policy
         self._watch = watch
         super().__init__()
+        self.poolmanager.pool_classes_by_scheme = self._pools()
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-
+    def _pools(self) -> dict[str, type[HTTPConnectionPool]]:
         def connect(connection: HTTPConnection) -> socket.socket:
             connected = _connect(connection, self._policy)
             self._watch(connected)
@@ -120,7 +122,7 @@ class _GuardedAdapter(HTTPAdapter):
         class HTTPSPool(HTTPSConnectionPool):
             ConnectionCls = GuardedHTTPS
 
-        self.poolmanager.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
+        return {"http": HTTPPool, "https": HTTPSPool}
 
 
 def _connect(connection: HTTPConnection, policy: FetchPolicy) -> socket.socket:

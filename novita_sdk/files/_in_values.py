@@ -7,14 +7,13 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Final
 
 from novita_sdk._settings import Settings
-from novita_sdk.wire.payload import JSONValue, load
+from novita_sdk.wire.payload import OFFLOADED_TYPE, JSONValue, load
 
 if TYPE_CHECKING:
-    from novita_sdk.files import FileStore
+    from novita_sdk.files._stores import FileStore
 
 __all__ = ["Attachments", "fetch", "fingerprint", "has_files", "is_elsewhere", "load_output"]
 
-_OFFLOADED: Final = "application/vnd.novita.output+json"
 _FILE_KEY: Final = b'"sha256"'
 """In the JSON of every file; looking for it is cheaper than looking through each output."""
 
@@ -27,13 +26,13 @@ class Attachments:
         self._stores: dict[str, FileStore] = {}
         self._lock = threading.Lock()
 
-    def upload(self, endpoint: str, value: JSONValue) -> JSONValue:
+    def upload(self, endpoint: str, value: object) -> JSONValue:
         """Returns the value with links in the place of files; blocks.
 
         Raises:
             FileError, UploadError, OSError: A file could not be read or uploaded.
         """
-        from novita_sdk.files import OncePerContent, client_store, send_files
+        from novita_sdk.files._stores import OncePerContent, client_store, send_files
 
         with self._lock:
             if endpoint not in self._stores:
@@ -42,9 +41,9 @@ class Attachments:
         return send_files(value, self._stores[endpoint])
 
 
-def has_files(value: JSONValue) -> bool:
+def has_files(value: object) -> bool:
     """Whether files of this machine are in a value. Loose bytes are none: they are more often a mistake."""
-    from novita_sdk.files import LocalFile
+    from novita_sdk.files._file import LocalFile
 
     stack, seen = [value], set[int]()
     while stack:
@@ -59,13 +58,13 @@ def has_files(value: JSONValue) -> bool:
     return False
 
 
-def fingerprint(value: JSONValue) -> JSONValue:
+def fingerprint(value: object) -> JSONValue:
     """The value with contents in the place of files: what stays the same when links change. Reads the files."""
-    from novita_sdk.files import LocalFile, with_members
+    from novita_sdk.files._file import LocalFile, with_members
 
     if isinstance(value, LocalFile):
         return {"url": "", "name": value.name, "sha256": value.sha256}
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return with_members(value, fingerprint)
     if isinstance(value, dict):
         return {key: fingerprint(item) for key, item in value.items()}
@@ -81,22 +80,23 @@ def load_output(data: bytes) -> JSONValue:
     value = load(data)
     if _FILE_KEY not in data:
         return value
-    from novita_sdk.files import revive
+    from novita_sdk.files._file import revive
 
     return revive(value)
 
 
-def is_elsewhere(output: JSONValue) -> bool:
+def is_elsewhere(output: object) -> bool:
     """Whether an output only says where the real one is."""
-    return isinstance(output, dict) and output.get("mediaType") == _OFFLOADED
+    return isinstance(output, dict) and output.get("mediaType") == OFFLOADED_TYPE
 
 
-def fetch(output: JSONValue) -> JSONValue:
+def fetch(output: object) -> JSONValue:
     """Fetches an output that is elsewhere; blocks.
 
     Raises:
         FileError: It could not be fetched.
     """
-    from novita_sdk.files import fetch_offloaded, revive
+    from novita_sdk.files._file import revive
+    from novita_sdk.files._offload import fetch_offloaded
 
     return revive(fetch_offloaded(output))

@@ -1,3 +1,5 @@
+"""The input files of one job, as paths of its own."""
+
 from __future__ import annotations
 
 import functools
@@ -15,7 +17,6 @@ from novita_sdk.files._download import Download, download_file
 from novita_sdk.files._errors import FileError, without_secrets
 from novita_sdk.files._file import File, safe_name
 from novita_sdk.files._policy import GIB, FetchPolicy
-from novita_sdk.wire.payload import JSONValue
 
 DEFAULT_CACHE_BYTES: Final = 10 * GIB
 
@@ -72,7 +73,7 @@ class JobFiles:
     ) -> None:
         self.close()
 
-    def open(self, value: JSONValue) -> Path:
+    def open(self, value: object) -> Path:
         """The local path of a file.
 
         Args:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from novita_sdk.files._file import File, LocalFile
 from novita_sdk.files._stores import FileStore
-from novita_sdk.wire.payload import JSONValue, load
-
-OFFLOADED_TYPE: Final = "application/vnd.novita.output+json"
-"""Media type that tells an offloaded output from a file that a handler returned."""
+from novita_sdk.wire.payload import OFFLOADED_TYPE, JSONValue, load
 
 
 def offload(output: bytes, store: FileStore) -> File:
@@ -28,13 +23,13 @@ def offload(output: bytes, store: FileStore) -> File:
     return store.put(LocalFile(data=output, name="output.json", media_type=OFFLOADED_TYPE))
 
 
-def offloaded(value: JSONValue) -> File | None:
+def offloaded(value: object) -> File | None:
     """The file that an output stands for if it was offloaded, else None."""
     file = File.of(value)
     return file if file is not None and file.media_type == OFFLOADED_TYPE else None
 
 
-def fetch_offloaded(value: JSONValue) -> JSONValue:
+def fetch_offloaded(value: object) -> JSONValue:
     """The value itself, fetched if it was offloaded.
 
     Raises:

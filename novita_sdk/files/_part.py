@@ -1,3 +1,5 @@
+"""The lock on a file that a download grows."""
+
 from __future__ import annotations
 
 import contextlib

@@ -1,3 +1,5 @@
+"""The limits on what a worker fetches from URLs that strangers name."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -7,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from novita_sdk._environment import variables
+from novita_sdk.storage.places import FILES_URL_VARIABLE
 
 GIB: Final = 1024**3
 
@@ -41,7 +44,7 @@ class FetchPolicy:
         """
         environment = variables() if environment is None else environment
         hosts = {host.strip().lower() for host in environment.get("NOVITA_FETCH_ALLOW_HOSTS", "").split(",")}
-        for name in ("NOVITA_FILES_URL", "BUCKET_ENDPOINT_URL"):
+        for name in (FILES_URL_VARIABLE, "BUCKET_ENDPOINT_URL"):
             parts = urlsplit(environment.get(name, ""))
             if parts.hostname:
                 port = parts.port or {"https": 443}.get(parts.scheme, 80)

@@ -1,4 +1,4 @@
-"""Where files go: a bucket, or the gateway's own store. Either keeps one copy of a content, whatever it is called."""
+"""The stores of files: a bucket, or the gateway's own. Each keeps one copy of a content, whatever it is called."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
-from novita_sdk._environment import variables
 from novita_sdk.files._errors import FileError
-from novita_sdk.files._file import File, LocalFile, OnProgress, with_members
-from novita_sdk.files._links import no_netrc
+from novita_sdk.files._file import File, LocalFile, with_members
+from novita_sdk.files._progress import OnProgress
+from novita_sdk.storage import s3
+from novita_sdk.storage.places import Bucket, GatewayFiles, Place, client_place, worker_place
 from novita_sdk.wire.payload import JSONValue, PayloadError, load
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay
 
 if TYPE_CHECKING:
     import requests
-
-    from novita_sdk.uploads._settings import Bucket
 
 _PARALLEL: Final = 4
 _RETRIES: Final = RetryPolicy(budget=60.0)
@@ -50,17 +49,15 @@ class BucketStore:
 
     def put(self, file: LocalFile, *, on_progress: OnProgress | None = None) -> File:
         """See `FileStore.put`."""
-        from novita_sdk.uploads import _s3
-
         suffix = PurePosixPath(file.name).suffix
         key = f"files/{file.sha256}{suffix if suffix.isascii() else ''}"
         size = file.size
-        if not _s3.has(self._bucket, key, size):
-            counter = None if on_progress is None else _Sum(size, on_progress)
+        if not s3.has(self._bucket, key, size):
+            counter = None if on_progress is None else s3.ByteCounter(size, on_progress)
             with file.open() as stream:
                 source = str(file.path) if file.path else stream
-                _s3.put(self._bucket, key, source, content_type=file.media_type, on_bytes=counter)
-        url = _s3.presign(self._bucket, key, _WEEK, file_name=file.name)
+                s3.put(self._bucket, key, source, content_type=file.media_type, on_bytes=counter)
+        url = s3.presign(self._bucket, key, _WEEK, file_name=file.name)
         return File(url=url, name=file.name, media_type=file.media_type, size=size, sha256=file.sha256)
 
 
@@ -83,6 +80,8 @@ class GatewayStore:
         """See `FileStore.put`."""
         import requests
 
+        from novita_sdk.files._guard import no_netrc
+
         wanted = {"name": file.name, "mediaType": file.media_type, "size": file.size, "sha256": file.sha256}
         with requests.Session() as session:
             session.auth = no_netrc
@@ -101,13 +100,14 @@ class GatewayStore:
 
     def _read(self, reply: bytes) -> tuple[File, str]:
         try:
-            answer = load(reply)
-            stored, upload = File.of(answer["file"]), answer.get("upload") or ""
-        except (PayloadError, LookupError, TypeError, AttributeError):
-            stored, upload = None, ""
-        if stored is None or not isinstance(upload, str):
-            raise self._not_a_store()
-        return stored, upload
+            answer: object = load(reply)
+        except PayloadError:
+            answer = None
+        if isinstance(answer, dict):
+            stored, upload = File.of(answer.get("file")), answer.get("upload") or ""
+            if stored is not None and isinstance(upload, str):
+                return stored, upload
+        raise self._not_a_store()
 
     def _not_a_store(self) -> FileError:
         return FileError(f"{self._url} does not answer as a file store does", code="NO_STORE")
@@ -156,13 +156,13 @@ class OncePerContent:
         self._lifetime = lifetime
         self._clock = clock
         self._lock = threading.Lock()
-        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._entries: dict[tuple[str, str], _Known] = {}
 
     def put(self, file: LocalFile, *, on_progress: OnProgress | None = None) -> File:
         """See `FileStore.put`."""
         key = (file.sha256, file.name)
         with self._lock:
-            entry = self._entries.pop(key, None) or _Entry()
+            entry = self._entries.pop(key, None) or _Known()
             self._entries[key] = entry
             if len(self._entries) > _REMEMBERED:
                 del self._entries[next(iter(self._entries))]
@@ -173,7 +173,7 @@ class OncePerContent:
             return entry.file
 
 
-class _Entry:
+class _Known:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.file: File | None = None
@@ -182,10 +182,7 @@ class _Entry:
 
 def client_store(base_url: str, endpoint: str, api_key: str) -> FileStore:
     """Where a client puts inputs: its bucket if the environment names one, else the gateway."""
-    from novita_sdk.uploads._settings import configured_bucket
-
-    bucket = configured_bucket()
-    return BucketStore(bucket) if bucket else GatewayStore(f"{base_url}/{endpoint}/files", f"Bearer {api_key}")
+    return _store_at(client_place(base_url, endpoint, api_key))
 
 
 def worker_store() -> FileStore:
@@ -194,27 +191,27 @@ def worker_store() -> FileStore:
     Raises:
         FileError: There is none of them.
     """
-    from novita_sdk.uploads._settings import configured_bucket
-
-    if bucket := configured_bucket():
-        return BucketStore(bucket)
-    if url := variables().get("NOVITA_FILES_URL"):
-        return GatewayStore(url, worker_authorization())
-    raise _no_store("this worker")
+    if (place := worker_place()) is None:
+        raise _no_store("this worker")
+    return _store_at(place)
 
 
-def worker_authorization() -> str:
-    """What a worker sends as `Authorization`, as it is in its environment."""
-    found = variables()
-    return found.get("NOVITA_AI_API_KEY") or found.get("RUNPOD_AI_API_KEY") or ""
+def _store_at(place: Place) -> FileStore:
+    match place:
+        case Bucket():
+            return BucketStore(place)
+        case GatewayFiles():
+            return GatewayStore(place.url, place.authorization)
+        case _:
+            assert_never(place)
 
 
-def has_local_files(value: JSONValue) -> bool:
+def has_local_files(value: object) -> bool:
     """Whether a value holds files or bytes that have to be uploaded before it is JSON."""
     return bool(_find(value))
 
 
-def send_files(value: JSONValue, store: FileStore, *, on_progress: OnProgress | None = None) -> JSONValue:
+def send_files(value: object, store: FileStore, *, on_progress: OnProgress | None = None) -> JSONValue:
     """Uploads every file and all bytes in a value, in parallel, and puts their links in their place.
 
     Args:
@@ -232,7 +229,7 @@ def send_files(value: JSONValue, store: FileStore, *, on_progress: OnProgress | 
     return _replace(value, sent)
 
 
-def _find(value: JSONValue) -> dict[int, LocalFile]:
+def _find(value: object) -> dict[int, LocalFile]:
     found: dict[int, LocalFile] = {}
     seen: set[int] = set()
     stack = [value]
@@ -252,10 +249,10 @@ def _find(value: JSONValue) -> dict[int, LocalFile]:
     return found
 
 
-def _replace(value: JSONValue, sent: dict[int, File]) -> JSONValue:
+def _replace(value: object, sent: dict[int, File]) -> JSONValue:
     if (file := sent.get(id(value))) is not None:
         return file
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return with_members(value, lambda item: _replace(item, sent))
     if isinstance(value, dict):
         return {key: _replace(item, sent) for key, item in value.items()}
@@ -270,17 +267,6 @@ def _no_store(who: str) -> FileError:
         "or pass a URL",
         code="NO_STORE",
     )
-
-
-class _Sum:
-    def __init__(self, total: int, on_progress: OnProgress) -> None:
-        self._total, self._on_progress, self._done = total, on_progress, 0
-        self._lock = threading.Lock()
-
-    def __call__(self, count: int) -> None:
-        with self._lock:
-            self._done += count
-            self._on_progress(self._done, self._total)
 
 
 class _Reader:

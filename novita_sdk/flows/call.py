@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
-import logging
-import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Literal, Protocol, TypeVar, assert_never
 
 from google.protobuf.message import Message
 
 from novita_sdk import errors
-from novita_sdk._version import __version__
 from novita_sdk.flows import errors_of
 from novita_sdk.flows.errors_of import Subject
-from novita_sdk.flows.steps import Broken, Flow, Outcome, Reply, Send, Sleep
+from novita_sdk.flows.steps import Broken, Done, Flow, Log, Outcome, Reply, Send, Sleep
 from novita_sdk.models import GetHealthRequest
 from novita_sdk.rpc import JobsServiceMethods, Method
 from novita_sdk.wire.codec import WireError
+from novita_sdk.wire.headers import LONG_POLL_HEADER, REQUEST_ID_HEADER, USER_AGENT
 from novita_sdk.wire.http import HttpRequest, build_request, parse_response
 from novita_sdk.wire.payload import PayloadError, load
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay, parse_retry_after
 
-__all__ = ["LONG_POLL_HEADER", "USER_AGENT", "Caller", "Problem"]
+__all__ = ["Caller", "Problem", "SpanMaker"]
 
 T = TypeVar("T")
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
 
-USER_AGENT: Final = f"novita-gpus/{__version__}"
-
-LONG_POLL_HEADER: Final = "novita-long-poll"
-"""On every reply of a gateway that offers `status?wait=`: the longest wait in milliseconds. Such a gateway recognises
-`Idempotency-Key` too."""
+_LONG_POLL: Final = LONG_POLL_HEADER.lower()
+_REQUEST_ID: Final = REQUEST_ID_HEADER.lower()
+"""As the keys of a `Reply` are spelled."""
 
 _LONGEST_PARK: Final = 3600.0
 _LONGEST_TIMEOUT: Final = 86_400.0
 """Seconds; sockets and clocks overflow over what a gateway, or `float("inf")`, may name."""
 
-_log = logging.getLogger("novita_sdk")
+
+class SpanMaker(Protocol):
+    """Records spans as `novita_sdk.tracing.span` does."""
+
+    def __call__(
+        self,
+        name: str,
+        kind: Literal["PRODUCER", "CLIENT"],
+        attributes: Mapping[str, str],
+        *,
+        parent: Mapping[str, str] | None = None,
+    ) -> AbstractContextManager[Mapping[str, str]]:
+        """Records what happens inside, and gives the headers that name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,8 @@ class Caller:
         clock: Monotonic seconds.
         wall_clock: Seconds since the epoch.
         random: Numbers in [0, 1).
+        new_id: Names that nobody else gives, for requests and submits.
+        span: Records submits and waits.
         long_poll: Seconds the gateway offers to hold a status request; 0 for a gateway that doesn't, None while no
             gateway answered yet.
     """
@@ -73,6 +84,8 @@ class Caller:
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
     random: Callable[[], float]
+    new_id: Callable[[], str]
+    span: SpanMaker
     long_poll: float | None = field(default=None, init=False)
 
     def call(
@@ -144,12 +157,10 @@ class Caller:
                     delay = delay if repeatable else None
             if delay is None:
                 raise result.error
-            _log.log(
-                logging.INFO if attempt == 1 else logging.DEBUG,
+            yield Log(
+                "INFO" if attempt == 1 else "DEBUG",
                 "could not %s (%s); trying again in %.1f s",
-                subject.action,
-                result.reason,
-                delay,
+                (subject.action, result.reason, delay),
             )
             yield Sleep(delay)
 
@@ -163,11 +174,11 @@ class Caller:
         is_parked: bool = False,
     ) -> Flow[T | Problem]:
         """Sends a request once. Parse errors that mean a bad answer are `WireError` and `PayloadError`."""
-        request_id = uuid.uuid4().hex
+        request_id = self.new_id()
         headers = {
             "Content-Type": "application/json",
             "User-Agent": USER_AGENT,
-            "X-Request-ID": request_id,
+            REQUEST_ID_HEADER: request_id,
             **request.headers,
         }
         send = Send(
@@ -205,25 +216,32 @@ class Caller:
             return False
 
     def _judge(self, outcome: Outcome, parse: Callable[[bytes], T], subject: Subject) -> T | Problem:
-        if isinstance(outcome, Broken):
-            return Problem(Failure(kind=outcome.kind), outcome.reason, errors_of.broken(outcome, subject))
-        if not isinstance(outcome, Reply):
-            raise TypeError("a driver answered a Send with something else")
-        offered = _offered_seconds(outcome.headers)
+        match outcome:
+            case Broken():
+                return Problem(Failure(kind=outcome.kind), outcome.reason, errors_of.broken(outcome, subject))
+            case Reply():
+                return self._read(outcome, parse, subject)
+            case Done() | None:
+                raise TypeError("a driver answered a Send with something else")
+            case _:
+                assert_never(outcome)
+
+    def _read(self, reply: Reply, parse: Callable[[bytes], T], subject: Subject) -> T | Problem:
+        offered = _offered_seconds(reply.headers)
         if offered is not None:
             self.long_poll = offered
-        subject = replace(subject, request_id=outcome.headers.get("x-request-id") or subject.request_id)
-        if not 200 <= outcome.status < 300:
-            retry_after = parse_retry_after(outcome.headers.get("retry-after"), self.wall_clock())
-            failure = Failure(kind=FailureKind.STATUS, status=outcome.status, retry_after=retry_after)
-            return Problem(failure, f"HTTP {outcome.status}", errors_of.refused(outcome, subject, retry_after))
+        subject = replace(subject, request_id=reply.headers.get(_REQUEST_ID) or subject.request_id)
+        if not 200 <= reply.status < 300:
+            retry_after = parse_retry_after(reply.headers.get("retry-after"), self.wall_clock())
+            failure = Failure(kind=FailureKind.STATUS, status=reply.status, retry_after=retry_after)
+            return Problem(failure, f"HTTP {reply.status}", errors_of.refused(reply, subject, retry_after))
         try:
-            if not outcome.body:
+            if not reply.body:
                 # No answer of the API is empty; one that was cut off in its headers looks like this.
                 raise WireError("it is empty")
-            value = parse(outcome.body)
+            value = parse(reply.body)
         except (WireError, PayloadError) as reason:
-            error = errors_of.garbled(outcome, subject, str(reason))
+            error = errors_of.garbled(reply, subject, str(reason))
             return Problem(Failure(kind=FailureKind.GARBLED), "a garbled answer", error)
         if offered is None:
             # Only an answer of the gateway itself tells that it offers nothing; a proxy's page may hide one that does.
@@ -245,5 +263,5 @@ class Caller:
 
 
 def _offered_seconds(headers: Mapping[str, str]) -> float | None:
-    value = headers.get(LONG_POLL_HEADER, "")
+    value = headers.get(_LONG_POLL, "")
     return min(float(value) / 1000, _LONGEST_PARK) if value.isascii() and value.isdecimal() else None

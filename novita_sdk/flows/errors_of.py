@@ -1,11 +1,9 @@
-"""Turns what went wrong into the error that says so: what happened, to which job, and what to do next."""
+"""The errors of what went wrong: what happened, to which job, and what to do next."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
-
-import requests
 
 from novita_sdk import errors
 from novita_sdk._settings import API_KEY_VARIABLE, BASE_URL_VARIABLE
@@ -51,7 +49,7 @@ def refused(reply: Reply, subject: Subject, retry_after: float | None) -> errors
         request_id=subject.request_id,
         status=reply.status,
         retry_after=retry_after,
-        response=_response(reply, subject),
+        response=errors.response_of(reply.status, reply.headers, reply.body, url=subject.base_url),
     )
 
 
@@ -172,13 +170,3 @@ def _advice(reply: Reply, subject: Subject, retry_after: float | None) -> str:
 
 def _request(subject: Subject) -> str:
     return f" [request {subject.request_id}]" if subject.request_id else ""
-
-
-def _response(reply: Reply, subject: Subject) -> requests.Response:
-    """What code written for `requests.HTTPError` looks at."""
-    response = requests.Response()
-    response.status_code = reply.status
-    response.headers.update(reply.headers)
-    response.url = subject.base_url
-    response._content = reply.body
-    return response

@@ -1,4 +1,4 @@
-"""What is known of a job, shared by the sync and the async `Job`."""
+"""The identity and the final state of a job, shared by the sync and the async `Job`."""
 
 from __future__ import annotations
 
@@ -68,12 +68,15 @@ def parse_handle(text: str) -> tuple[str, str]:
         InvalidInputError: The text was not made by `to_string`.
     """
     try:
-        members = json.loads(text)
-        return members["endpoint_id"], members["job_id"]
-    except (ValueError, KeyError, TypeError):
-        from novita_sdk.errors import InvalidInputError
+        members: object = json.loads(text)
+    except (ValueError, TypeError):
+        members = None
+    match members:
+        case {"endpoint_id": str(endpoint_id), "job_id": str(job_id)}:
+            return endpoint_id, job_id
+    from novita_sdk.errors import InvalidInputError
 
-        raise InvalidInputError(f"Not a job: {text[:80]!r}. Pass what Job.to_string returned.") from None
+    raise InvalidInputError(f"Not a job: {text[:80]!r}. Pass what Job.to_string returned.")
 
 
 def checked_endpoint(name: object) -> str:

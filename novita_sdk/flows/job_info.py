@@ -1,4 +1,4 @@
-"""What the client tells about a job."""
+"""The state of a job, as the client hands it out."""
 
 from __future__ import annotations
 

@@ -1,11 +1,8 @@
-"""What the client can do with endpoints and jobs, each written once as a flow."""
+"""The flows of everything that the client can do with endpoints and jobs."""
 
 from __future__ import annotations
 
-import random
 import re
-import time
-import uuid
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
@@ -14,28 +11,25 @@ import msgspec
 from google.protobuf.message import Message
 
 from novita_sdk import errors, models
-from novita_sdk._settings import Settings
 from novita_sdk.files._in_values import Attachments, fetch, has_files, is_elsewhere
 from novita_sdk.flows.call import Caller
 from novita_sdk.flows.errors_of import Subject, job_error
 from novita_sdk.flows.handle import Handle, Queued
 from novita_sdk.flows.job_info import JobInfo
 from novita_sdk.flows.options import SubmitOptions
-from novita_sdk.flows.poll_spacing import max_parked
 from novita_sdk.flows.schemas import Schemas
 from novita_sdk.flows.steps import Emit, Feed, Flow, work
 from novita_sdk.flows.stream import stream
 from novita_sdk.flows.submit import Submission, prepare
 from novita_sdk.flows.wait import Waiting, parse_info
 from novita_sdk.rpc import JobsServiceMethods, Method
-from novita_sdk.tracing import span
 from novita_sdk.wire import payload, states
 from novita_sdk.wire.codec import WireError
 from novita_sdk.wire.names import check_job_id
 from novita_sdk.wire.payload import JSONValue
 from novita_sdk.wire.retry import RetryPolicy
 
-__all__ = ["Flows", "make_flows"]
+__all__ = ["Flows"]
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -74,7 +68,7 @@ class Flows:
     def submit(
         self,
         endpoint: str,
-        value: JSONValue,
+        value: object,
         *,
         options: SubmitOptions,
         key: str | None = None,
@@ -92,13 +86,13 @@ class Flows:
             yield from self.queue(
                 endpoint,
                 submission,
-                key=uuid.uuid4().hex if key is None else key,
+                key=self.caller.new_id() if key is None else key,
                 repeatable=None if key is None else True,
                 timeout=timeout,
             )
         )
 
-    def prepare(self, endpoint: str, value: JSONValue, options: SubmitOptions) -> Flow[Submission]:
+    def prepare(self, endpoint: str, value: object, options: SubmitOptions) -> Flow[Submission]:
         """Checks and serialises an input; files of this machine are uploaded first."""
         try:
             return prepare(value, options)
@@ -127,7 +121,7 @@ class Flows:
             idempotency_key=key,
         )
         http = self.caller.build(JobsServiceMethods.RUN, request)
-        with span("novita submit", "PRODUCER", {"novita.endpoint": endpoint}) as carrier:
+        with self.caller.span("novita submit", "PRODUCER", {"novita.endpoint": endpoint}) as carrier:
             http = replace(http, headers={**http.headers, **carrier}, body=submission.traced(carrier))
             started = yield from self.caller.exchange(
                 http, _parse_started, subject=subject, repeatable=repeatable, timeout=timeout, retry=retry
@@ -137,7 +131,7 @@ class Flows:
     def run_sync(
         self,
         endpoint: str,
-        value: JSONValue,
+        value: object,
         *,
         options: SubmitOptions,
         timeout: float | None,
@@ -255,22 +249,6 @@ class Flows:
         )
 
 
-def make_flows(settings: Settings) -> Flows:
-    """The flows of a client, on the clocks of this machine."""
-    return Flows(
-        Caller(
-            base_url=settings.base_url,
-            timeout=settings.timeout,
-            retry=RetryPolicy(budget=settings.retry_budget),
-            clock=time.monotonic,
-            wall_clock=time.time,
-            random=random.random,
-        ),
-        Attachments(settings),
-        max_parked=max_parked(settings.max_connections),
-    )
-
-
 def _check_key(key: object) -> None:
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise errors.InvalidInputError(
@@ -288,7 +266,7 @@ def _parse_started(body: bytes) -> _Started:
 
 
 def _parse_object(body: bytes) -> dict[str, JSONValue]:
-    value = payload.load(body)
+    value: object = payload.load(body)
     if not isinstance(value, dict):
         raise WireError(f"it is no JSON object but {type(value).__name__}")
     return value

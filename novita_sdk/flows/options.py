@@ -1,4 +1,4 @@
-"""What a submit can be told beside its input."""
+"""The options of a submit, beside its input."""
 
 from __future__ import annotations
 

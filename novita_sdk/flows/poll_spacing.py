@@ -1,4 +1,4 @@
-"""When to ask for a job's state again. Pure: how long it was waited for goes in, seconds come out."""
+"""The pauses between questions for a job's state: how long it was waited for goes in, seconds come out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Reads the `error` of a failed job, in any of the shapes that workers send.
+r"""The `error` of a failed job, read in any of the shapes that workers send.
 
 As observed on the wire: the published workers send a JSON string whose text is an object with `error_type`,
 `error_message` and `error_traceback`; their generators send `handler: boom \ntraceback: …`; a handler that returns an
@@ -10,14 +10,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
-from novita_sdk.wire.payload import JSONValue
-
-if TYPE_CHECKING:
-    from novita_sdk.typed import Violation
+from novita_sdk.wire.violations import Violation
 
 __all__ = ["RemoteError", "parse_remote_error"]
 
@@ -45,20 +42,20 @@ class RemoteError:
         return f"{self.type}: {self.message}" if self.type else self.message
 
 
-def parse_remote_error(error: JSONValue) -> RemoteError:
+def parse_remote_error(error: object) -> RemoteError:
     """Reads type, message and traceback where they can be told apart; what can't is the message."""
     if error is None:
         return RemoteError(message="the worker gave no reason")
     if isinstance(error, str):
         try:
-            inner = json.loads(error)
+            inner: object = json.loads(error)
         except ValueError:
             return _from_text(error)
         return _from_object(inner) if isinstance(inner, dict) else _from_text(error)
     return _from_object(error) if isinstance(error, dict) else RemoteError(message=json.dumps(error))
 
 
-def _from_object(error: dict[str, JSONValue]) -> RemoteError:
+def _from_object(error: dict[str, object]) -> RemoteError:
     message = _first(error, _MESSAGE_KEYS)
     kind = _first(error, _TYPE_KEYS)
     return RemoteError(
@@ -70,11 +67,9 @@ def _from_object(error: dict[str, JSONValue]) -> RemoteError:
     )
 
 
-def _violations(found: JSONValue) -> tuple[Violation, ...]:
+def _violations(found: object) -> tuple[Violation, ...]:
     if not found:
         return ()
-    from novita_sdk.typed import Violation
-
     try:
         return tuple(msgspec.convert(found, list[Violation]))
     except msgspec.ValidationError:
@@ -96,8 +91,8 @@ def _from_text(text: str) -> RemoteError:
     return RemoteError(type=last[1], message=text[:start].strip() or last[2] or "", traceback=traceback)
 
 
-def _first(error: dict[str, JSONValue], keys: tuple[str, ...]) -> str | None:
-    return next((error[key] for key in keys if isinstance(error.get(key), str)), None)
+def _first(error: dict[str, object], keys: tuple[str, ...]) -> str | None:
+    return next((text for key in keys if isinstance(text := error.get(key), str)), None)
 
 
 def _class_name(text: str) -> str:

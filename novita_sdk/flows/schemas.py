@@ -1,4 +1,4 @@
-"""The types that workers published for endpoints: reading them, and checking an input before it is submitted."""
+"""The schemas of endpoints: reading them, and checking an input before it is submitted."""
 
 from __future__ import annotations
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from novita_sdk.wire.http import HttpRequest
-from novita_sdk.wire.payload import JSONValue
 from novita_sdk.wire.retry import FailureKind
 
 __all__ = [
     "Broken",
     "Done",
     "Emit",
+    "End",
     "Feed",
     "Flow",
+    "Log",
     "Outcome",
     "Reply",
     "Send",
@@ -63,19 +64,36 @@ class Turn:
 class Work:
     """Calls a function that blocks, off the event loop where there is one; its outcome is `Done`."""
 
-    function: Callable[[], JSONValue]
+    function: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Tells the client's log; its outcome is None. Payloads and keys never stand in it."""
+
+    level: Literal["DEBUG", "INFO", "WARNING"]
+    text: str
+    """With a place for each of the values, as `logging` has them."""
+    values: tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
     """What came of a `Turn`, or what the function of a `Work` returned."""
 
-    value: JSONValue
+    value: object
 
 
 @dataclass(frozen=True, slots=True)
 class Emit(Generic[T]):
     """Hands a value to whoever iterates; its outcome is None."""
+
+    value: T
+
+
+@dataclass(slots=True)
+class End(Generic[T]):
+    """The result of a flow that came to its end; a driver makes it, no flow yields it."""
 
     value: T
 
@@ -103,7 +121,7 @@ class Broken:
 
 Outcome: TypeAlias = Reply | Broken | Done | None
 
-Step: TypeAlias = Send | Sleep | Turn | Work
+Step: TypeAlias = Send | Sleep | Turn | Work | Log
 
 Flow: TypeAlias = Generator[Step, Outcome, T]
 """Ends with a result."""
@@ -112,7 +130,7 @@ Feed: TypeAlias = Generator[Step | Emit[T], Outcome, None]
 """Emits values on its way."""
 
 
-def work(function: Callable[[], JSONValue]) -> Flow[JSONValue]:
+def work(function: Callable[[], object]) -> Flow[object]:
     """Calls a function that blocks and returns what it returned."""
     outcome = yield Work(function)
     if not isinstance(outcome, Done):

@@ -79,7 +79,8 @@ def _whole(caller: Caller, waiting: Waiting, watch: Watch) -> Feed[JSONValue]:
     info = yield from waiting.wait(watch.job, None if watch.timeout is None else remaining)
     if error := job_error(info, watch.job.endpoint_id):
         raise error
-    for chunk in info.output if isinstance(info.output, list) else [info.output]:
+    output: object = info.output
+    for chunk in output if isinstance(output, list) else [output]:
         yield Emit(chunk)
 
 

@@ -1,4 +1,4 @@
-"""Makes the body of a submit from what the user passed, and refuses what can't be right before anything is sent."""
+"""The body of a submit, made of what the user passed; what can't be right is refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from novita_sdk.flows.options import SubmitOptions
 from novita_sdk.models import JobRequest
 from novita_sdk.wire import payload
 from novita_sdk.wire.codec import WireError, decode
-from novita_sdk.wire.payload import JSONValue, PayloadError
+from novita_sdk.wire.payload import PayloadError
 
 __all__ = ["Submission", "prepare"]
 
@@ -36,7 +36,7 @@ class Submission:
         return self.body[:-1] + b"," + payload.dump(dict(carrier))[1:]
 
 
-def prepare(value: JSONValue, options: SubmitOptions) -> Submission:
+def prepare(value: object, options: SubmitOptions) -> Submission:
     """Checks and serialises.
 
     Args:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,16 +13,13 @@ from novita_sdk.flows.errors_of import Subject, wait_over
 from novita_sdk.flows.handle import Handle
 from novita_sdk.flows.job_info import JobInfo
 from novita_sdk.flows.poll_spacing import park_seconds, poll_delay
-from novita_sdk.flows.steps import Done, Emit, Feed, Flow, Sleep, Turn
+from novita_sdk.flows.steps import Done, Emit, Feed, Flow, Log, Sleep, Turn
 from novita_sdk.models import GetStatusRequest
 from novita_sdk.rpc import JobsServiceMethods
-from novita_sdk.tracing import span
 from novita_sdk.wire.http import HttpRequest, parse_response
 from novita_sdk.wire.retry import RetryPolicy, next_delay
 
 __all__ = ["Waiting", "Watch", "parse_info"]
-
-_log = logging.getLogger("novita_sdk")
 
 T = TypeVar("T")
 HandleT = TypeVar("HandleT", bound=Handle)
@@ -74,8 +69,8 @@ class Waiting:
     def __init__(self, caller: Caller, *, max_parked: int) -> None:
         self.max_parked: Final = max_parked
         self._caller = caller
-        self._count = 0
-        self._lock = threading.Lock()
+        # A token for each wait: to add and to remove one is atomic, as counting up and down is not.
+        self._under_way: set[object] = set()
 
     def wait(self, job: Handle, timeout: float | None) -> Flow[JobInfo]:
         """Returns the final state, or raises when the timeout is over."""
@@ -106,11 +101,11 @@ class Waiting:
     @contextmanager
     def counted(self, job: Handle) -> Iterator[None]:
         """Counts a wait among those that share the client, and says how to go on if it is interrupted."""
-        with self._lock:
-            self._count += 1
+        token = object()
+        self._under_way.add(token)
         attributes = {"novita.endpoint": job.endpoint_id, "novita.job_id": job.job_id}
         try:
-            with span("novita wait", "CLIENT", attributes, parent=job.trace):
+            with self._caller.span("novita wait", "CLIENT", attributes, parent=job.trace):
                 yield
         except BaseException as interrupt:
             if not isinstance(interrupt, (Exception, GeneratorExit)):
@@ -120,8 +115,7 @@ class Waiting:
                 )
             raise
         finally:
-            with self._lock:
-                self._count -= 1
+            self._under_way.remove(token)
 
     def watch(self, job: Handle, timeout: float | None) -> Watch:
         """Begins a wait."""
@@ -186,11 +180,10 @@ class Waiting:
         delay = next_delay(_TRANSIENT, result.failure, attempt=watch.failures, elapsed=0.0, random=caller.random())
         if delay is None:
             raise result.error
-        _log.log(
-            logging.WARNING if watch.failures % _SAID_AGAIN == 1 else logging.DEBUG,
+        yield Log(
+            "WARNING" if watch.failures % _SAID_AGAIN == 1 else "DEBUG",
             "job %s: its state could not be read, the wait goes on: %s",
-            watch.job.job_id,
-            result.error,
+            (watch.job.job_id, result.error),
         )
         watch.delay = min(delay, _LONGEST_PAUSE)
         self.check_deadline(watch, result.error)
@@ -218,7 +211,7 @@ class Waiting:
         if turn != Done(value=True):
             return 0.0
         left = min(longest, max(0.001, watch.remaining(self._caller.clock())))
-        return park_seconds(left, waiting=self._count, max_parked=self.max_parked)
+        return park_seconds(left, waiting=len(self._under_way), max_parked=self.max_parked)
 
     def spacing(self, *, asked: float, park: float, begin: float) -> float:
         """Seconds before the next question, after one that brought nothing new.
@@ -237,7 +230,7 @@ class Waiting:
 
     def poll_delay(self, waited: float) -> float:
         """Seconds until the next question where the gateway does not park."""
-        return poll_delay(waited, waiting=self._count, random=self._caller.random())
+        return poll_delay(waited, waiting=len(self._under_way), random=self._caller.random())
 
     def _subject(self, job: Handle) -> Subject:
         return Subject(

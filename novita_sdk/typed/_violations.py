@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from novita_sdk.wire.payload import JSONValue, PayloadError
+from novita_sdk.wire.violations import Violation, cut, shorten, shown
 
 __all__ = ["LISTED", "ContractError", "InputError", "OutputError", "Violation", "cut", "join", "shown", "too_deep"]
 
 LISTED: Final = 100
 """Violations that an error lists; a list of a million wrong numbers must not become a longer error."""
 
-_SHOWN: Final = 80
-"""Characters of a value that an error shows."""
-
 _PATH: Final = 1000
 """Characters of a path or message that an error shows; both may hold keys of the value."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Violation:
-    """One rule that one field breaks.
-
-    Attributes:
-        field: Path of the field: `images[0].url`; empty for the value itself.
-        rule: The rule's name: `string.min_len` for one of the proto's, else `type`, `range`, `unknown_field` and such.
-        message: What must be: `must be at least 1 characters`.
-        value: What is; long text is cut.
-    """
-
-    field: str
-    rule: str
-    message: str
-    value: JSONValue = None
-
-    def __str__(self) -> str:
-        where = f"{self.field} " if self.field else ""
-        return f"{where}{self.message} ({self.rule}), not {shown(self.value)}"
-
-    def to_json(self) -> dict[str, JSONValue]:
-        """The violation as a JSON object."""
-        return {"field": self.field, "rule": self.rule, "message": self.message, "value": self.value}
 
 
 class ContractError(ValueError):
@@ -86,34 +58,11 @@ def too_deep(value: JSONValue) -> Violation:
     return Violation(field="", rule="depth", message="is nested too deeply", value=cut(value))
 
 
-def shown(value: JSONValue) -> str:
-    """A value for an error message, cut where it is long."""
-    return _shorten(_repr(value), _SHOWN)
-
-
-def cut(value: JSONValue) -> JSONValue:
-    """A value as a violation keeps it: text is cut, and what JSON has no scalar for becomes text."""
-    if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    return _shorten(value if isinstance(value, str) else _repr(value), _SHOWN)
-
-
 def _sendable(violation: Violation) -> Violation:
     """The violation with what any channel takes: of limited length, and without lone surrogates."""
     return replace(
         violation,
-        field=_shorten(violation.field, _PATH),
-        message=_shorten(violation.message, _PATH),
+        field=shorten(violation.field, _PATH),
+        message=shorten(violation.message, _PATH),
         value=cut(violation.value),
     )
-
-
-def _shorten(text: str, length: int) -> str:
-    return text[:length].encode("utf-8", "backslashreplace").decode() + ("…" if len(text) > length else "")
-
-
-def _repr(value: JSONValue) -> str:
-    try:
-        return repr(value)
-    except RecursionError:
-        return f"a {type(value).__name__} that is nested too deeply to be shown"

@@ -16,8 +16,8 @@ nobody could ever fetch it: there it is an error.
 
 from __future__ import annotations
 
-from novita_sdk.uploads._errors import UploadError
-from novita_sdk.uploads._settings import set_s3_config, use_s3_config
+from novita_sdk.storage.errors import UploadError
+from novita_sdk.storage.places import set_s3_config, use_s3_config
 from novita_sdk.uploads._upload import upload_bytes, upload_file, upload_image, upload_images
 
 __all__ = [

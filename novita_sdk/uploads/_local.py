@@ -1,3 +1,5 @@
+"""The local copy of an upload, where there is no bucket."""
+
 from __future__ import annotations
 
 import logging
@@ -6,8 +8,8 @@ import uuid
 from pathlib import Path
 from typing import BinaryIO
 
-from novita_sdk.uploads._errors import UploadError
-from novita_sdk.uploads._settings import missing_variables
+from novita_sdk.storage.errors import UploadError
+from novita_sdk.storage.places import missing_variables
 
 DIRECTORY = "local_upload"
 

@@ -1,11 +1,11 @@
-"""What an object may be called, in a bucket and on a disk alike."""
+"""The names and media types of objects, fit for a bucket and a disk alike."""
 
 from __future__ import annotations
 
 import mimetypes
 from pathlib import PurePosixPath
 
-from novita_sdk.uploads._errors import UploadError
+from novita_sdk.storage.errors import UploadError
 
 MAX_KEY_BYTES = 1024
 

@@ -1,3 +1,5 @@
+"""The upload functions of the published package: images, files and bytes, as links."""
+
 from __future__ import annotations
 
 import errno
@@ -11,11 +13,11 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import TypeAlias
 
-from novita_sdk._environment import variables
-from novita_sdk.uploads import _local, _s3
-from novita_sdk.uploads._errors import UploadError
+from novita_sdk.storage import s3
+from novita_sdk.storage.errors import UploadError
+from novita_sdk.storage.places import GatewayFiles, refuse_on_platform, worker_place
+from novita_sdk.uploads import _local
 from novita_sdk.uploads._names import media_type, object_key
-from novita_sdk.uploads._settings import configured_bucket, refuse_on_platform
 
 StrPath: TypeAlias = str | os.PathLike[str]
 OnProgress: TypeAlias = Callable[[int, int], None]
@@ -30,7 +32,7 @@ def upload_image(
     bucket_creds: Mapping[str, object] | None = None,
     *,
     content_type: str | None = None,
-    expires_in: int = _s3.MAX_EXPIRES_IN,
+    expires_in: int = s3.MAX_EXPIRES_IN,
     on_progress: OnProgress | None = None,
 ) -> str:
     """Uploads one image under ``<job_id>/<random>.<extension>``.
@@ -71,7 +73,7 @@ def upload_images(
     bucket_name: str | None = None,
     bucket_creds: Mapping[str, object] | None = None,
     *,
-    expires_in: int = _s3.MAX_EXPIRES_IN,
+    expires_in: int = s3.MAX_EXPIRES_IN,
     on_progress: OnProgress | None = None,
 ) -> list[str]:
     """Uploads images in parallel; arguments as of `upload_image`.
@@ -129,7 +131,7 @@ def upload_file(
     bucket_creds: Mapping[str, object] | None = None,
     *,
     content_type: str | None = None,
-    expires_in: int = _s3.MAX_EXPIRES_IN,
+    expires_in: int = s3.MAX_EXPIRES_IN,
     on_progress: OnProgress | None = None,
 ) -> str:
     """Uploads a file of any size and kind under ``<prefix>/<file_name>``.
@@ -167,7 +169,7 @@ def upload_bytes(
     content_type: str | None = None,
     bucket_creds: Mapping[str, object] | None = None,
     *,
-    expires_in: int = _s3.MAX_EXPIRES_IN,
+    expires_in: int = s3.MAX_EXPIRES_IN,
     on_progress: OnProgress | None = None,
 ) -> str:
     """Uploads bytes under ``<prefix>/<file_name>``; everything else as in `upload_file`.
@@ -205,36 +207,38 @@ def _upload(
     expires_in: int,
     on_progress: OnProgress | None,
 ) -> str:
-    if not 0 < expires_in <= _s3.MAX_EXPIRES_IN:
-        raise ValueError(f"expires_in must be between 1 and {_s3.MAX_EXPIRES_IN} seconds, not {expires_in}")
-    bucket = configured_bucket(bucket_name, bucket_creds)
+    if not 0 < expires_in <= s3.MAX_EXPIRES_IN:
+        raise ValueError(f"expires_in must be between 1 and {s3.MAX_EXPIRES_IN} seconds, not {expires_in}")
+    place = worker_place(bucket_name, bucket_creds)
     size = _size_of(source)
-    counter = _Counter(size, on_progress) if on_progress else None
-    if bucket is None and (store := variables().get("NOVITA_FILES_URL")):
-        return _to_gateway(store, source, local_name, content_type, on_progress)
-    if bucket is None:
+    counter = s3.ByteCounter(size, on_progress) if on_progress else None
+    if isinstance(place, GatewayFiles):
+        return _to_gateway(place, source, local_name, content_type, on_progress)
+    if place is None:
         refuse_on_platform()
         with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as stream:
             path = _local.save(local_name, stream)
         if counter:
             counter(size)
         return path
-    _s3.put(
-        bucket,
+    s3.put(
+        place,
         key,
         str(source) if isinstance(source, Path) else io.BytesIO(source),
         content_type=content_type,
         on_bytes=counter,
     )
-    return _s3.presign(bucket, key, expires_in)
+    return s3.presign(place, key, expires_in)
 
 
-def _to_gateway(url: str, source: Path | bytes, name: str, content_type: str, on_progress: OnProgress | None) -> str:
-    """Puts the file into the embedded gateway's own store."""
-    from novita_sdk.files import GatewayStore, LocalFile
-    from novita_sdk.files._stores import worker_authorization
+def _to_gateway(
+    place: GatewayFiles, source: Path | bytes, name: str, content_type: str, on_progress: OnProgress | None
+) -> str:
+    """Puts the file into the gateway's own store."""
+    from novita_sdk.files._file import LocalFile
+    from novita_sdk.files._stores import GatewayStore
 
-    store = GatewayStore(url, worker_authorization())
+    store = GatewayStore(place.url, place.authorization)
     if isinstance(source, Path):
         file = LocalFile(path=source, name=name, media_type=content_type)
     else:
@@ -252,18 +256,3 @@ def _size_of(source: Path | bytes) -> int:
         return source.stat().st_size
     except FileNotFoundError as error:
         raise FileNotFoundError(errno.ENOENT, "The file to upload does not exist", str(source)) from error
-
-
-class _Counter:
-    """Adds up what the transfer's threads report and passes on sums, in order."""
-
-    def __init__(self, total: int, on_progress: OnProgress) -> None:
-        self._total = total
-        self._on_progress = on_progress
-        self._sent = 0
-        self._lock = threading.Lock()
-
-    def __call__(self, count: int) -> None:
-        with self._lock:
-            self._sent += count
-            self._on_progress(self._sent, self._total)

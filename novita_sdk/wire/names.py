@@ -1,4 +1,4 @@
-"""Which endpoint names, job ids and worker ids can stand in a URL path."""
+"""The endpoint names, job ids and worker ids that can stand in a URL path."""
 
 from __future__ import annotations
 

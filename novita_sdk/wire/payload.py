@@ -7,13 +7,25 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
-__all__ = ["MAX_PAYLOAD", "JSONValue", "PayloadError", "PayloadTooLargeError", "check_size", "dump", "load"]
+__all__ = [
+    "MAX_PAYLOAD",
+    "OFFLOADED_TYPE",
+    "JSONValue",
+    "PayloadError",
+    "PayloadTooLargeError",
+    "check_size",
+    "dump",
+    "load",
+]
 
 JSONValue: TypeAlias = Any
 """Any value `json` can write: dict, list, str, int, float, bool, None. The one alias where JSON is meant."""
 
 MAX_PAYLOAD: Final = 4 * 1024 * 1024
 """Largest input or output in bytes, as the platform's public pages give it."""
+
+OFFLOADED_TYPE: Final = "application/vnd.novita.output+json"
+"""Media type that tells an output which is kept elsewhere, as a file, from a file that a handler returned."""
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
 
@@ -39,7 +51,7 @@ class PayloadTooLargeError(PayloadError):
         self.limit = limit
 
 
-def dump(value: JSONValue, what: str = "input") -> bytes:
+def dump(value: object, what: str = "input") -> bytes:
     """Serialises a value to compact UTF-8 JSON.
 
     Args:
@@ -81,9 +93,9 @@ def check_size(data: bytes, what: str, limit: int = MAX_PAYLOAD) -> None:
         raise PayloadTooLargeError(what, len(data), limit)
 
 
-def _explain(value: JSONValue, what: str, error: Exception) -> str:
+def _explain(value: object, what: str, error: Exception) -> str:
     """Names the first value that makes `dump` fail; falls back to json's own words."""
-    stack: list[tuple[str, JSONValue, frozenset[int]]] = [(what, value, frozenset())]
+    stack: list[tuple[str, object, frozenset[int]]] = [(what, value, frozenset())]
     while stack:
         path, item, parents = stack.pop()
         if id(item) in parents:
@@ -92,7 +104,7 @@ def _explain(value: JSONValue, what: str, error: Exception) -> str:
             for key in item:
                 if problem := _key_problem(key):
                     return f"{path} has the key {key!r}, {problem}"
-            children: Iterable[tuple[str, JSONValue]] = ((_member(path, key), child) for key, child in item.items())
+            children: Iterable[tuple[str, object]] = ((_member(path, key), child) for key, child in item.items())
         elif isinstance(item, (list, tuple)):
             children = ((f"{path}[{index}]", child) for index, child in enumerate(item))
         elif problem := _scalar_problem(item):
@@ -104,7 +116,7 @@ def _explain(value: JSONValue, what: str, error: Exception) -> str:
     return f"{what} can't be written as JSON: {error}"
 
 
-def _member(path: str, key: JSONValue) -> str:
+def _member(path: str, key: object) -> str:
     if isinstance(key, str) and _IDENTIFIER.fullmatch(key):
         return f"{path}.{key}"
     return f"{path}[{json.dumps(key)}]"

@@ -61,7 +61,7 @@ class WorkerUrls:
         return self.take_template.replace("/job-take/", "/job-stop/")
 
     def schema(self) -> str | None:
-        """URL to publish the handler's types to, or None where the take template has no such sibling."""
+        """URL to send the handler's schema to, or None where the take template has no such sibling."""
         if "/job-take/" not in self.take_template:
             return None
         return self.take_template.replace("/job-take/", "/job-schema/")

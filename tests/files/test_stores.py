@@ -8,6 +8,7 @@ import pytest
 import requests
 from aiohttp import web
 
+from novita_gateway.files.linked_store import LinkSigner
 from novita_sdk.files import (
     ContentFolder,
     FetchPolicy,
@@ -15,7 +16,6 @@ from novita_sdk.files import (
     FileError,
     GatewayStore,
     JobFiles,
-    LinkSigner,
     OncePerContent,
     client_store,
     fetch_offloaded,

@@ -202,7 +202,7 @@ print(json.dumps(sorted(sys.modules)))
 """
     done = run_python(program, gateway.api_key, gateway.url)
     assert done.returncode == 0, done.stderr
-    unneeded = {"aiohttp", "asyncio", "boto3", "grpc", "novita_sdk.files", "novita_sdk.typed", "protovalidate"}
+    unneeded = {"aiohttp", "asyncio", "boto3", "grpc", "novita_sdk.files._file", "novita_sdk.typed", "protovalidate"}
     assert not unneeded & set(json.loads(done.stdout))
 
 

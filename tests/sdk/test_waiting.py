@@ -19,7 +19,8 @@ from novita_sdk.flows.call import Caller
 from novita_sdk.flows.handle import Handle
 from novita_sdk.flows.jobs import Flows
 from novita_sdk.flows.poll_spacing import CROWD_RATE, park_seconds, poll_delay
-from novita_sdk.flows.steps import Broken, Done, Emit, Reply, Send, Turn
+from novita_sdk.flows.steps import Broken, Done, Emit, Log, Reply, Send, Turn
+from novita_sdk.tracing import span
 from novita_sdk.wire.retry import FailureKind, RetryPolicy
 
 pytestmark = pytest.mark.core
@@ -61,6 +62,8 @@ class World:
             clock=lambda: self.now,
             wall_clock=lambda: 1e9 + self.now,
             random=jitter,
+            new_id=lambda: "id",
+            span=span,
         )
         caller.long_poll = None if long_poll is None else long_poll / 1000
         self.flows = Flows(caller, Attachments(SETTINGS), max_parked=16)
@@ -77,6 +80,8 @@ class World:
                     step = flow.send(self._answer(step))
                 elif isinstance(step, Turn):
                     step = flow.send(self._turn(step))
+                elif isinstance(step, Log):
+                    step = flow.send(None)
                 else:
                     assert 0 <= step.seconds < float("inf")
                     self.now += step.seconds

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from novita_sdk.files import ContentFolder, File, FileError, LinkedStore
+from novita_gateway.files.linked_store import LinkedStore
+from novita_sdk.files import ContentFolder, File, FileError
 from tests.support.web import Handler, abort, serve, serve_handler
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 import pytest
 
-from novita_sdk.uploads._settings import Bucket, configured_bucket
+from novita_sdk.storage.places import Bucket, configured_bucket
 from tests.support.processes import free_port, wait_for_port
 from tests.support.waiting import DEADLINE
 

@@ -11,7 +11,8 @@ import pytest
 import requests
 
 from novita_sdk.files import BucketStore, File, FileError, client_store, worker_store
-from novita_sdk.uploads import _s3, use_s3_config
+from novita_sdk.storage import s3
+from novita_sdk.uploads import use_s3_config
 from tests.support.breaking_proxy import Proxy
 from tests.support.s3 import S3Server, the_bucket
 
@@ -65,7 +66,7 @@ def test_an_expired_link_says_so(rclone_server: S3Server) -> None:
     bucket = the_bucket("outputs", rclone_server.creds)
     file = BucketStore(bucket).put(File.from_bytes(b"x"))
     (key,) = re.findall(r"files/\w+", file.url)
-    file["url"] = _s3.presign(bucket, key, 1)
+    file["url"] = s3.presign(bucket, key, 1)
     time.sleep(2.1)
     with pytest.raises(FileError) as caught:
         file.read()

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from novita_sdk.storage.places import Bucket, configured_bucket
+from novita_sdk.storage.s3 import MAX_CLIENTS, client_for, presign
+from novita_sdk.storage.s3_endpoints import is_aws, region_of
 from novita_sdk.uploads import UploadError, upload_bytes, use_s3_config
-from novita_sdk.uploads._endpoints import is_aws, region_of
 from novita_sdk.uploads._names import media_type, object_key
-from novita_sdk.uploads._s3 import MAX_CLIENTS, client_for, presign
-from novita_sdk.uploads._settings import Bucket, configured_bucket
 from tests.support.s3 import the_bucket
 
 pytestmark = pytest.mark.core

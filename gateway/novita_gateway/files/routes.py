@@ -25,7 +25,8 @@ from novita_gateway._errors import (
     SlowSenderError,
     TooLargeError,
 )
-from novita_sdk.files import ContentFolder, FileError, LinkedStore
+from novita_gateway.files.linked_store import LinkedStore
+from novita_sdk.files import ContentFolder, FileError
 from novita_sdk.wire.payload import PayloadError, load
 
 __all__ = ["FileRoutes"]

@@ -32,14 +32,12 @@ from novita_sdk.models import ApiError
 from novita_sdk.rpc import JobsServiceHandler, WorkerServiceHandler, WorkerServiceMethods
 from novita_sdk.wire import codec
 from novita_sdk.wire.codec import WireError
+from novita_sdk.wire.headers import LONG_POLL_HEADER
 from novita_sdk.wire.http import build_response, parse_request
 from novita_sdk.wire.names import InvalidNameError
 from novita_sdk.wire.payload import MAX_PAYLOAD, PayloadTooLargeError
 
-__all__ = ["LONG_POLL_HEADER", "MAX_BODY", "App", "Page", "Services"]
-
-LONG_POLL_HEADER: Final = "Novita-Long-Poll"
-"""On every reply: the longest `wait` in milliseconds that a status or stream call may ask for."""
+__all__ = ["MAX_BODY", "App", "Page", "Services"]
 
 MAX_BODY: Final = MAX_PAYLOAD + 64 * 1024
 """A payload of the largest size and what stands around it, in bytes."""

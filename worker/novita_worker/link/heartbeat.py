@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Final
 
+from novita_sdk.wire.headers import USER_AGENT
 from novita_worker._environment import Environment
 from novita_worker.link.heartbeat_main import HEADER
-from novita_worker.link.http import USER_AGENT
 from novita_worker.link.log_throttle import Throttle
 
 __all__ = ["Heartbeat"]

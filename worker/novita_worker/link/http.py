@@ -13,7 +13,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from novita_sdk._version import __version__
+from novita_sdk.wire.headers import REQUEST_ID_HEADER, USER_AGENT
 from novita_sdk.wire.payload import PayloadError, load
 from novita_sdk.wire.retry import Failure, FailureKind, parse_retry_after
 from novita_sdk.wire.worker_urls import WorkerUrls
@@ -24,9 +24,8 @@ from novita_worker.handlers.outcome import chunk_body, progress_body
 from novita_worker.link.deadlines import Patience
 from novita_worker.link.protocol import EMPTY, PostFailure, TakeReply
 
-__all__ = ["USER_AGENT", "Link"]
+__all__ = ["Link"]
 
-USER_AGENT: Final = f"novita-gpus/{__version__}"
 TAKE_TIMEOUT: Final = 120.0
 """Longest silence of a parked take, in seconds. The published workers hang up after 90."""
 POST_TIMEOUT: Final = 60.0
@@ -144,7 +143,7 @@ class Link:
                 url, body, timeout = urls.result(job_id), progress_body(body), PROGRESS_TIMEOUT
             case PostKind.CHUNK:
                 url, body = urls.chunk(job_id), chunk_body(body)
-        reply = await self._send("POST", url, timeout, body, {**_POST_HEADERS, "X-Request-ID": job_id})
+        reply = await self._send("POST", url, timeout, body, {**_POST_HEADERS, REQUEST_ID_HEADER: job_id})
         return reply if isinstance(reply, PostFailure) else None
 
     async def _send(

@@ -1,3 +1,5 @@
+"""Objects in an S3 bucket, over boto3, which loads at the first transfer."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -9,9 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import quote
 
-from novita_sdk.uploads._endpoints import host_of, is_aws
-from novita_sdk.uploads._errors import UploadError
-from novita_sdk.uploads._settings import Bucket
+from novita_sdk.storage.errors import UploadError
+from novita_sdk.storage.places import Bucket
+from novita_sdk.storage.s3_endpoints import host_of, is_aws
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -28,13 +30,34 @@ _CONNECT_TIMEOUT = 10
 _READ_TIMEOUT = 60
 
 
-class S3Client(Protocol):
+class _S3Client(Protocol):
     """The part of boto3's client that uploads use."""
 
     def upload_fileobj(self, source: BinaryIO, bucket: str, key: str, **options: object) -> None: ...
     def upload_file(self, path: str, bucket: str, key: str, **options: object) -> None: ...
     def head_object(self, **options: object) -> dict[str, object]: ...
     def generate_presigned_url(self, operation: str, **options: object) -> str: ...
+
+
+class ByteCounter:
+    """Adds up what the threads of a transfer report, and passes on the sums in order.
+
+    Args:
+        total: Bytes in all.
+        on_progress: Called with bytes done and bytes in all, one call at a time.
+    """
+
+    def __init__(self, total: int, on_progress: Callable[[int, int], None]) -> None:
+        self._total = total
+        self._on_progress = on_progress
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, count: int) -> None:
+        """Counts so many bytes more."""
+        with self._lock:
+            self._done += count
+            self._on_progress(self._done, self._total)
 
 
 def put(
@@ -98,11 +121,11 @@ def presign(bucket: Bucket, key: str, expires_in: int, *, file_name: str | None 
     return client_for(bucket).generate_presigned_url("get_object", Params=what, ExpiresIn=expires_in)
 
 
-_clients: OrderedDict[tuple[int, Bucket], S3Client] = OrderedDict()
+_clients: OrderedDict[tuple[int, Bucket], _S3Client] = OrderedDict()
 _clients_lock = threading.Lock()
 
 
-def client_for(bucket: Bucket) -> S3Client:
+def client_for(bucket: Bucket) -> _S3Client:
     """The client of these settings, whatever the bucket: one per process, safe to share between threads.
 
     The `MAX_CLIENTS` that were used last are kept, so that jobs with buckets of their own don't fill the memory.
@@ -116,11 +139,11 @@ def client_for(bucket: Bucket) -> S3Client:
         return client
 
 
-def _new_client(bucket: Bucket) -> S3Client:
+def _new_client(bucket: Bucket) -> _S3Client:
     from botocore.exceptions import BotoCoreError
 
     try:
-        client: S3Client = _session().client(
+        client: _S3Client = _session().client(
             "s3",
             aws_access_key_id=bucket.access_key_id,
             aws_secret_access_key=bucket.secret_access_key,

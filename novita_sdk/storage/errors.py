@@ -1,3 +1,5 @@
+"""The error of an upload."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,8 +1,9 @@
-"""The server's side of `GatewayStore`: what three routes answer, without the HTTP around them."""
+"""The gateway's side of `GatewayStore`: the answers of three routes, and the signed links that carry permission."""
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import re
 import tempfile
@@ -13,15 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-from novita_sdk.files._cache import ContentFolder
-from novita_sdk.files._errors import FileError
-from novita_sdk.files._file import UNKNOWN_TYPE, File, safe_name
-from novita_sdk.files._links import LinkSigner
-from novita_sdk.files._policy import GIB
+from novita_sdk.files import ContentFolder, File, FileError
 from novita_sdk.wire.payload import JSONValue
 
+__all__ = ["LinkSigner", "LinkedStore", "StoredFile"]
+
+GIB: Final = 1024**3
+_UNKNOWN_TYPE: Final = "application/octet-stream"
+_EXPIRES: Final = "expires"
+_SIGNATURE: Final = "signature"
 _PATH: Final = re.compile(r".*/blobs/([0-9a-f]{64})")
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+(;[\x20-\x7e]*)?", re.ASCII)
 
@@ -111,14 +114,16 @@ class LinkedStore:
             FileError: The link has expired or was changed, or the content is gone.
         """
         said = self._signer.check("GET", path, query, now=self._clock())
-        content = self._folder.get(_sha256(path))
+        sha256 = _sha256(path)
+        content = self._folder.get(sha256)
         if content is None:
             raise FileError("this file is no longer kept", code="NOT_FOUND")
-        media_type = said["type"] if _MEDIA_TYPE.fullmatch(said["type"]) else UNKNOWN_TYPE
+        media_type = said["type"] if _MEDIA_TYPE.fullmatch(said["type"]) else _UNKNOWN_TYPE
+        file = File(url=path, name=said["name"], media_type=media_type, size=content.stat().st_size, sha256=sha256)
         headers = {
-            "Content-Type": media_type,
+            "Content-Type": file.media_type,
             # An attachment, so that a browser never runs what somebody uploaded.
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(safe_name(said['name']), safe='')}",
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
             "X-Content-Type-Options": "nosniff",
         }
         return StoredFile(path=content, headers=headers)
@@ -189,3 +194,44 @@ def _sha256(path: str) -> str:
     if found is None:
         raise FileError("there is no such file", code="NOT_FOUND")
     return found[1]
+
+
+class LinkSigner:
+    """Signs and checks the query of a link, bound to its verb and path.
+
+    Args:
+        secret: Known to the store alone; links stop working when it changes.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def query(self, verb: str, path: str, *, expires: int, **parameters: str) -> str:
+        """The signed query of a link.
+
+        Args:
+            verb: GET or PUT.
+            path: The link's path, percent-encoded as it will be asked for.
+            expires: When it stops working, in seconds since the epoch.
+            parameters: What else it says.
+        """
+        signed = {**parameters, _EXPIRES: str(expires)}
+        return urlencode({**signed, _SIGNATURE: self._signature(verb, path, signed)})
+
+    def check(self, verb: str, path: str, query: Mapping[str, str], *, now: float) -> dict[str, str]:
+        """The parameters of a link that may be used.
+
+        Raises:
+            FileError: The link has expired (``EXPIRED``) or was not made here (``REFUSED``).
+        """
+        signed = {name: value for name, value in query.items() if name != _SIGNATURE}
+        expected = self._signature(verb, path, signed)
+        if not hmac.compare_digest(expected.encode(), query.get(_SIGNATURE, "").encode()):
+            raise FileError("this link was not made by this store", code="REFUSED")
+        if int(signed.pop(_EXPIRES)) < now:
+            raise FileError("this link has expired", code="EXPIRED")
+        return signed
+
+    def _signature(self, verb: str, path: str, signed: Mapping[str, str]) -> str:
+        text = "\n".join((verb, path, urlencode(sorted(signed.items()))))
+        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()

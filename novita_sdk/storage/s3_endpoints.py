@@ -1,4 +1,4 @@
-"""What an endpoint's address says about it."""
+"""The address of an S3 endpoint: whose it is, and which region it stands for."""
 
 from __future__ import annotations
 

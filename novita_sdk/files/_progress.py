@@ -1,11 +1,14 @@
+"""The progress of one transfer: the callback that is told of it, and a bar that shows it."""
+
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TextIO, TypeAlias
 
-from novita_sdk.files._file import OnProgress
+OnProgress: TypeAlias = Callable[[int, int | None], None]
+"""Called with bytes done and bytes in all, None where that is not known."""
 
 
 @contextmanager

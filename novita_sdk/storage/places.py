@@ -1,3 +1,5 @@
+"""The place of a process's files: the bucket of the call, the job or the environment, else the gateway's store."""
+
 from __future__ import annotations
 
 import os
@@ -6,10 +8,29 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
-from novita_sdk.uploads._endpoints import region_of
-from novita_sdk.uploads._errors import UploadError
+from novita_sdk._environment import variables
+from novita_sdk.storage.errors import UploadError
+from novita_sdk.storage.s3_endpoints import region_of
+
+__all__ = [
+    "FILES_URL_VARIABLE",
+    "Bucket",
+    "GatewayFiles",
+    "Place",
+    "client_place",
+    "configured_bucket",
+    "missing_variables",
+    "refuse_on_platform",
+    "set_s3_config",
+    "use_s3_config",
+    "worker_place",
+]
+
+FILES_URL_VARIABLE: Final = "NOVITA_FILES_URL"
+"""Where a worker announces its files, in an environment that a gateway with a store of its own made."""
 
 # Key, secret, endpoint and region, in the words of each source.
 _IN_CREDS = ("accessId", "accessSecret", "endpointUrl", "region")
@@ -28,6 +49,51 @@ class Bucket:
     access_key_id: str
     secret_access_key: str = field(repr=False)
     endpoint_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayFiles:
+    """The file store of a gateway, and how to get in.
+
+    Attributes:
+        url: Where files are announced.
+        authorization: Value of the ``Authorization`` header.
+    """
+
+    url: str
+    authorization: str = field(repr=False)
+
+
+Place: TypeAlias = Bucket | GatewayFiles
+
+
+def client_place(base_url: str, endpoint: str, api_key: str) -> Place:
+    """Where a client puts the files of inputs: its bucket if the environment names one, else the gateway.
+
+    Raises:
+        UploadError: Credentials are incomplete.
+    """
+    return configured_bucket() or GatewayFiles(url=f"{base_url}/{endpoint}/files", authorization=f"Bearer {api_key}")
+
+
+def worker_place(bucket_name: str | None = None, bucket_creds: Mapping[str, object] | None = None) -> Place | None:
+    """Where a worker puts its files, or None where it has no place.
+
+    Args:
+        bucket_name: The bucket of the call.
+        bucket_creds: Its credentials; left out, the bucket of the running job counts, then the environment's, then the
+            gateway that `FILES_URL_VARIABLE` names.
+
+    Raises:
+        UploadError: Credentials are incomplete.
+    """
+    if bucket := configured_bucket(bucket_name, bucket_creds):
+        return bucket
+    found = variables()
+    if not (url := found.get(FILES_URL_VARIABLE)):
+        return None
+    key = found.get("NOVITA_AI_API_KEY") or found.get("RUNPOD_AI_API_KEY") or ""
+    return GatewayFiles(url=url, authorization=key)
 
 
 def set_s3_config(s3_config: Mapping[str, object] | None) -> None:

@@ -1,0 +1,71 @@
+"""Jobs whose outputs have a type, for asynchronous code."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from novita_sdk.client.async_job import AsyncJob
+from novita_sdk.client.output_types import output_adapter
+from novita_sdk.typed._checked import parse_output
+
+if TYPE_CHECKING:
+    from novita_sdk.client.async_client import AsyncClient
+
+__all__ = ["AsyncJobStream", "AsyncTypedJob"]
+
+OutputT = TypeVar("OutputT")
+
+
+class AsyncTypedJob(AsyncJob, Generic[OutputT]):
+    """A job with an output of a known type.
+
+    Args:
+        endpoint_id: Name of the endpoint.
+        job_id: The job's id.
+        client: Sends the calls.
+        output_type: A protobuf message, a dataclass, a TypedDict or a pydantic model.
+
+    Raises:
+        TypeError: The type is none of these.
+    """
+
+    def __init__(self, endpoint_id: str, job_id: str, client: AsyncClient, output_type: type[OutputT]) -> None:
+        super().__init__(endpoint_id, job_id, client)
+        self._adapter = output_adapter(output_type)
+
+    async def output(self, timeout: float | None = None) -> OutputT:
+        """Waits for the end of the job and returns its output, checked.
+
+        Members that the type doesn't know are ignored, so that a newer worker breaks no older client.
+
+        Args:
+            timeout: Seconds to wait; None waits without end.
+
+        Raises:
+            OutputError: The worker's output is not of the type; lists every violation.
+            WaitTimeoutError: The timeout is over. The job goes on, and can be waited for again.
+            JobError: As in `AsyncJob.output`.
+        """
+        await self.wait(timeout)
+        return parse_output(self._adapter, await super().output(0))
+
+    def stream(self, timeout: float | None = None) -> AsyncIterator[OutputT]:
+        """Yields the chunks of a generator's output, checked; arguments and errors as in `AsyncJob.stream`."""
+        chunks = super().stream(timeout)
+        return (parse_output(self._adapter, chunk) async for chunk in chunks)
+
+
+class AsyncJobStream(Generic[OutputT]):
+    """A job whose output comes in chunks: iterate over it with `async for`.
+
+    Attributes:
+        job: The job itself, to look at or cancel.
+    """
+
+    def __init__(self, job: AsyncTypedJob[OutputT]) -> None:
+        self.job = job
+
+    def __aiter__(self) -> AsyncIterator[OutputT]:
+        """Yields each chunk as it comes; errors as in `AsyncJob.stream`."""
+        return self.job.stream()
