@@ -10,7 +10,7 @@ JOBS ?= 4
 SPREAD := -n $(JOBS) --dist worksteal -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo generate format check test quick test-comfyui clean
+.PHONY: help setup demo generate format check test quick fast test-comfyui clean
 .PHONY: bench-client bench-contracts bench-files bench-gateway bench-imports bench-worker
 
 help: ## Lists the commands
@@ -49,6 +49,9 @@ test: check ## Everything that CI checks
 
 quick: $(READY) ## The test suite against the sources, while you work on them
 	@$(BIN)/pytest $(SPREAD) -m 'not venv'
+
+fast: $(READY) ## The tests without sockets and processes, in a few seconds
+	@$(BIN)/pytest -n 2 --dist worksteal -q -m core
 
 bench-client: $(READY) ## Submitting, waiting and batches, beside both published packages
 	@$(BIN)/python bench/client.py

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import settings
 
 from novita_gateway import Gateway, serve_in_thread
 from novita_sdk import Client
+from tests.support.audit import watched
+from tests.support.certificates import write_certificate
+from tests.support.environment import OWN_VARIABLES
+from tests.support.environment import plain_environment as environment_without_own
+from tests.support.repository import ROOT
+from tests.support.waiting import Meanwhile, threads
+from tests.support.world import WorkerRunner, connect, worker_runner
 
 # The same examples in every run; HYPOTHESIS_PROFILE=explore looks for new ones.
 settings.register_profile("suite", derandomize=True, deadline=None)
@@ -33,7 +29,53 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-OWN_VARIABLES = ("NOVITA_", "RUNPOD_", "BUCKET_", "AWS_", "PYTHONUNBUFFERED")
+
+LAYERS = {
+    "cli": "cli",
+    "codegen": "codegen",
+    "comfyui": "e2e",
+    "examples": "e2e",
+    "facade": "e2e",
+    "files": "client",
+    "gateway": "gateway",
+    "integration": "e2e",
+    "interop": "e2e",
+    "packaging": "project",
+    "readme": "project",
+    "sdk": "client",
+    "testing": "e2e",
+    "typed": "e2e",
+    "typing": "project",
+    "uploads": "client",
+    "wire": "core",
+    "worker": "worker",
+}
+"""The layer of each folder's tests, where their module or class names no other."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their layer
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        named = {mark.name for mark in item.iter_markers()} & {*LAYERS.values(), "core"}
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        if not named and folder in LAYERS:
+            item.add_marker(LAYERS[folder])
+        elif len(named) != 1:
+            raise pytest.UsageError(f"{item.nodeid} is of {len(named)} layers and must be of one; see LAYERS")
+
+
+FORBIDDEN = ("socket.bind", "socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.fork", "os.posix_spawn")
+
+
+@pytest.fixture(autouse=True)
+def pure_core(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test of the core opens no connection and starts no process."""
+    if request.node.get_closest_marker("core") is None:
+        yield
+        return
+    with watched(FORBIDDEN) as events:
+        yield
+    assert events == [], "a test of the core does no I/O; give it another layer"
 
 
 @pytest.fixture(autouse=True)
@@ -51,27 +93,17 @@ def gateway() -> Iterator[Gateway]:
         yield running
 
 
+@pytest.fixture
+def client(gateway: Gateway) -> Iterator[Client]:
+    """A client of that gateway."""
+    with connect(gateway) as client:
+        yield client
+
+
 @pytest.fixture(scope="session")
 def plain_environment() -> dict[str, str]:
     """The environment for child processes: this one without what a developer may have set."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
-
-
-class WorkerRunner(Protocol):
-    """Runs a worker's script as a process while a block lasts, and sees that it ends cleanly."""
-
-    def __call__(
-        self, script: Path, endpoint: str, *, gateway: Gateway | None = None, cwd: Path | None = None
-    ) -> AbstractContextManager[subprocess.Popen[bytes]]: ...
-
-
-def wait_for_worker(process: subprocess.Popen[bytes], gateway: Gateway, endpoint: str) -> None:
-    """Returns when a worker has asked for jobs, or its process is over."""
-    deadline = time.monotonic() + 60
-    with Client(api_key=gateway.api_key, base_url=gateway.url) as client:
-        while process.poll() is None and not any(client.endpoint(endpoint).health()["workers"].values()):
-            assert time.monotonic() < deadline, f"no worker of {endpoint} came"
-            time.sleep(0.02)
+    return environment_without_own()
 
 
 @pytest.fixture(scope="session")
@@ -79,42 +111,17 @@ def run_worker(
     gateway: Gateway, plain_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> WorkerRunner:
     """Runs real worker processes, against the session's gateway where no other is named."""
-    of_session = gateway
-
-    @contextmanager
-    def run(
-        script: Path, endpoint: str, *, gateway: Gateway | None = None, cwd: Path | None = None
-    ) -> Iterator[subprocess.Popen[bytes]]:
-        served = gateway or of_session
-        process = subprocess.Popen(
-            [sys.executable, script],
-            env={**plain_environment, **served.worker_env(endpoint)},
-            cwd=cwd or tmp_path_factory.mktemp("worker"),
-        )
-        try:
-            yield process
-        finally:
-            # A test may be over before the worker has begun to listen to signals.
-            wait_for_worker(process, served, endpoint)
-            process.terminate()
-            assert process.wait(15) == 0, f"{script.name} did not end cleanly"
-
-    return run
+    return worker_runner(gateway, plain_environment, lambda: tmp_path_factory.mktemp("worker"))
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A certificate for 127.0.0.1 and its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway")])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(hours=1))
-    addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    signed = builder.add_extension(addresses, critical=False).sign(key, hashes.SHA256())
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path = tmp_path / "gateway.pem"
-    path.write_bytes(signed.public_bytes(serialization.Encoding.PEM) + private)
-    return path
+    return write_certificate(tmp_path / "gateway.pem")
+
+
+@pytest.fixture
+def meanwhile() -> Iterator[Meanwhile]:
+    """Runs a function in a thread; its failure fails the test."""
+    with threads() as start:
+        yield start

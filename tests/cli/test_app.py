@@ -12,8 +12,7 @@ import pytest
 
 import novita_cli.commands
 from novita_cli._app import app
-
-from .conftest import Cli
+from tests.support.command import Cli
 
 FOLDER = Path(novita_cli.commands.__file__).parent
 COMMANDS = app.list_commands(click.Context(app))
@@ -69,13 +68,13 @@ def test_help_loads_neither_client_nor_gateway_nor_worker() -> None:
         "try:\n    app(['--help'], prog_name='novita-gpus')\nexcept SystemExit:\n    pass\n"
         f"print('loaded:', [name for name in {HEAVY!r} if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.endswith("loaded: []\n")
 
 
 def test_the_installed_script_is_the_command(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("novita-gpus")
-    done = subprocess.run([script, "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([script, "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith("novita-gpus, version ")
 
 

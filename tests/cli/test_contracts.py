@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Cli
+from tests.support.command import Cli
 
 PROTO = """\
 syntax = "proto3";

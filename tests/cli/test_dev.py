@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from novita_cli._sources import Sources
 from novita_sdk import Client
-
-from .conftest import Cli, Start
+from tests.support.command import Cli, Start
+from tests.support.processes import wait_until_gone
 
 
 def worker_pid(err: str) -> int:
@@ -21,9 +20,7 @@ def worker_pid(err: str) -> int:
 
 
 class TestJob:
-    def test_output_is_the_one_document_on_stdout(
-        self, cli: Cli, tmp_path: Path, is_alive: Callable[[int], bool]
-    ) -> None:
+    def test_output_is_the_one_document_on_stdout(self, cli: Cli, tmp_path: Path) -> None:
         (tmp_path / "handler.py").write_text(
             "import os, novita_gpus\n"
             "print('at import')\n"
@@ -39,7 +36,7 @@ class TestJob:
         assert done.json == {"text": "ü" * 1_500_000}
         for said in ("at import", "in the handler", "from a child", "COMPLETED"):
             assert said in done.err
-        assert not is_alive(worker_pid(done.err))
+        wait_until_gone(worker_pid(done.err))
 
     def test_runs_a_named_function_that_imports_its_neighbours(self, cli: Cli, tmp_path: Path) -> None:
         folder = tmp_path / "project"
@@ -55,7 +52,7 @@ class TestJob:
         assert done.err.rstrip().splitlines()[-1].endswith("failed: ValueError: boom")
 
     def test_that_takes_too_long_exits_with_124(self, cli: Cli, handler_file: Path) -> None:
-        done = cli("dev", str(handler_file), "-i", "sleep=60", "--wait", "1s")
+        done = cli("dev", str(handler_file), "-i", "sleep=600", "--wait", "1s")
         assert done.code == 124
         assert "was not final after 1 s; gateway and worker are stopped" in done.err
 
@@ -96,10 +93,8 @@ class TestWorkerThatCannotServe:
 
 class TestInterrupt:
     @pytest.mark.parametrize("moment", ["is process", "IN_PROGRESS"])
-    def test_stops_everything(
-        self, start: Start, handler_file: Path, is_alive: Callable[[int], bool], moment: str
-    ) -> None:
-        command = start("dev", str(handler_file), "-i", "sleep=60")
+    def test_stops_everything(self, start: Start, handler_file: Path, moment: str) -> None:
+        command = start("dev", str(handler_file), "-i", "sleep=600")
         command.wait_for(moment)
         command.interrupt()
         done = command.outcome()
@@ -107,12 +102,10 @@ class TestInterrupt:
         assert "interrupted; gateway and worker are stopped" in done.err
         assert "Traceback" not in done.err
         for pid in re.findall(r"is process (\d+)", done.err):
-            assert not is_alive(int(pid))
+            wait_until_gone(int(pid))
 
-    def test_pressed_twice_does_not_wait_for_a_stubborn_worker(
-        self, start: Start, tmp_path: Path, is_alive: Callable[[int], bool]
-    ) -> None:
-        (tmp_path / "stubborn.py").write_text("import time\ndef handler(job): time.sleep(60)\n")
+    def test_pressed_twice_does_not_wait_for_a_stubborn_worker(self, start: Start, tmp_path: Path) -> None:
+        (tmp_path / "stubborn.py").write_text("import time\ndef handler(job): time.sleep(600)\n")
         command = start("dev", "stubborn.py:handler", "-i", "a=1")
         command.wait_for("IN_PROGRESS")
         command.interrupt()
@@ -120,53 +113,49 @@ class TestInterrupt:
         begin = time.monotonic()
         command.interrupt()
         done = command.outcome()
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 60, "it waited for the handler"
         assert done.code == 130
-        assert not is_alive(worker_pid(done.err))
+        wait_until_gone(worker_pid(done.err))
 
-    def test_ends_what_the_handler_started(self, start: Start, tmp_path: Path, is_alive: Callable[[int], bool]) -> None:
+    def test_ends_what_the_handler_started(self, start: Start, tmp_path: Path) -> None:
         (tmp_path / "parent.py").write_text(
             "import subprocess, time\n"
             "def handler(job):\n"
-            "    print('child', subprocess.Popen(['sleep', '60']).pid)\n"
-            "    time.sleep(60)\n"
+            "    print('child', subprocess.Popen(['sleep', '600']).pid)\n"
+            "    time.sleep(600)\n"
         )
         command = start("dev", "parent.py:handler", "-i", "a=1")
         command.wait_for("child ")
         command.interrupt()
         done = command.outcome()
         (child,) = re.findall(r"^child (\d+)$", done.err, re.MULTILINE)
-        assert not is_alive(int(child))
+        wait_until_gone(int(child))
 
 
-def test_killed_outright_takes_its_worker_with_it(
-    start: Start, handler_file: Path, is_alive: Callable[[int], bool]
-) -> None:
-    command = start("dev", str(handler_file), "-i", "sleep=60")
+def test_killed_outright_takes_its_worker_with_it(start: Start, handler_file: Path) -> None:
+    command = start("dev", str(handler_file), "-i", "sleep=600")
     command.wait_for("IN_PROGRESS")
     pid = worker_pid(command.err)
     command.process.kill()
     command.outcome()
-    assert not is_alive(pid)
+    wait_until_gone(pid)
 
 
-def test_without_input_serves_until_ctrl_c(start: Start, handler_file: Path, is_alive: Callable[[int], bool]) -> None:
+def test_without_input_serves_until_ctrl_c(start: Start, handler_file: Path) -> None:
     command = start("dev", str(handler_file), "--endpoint", "mine")
     command.wait_for("Ctrl-C ends both")
     (url,) = re.findall(r"export NOVITA_ENDPOINT_BASE_URL=(\S+)", command.err)
     (key,) = re.findall(r"export NOVITA_API_KEY=(\S+)", command.err)
     with Client(api_key=key, base_url=url) as client:
-        assert client.endpoint("mine").run({"a": 1}).output(timeout=30) == {"a": 1}
+        assert client.endpoint("mine").run({"a": 1}).output(timeout=60) == {"a": 1}
         command.interrupt()
         done = command.outcome()
     assert (done.code, done.out) == (130, "")
-    assert not is_alive(worker_pid(done.err))
+    wait_until_gone(worker_pid(done.err))
 
 
 class TestReload:
-    def test_the_worker_follows_its_file_and_what_it_imports(
-        self, start: Start, tmp_path: Path, is_alive: Callable[[int], bool]
-    ) -> None:
+    def test_the_worker_follows_its_file_and_what_it_imports(self, start: Start, tmp_path: Path) -> None:
         (tmp_path / "parts").mkdir()
         (tmp_path / "parts" / "name.py").write_text("NAME = 'one'\n")
         file = tmp_path / "code.py"
@@ -177,23 +166,24 @@ class TestReload:
         (key,) = re.findall(r"export NOVITA_API_KEY=(\S+)", command.err)
         with Client(api_key=key, base_url=url) as client:
             endpoint = client.endpoint("dev")
-            assert endpoint.run_sync({}, timeout=30) == "one"
+            assert endpoint.run_sync({}, timeout=60) == "one"
             (tmp_path / "parts" / "name.py").write_text("NAME = 'second'\n")
             command.wait_for("name.py changed; the worker starts again")
-            assert endpoint.run_sync({}, timeout=30) == "second"
+            assert endpoint.run_sync({}, timeout=60) == "second"
 
             file.write_text("def infer(job: return 3\n")
             command.wait_for("it starts again when a file changes")
             assert "SyntaxError" in command.err
             file.write_text("def infer(job): return 'mended'\n")
-            assert endpoint.run_sync({}, timeout=30) == "mended"
+            assert endpoint.run_sync({}, timeout=60) == "mended"
         command.interrupt()
         done = command.outcome()
         assert (done.code, done.out) == (130, "")
         assert "Traceback" not in done.err.rpartition("changed")[2]
         pids = re.findall(r"is process (\d+)", done.err)
         assert len(pids) == 4
-        assert not any(is_alive(int(pid)) for pid in pids)
+        for pid in pids:
+            wait_until_gone(int(pid))
 
     def test_with_an_input_is_refused(self, inline: Cli, handler_file: Path) -> None:
         done = inline("dev", str(handler_file), "--reload", "-i", "a=1")

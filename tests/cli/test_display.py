@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import pty
-import subprocess
 import sys
 
 import pytest
 
 from novita_cli._display import Display, ProgressMode
-
-from .conftest import TIMEOUT, Cli
+from tests.support.command import Cli
+from tests.support.terminal import run_on_terminal
 
 
 def test_plain_is_a_line_for_each_change(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,25 +56,11 @@ def test_tty_can_be_forced(cli: Cli, served: str) -> None:
 
 
 def test_on_a_terminal_it_moves_and_stdout_stays_data(environment: dict[str, str], served: str) -> None:
-    master, slave = pty.openpty()
     wish = {"progress": "half way", "sleep": 0.8}
-    with subprocess.Popen(
-        [sys.executable, "-m", "novita_cli", "run", served, "--wait", "20s", "--input", json.dumps(wish)],
-        env={**environment, "TERM": "xterm-256color"},
-        stdin=slave,
-        stdout=subprocess.PIPE,
-        stderr=slave,
-    ) as command:
-        os.close(slave)
-        shown = b""
-        with contextlib.suppress(OSError):  # what Linux says when the other side is closed
-            while chunk := os.read(master, 65536):
-                shown += chunk
-        out, _ = command.communicate(timeout=TIMEOUT)
-    os.close(master)
-    assert command.returncode == 0
+    command = [sys.executable, "-m", "novita_cli", "run", served, "--input", json.dumps(wish)]
+    code, out, text = run_on_terminal(command, {**environment, "TERM": "xterm-256color"})
+    assert code == 0
     assert json.loads(out) == wish
-    text = shown.decode()
     assert "IN_PROGRESS half way" in text
     assert "COMPLETED" in text
     assert "\x1b[?25l" in text, "the cursor is hidden while it moves"

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -16,10 +15,11 @@ from markdown_it import MarkdownIt
 from novita_cli._app import app
 from novita_cli._failures import ExitCode
 from novita_gateway import Gateway
+from tests.support.repository import DOCS
+from tests.support.waiting import DEADLINE
+from tests.support.world import WorkerRunner
 
-from .conftest import TIMEOUT
-
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
+DOCUMENT = DOCS / "cli.md"
 
 pytestmark = pytest.mark.sources
 
@@ -33,7 +33,7 @@ def test_every_command_and_exit_code_is_in_its_table() -> None:
 
 
 def test_the_examples_run_in_the_order_of_the_document(
-    environment: dict[str, str], gateway: Gateway, run_worker: Any, tmp_path: Path
+    environment: dict[str, str], gateway: Gateway, run_worker: WorkerRunner, tmp_path: Path
 ) -> None:
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
@@ -46,7 +46,7 @@ def test_the_examples_run_in_the_order_of_the_document(
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=2 * TIMEOUT,
+            timeout=2 * DEADLINE,
             check=False,
         )
     assert done.returncode == 0, done.stderr

@@ -8,15 +8,14 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from novita_gateway import Gateway
 from novita_sdk import Client
-
-from .conftest import TIMEOUT, Cli, Start
+from tests.support.command import Cli, Start
+from tests.support.waiting import eventually
 
 
 def test_health_counts_jobs_and_workers(inline: Cli, client: Client) -> None:
@@ -35,10 +34,8 @@ class TestSchema:
             "def handler(request: Draw) -> str:\n    return request.prompt\n"
         )
         start("worker", "typed.py:handler", env=gateway.worker_env("cli-typed"))
-        deadline = time.monotonic() + TIMEOUT
-        while (done := inline("schema", "cli-typed")).code != 0:
-            assert time.monotonic() < deadline, done.err
-            time.sleep(0.05)
+        done = eventually(lambda: (outcome := inline("schema", "cli-typed")).code == 0 and outcome)
+        assert done
         assert "prompt" in done.out
         assert done.json["methods"]
 

@@ -5,6 +5,8 @@ import pytest
 from novita_cli._failures import ExitCode, exit_code_of
 from novita_sdk import errors
 
+pytestmark = pytest.mark.core
+
 EXPECTED = {
     "INVALID_INPUT": 2,
     "UNPROCESSABLE": 2,

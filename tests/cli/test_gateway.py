@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from novita_sdk import Client
-
-from .conftest import Cli, Start
+from tests.support.command import Cli, Start
 
 
 def test_serves_until_ctrl_c_and_tells_how_to_connect(start: Start) -> None:

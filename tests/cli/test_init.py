@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Cli
+from tests.support.command import Cli
 
 PARTS = {"handler.py", "Dockerfile", "requirements.txt", "submit_task.py", "README.md"}
 

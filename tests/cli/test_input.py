@@ -9,6 +9,8 @@ import pytest
 from novita_cli._input import read_input
 from novita_cli._options import parse_duration
 
+pytestmark = pytest.mark.core
+
 
 def test_no_option_is_no_input() -> None:
     assert read_input(None, []) is None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from novita_sdk import Client
-
-from .conftest import Start
+from tests.support.command import Start
 
 
 def test_of_a_wait_says_how_to_come_back(start: Start, client: Client) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 from novita_sdk import Client, Job
-
-from .conftest import Cli
+from tests.support.command import Cli
 
 
 def submit(client: Client, endpoint: str, **wish: object) -> Job:
@@ -20,7 +19,7 @@ class TestStatus:
 
     def test_of_a_failed_job_is_no_failure(self, inline: Cli, client: Client, served: str) -> None:
         job = submit(client, served, **{"raise": "boom"})
-        job.wait(30)
+        job.wait(60)
         done = inline("status", served, job.job_id, "--json")
         assert done.code == 0
         assert done.json["status"] == "FAILED"
@@ -89,7 +88,7 @@ class TestCancel:
 class TestRetry:
     def test_queues_a_failed_job_again(self, inline: Cli, client: Client, served: str) -> None:
         job = submit(client, served, **{"raise": "boom"})
-        job.wait(30)
+        job.wait(60)
         done = inline("retry", served, job.job_id, "--json")
         assert done.code == 0
         assert done.json["id"] == job.job_id

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from novita_sdk import Client
-
-from .conftest import Cli, Start
+from tests.support.command import Cli, Start
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def batch(tmp_path: Path) -> Path:
     return file
 
 
-def lines(text: str) -> list[dict[str, object]]:
+def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -29,7 +29,7 @@ def test_prints_a_line_for_each_input_in_their_order(inline: Cli, served: str, b
     assert first == {"line": 1, "output": {"n": 1, "sleep": 0.2}}
     assert last == {"line": 4, "output": {"n": 3}}
     assert failed["line"] == 3
-    assert "ValueError: boom" in failed["error"]["message"]  # type: ignore[index]
+    assert "ValueError: boom" in failed["error"]["message"]
     assert done.code == 1
     assert "line 3: job" in done.err
     assert done.err.splitlines()[-1] == "novita-gpus: 3 of 3 jobs, 1 without an output"

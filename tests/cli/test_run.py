@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from novita_sdk import Client
-
-from .conftest import Cli, Start
+from tests.support.command import Cli, Start
 
 
 class TestOutput:

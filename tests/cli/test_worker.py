@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Cli
+from tests.support.command import Cli
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from novita_codegen import GenerateError, generate
+from tests.support.repository import ROOT
 
 Write = Callable[[Mapping[str, str]], Path]
 
@@ -57,7 +58,7 @@ def test_copies_of_installed_protos_do_not_hide_the_installed_packages(write_pro
     """Editors and linters want such copies; a generated `google` or `novita_protocol` would hide the real ones."""
     text = 'package v;\nimport "google/protobuf/timestamp.proto";\nimport "novita_protocol/v1/file.proto";\n'
     text += "message M {\n  google.protobuf.Timestamp time = 1;\n  novita_protocol.v1.File file = 2;\n}\n"
-    protocol = Path(__file__).resolve().parents[2] / "proto/novita_protocol/v1/file.proto"
+    protocol = ROOT / "proto/novita_protocol/v1/file.proto"
     root = write_protos(
         {
             "v/v.proto": SYNTAX + text + "service S {\n  rpc Do(M) returns (M);\n}\n",

@@ -69,4 +69,4 @@ def test_every_rpc_is_in_its_table_with_binding_and_idempotency(
 
 def test_tables_cant_be_changed() -> None:
     with pytest.raises(AttributeError):
-        jobs_service_novita.JobsServiceMethods.RUN.path = "/elsewhere"  # type: ignore[misc]
+        jobs_service_novita.JobsServiceMethods.RUN.path = "/elsewhere"  # type: ignore[misc] # the mistake

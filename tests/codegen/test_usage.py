@@ -111,13 +111,15 @@ def used_fields(folder: Path, root: Path, *arguments: str) -> Uses:
     Args:
         folder: For mypy's configuration and the plugin's notes.
         root: The repository.
-        arguments: What mypy checks; all of the project's packages where there are none.
+        arguments: What mypy checks; all of the project's packages, and no tests, where there are none.
     """
     settings = (root / "pyproject.toml").read_text(encoding="utf-8").replace("$MYPY_CONFIG_FILE_DIR", str(root))
     config = folder / "pyproject.toml"
     config.write_text(settings.replace("[tool.mypy]\n", f'[tool.mypy]\nplugins = ["{PLUGIN}"]\n'), encoding="utf-8")
+    packages = tomllib.loads(settings)["tool"]["importlinter"]["root_packages"]
+    checked = arguments or tuple(f"--package={name}" for name in packages)
     # Code that comes from a cache would not be looked at.
-    command = [sys.executable, "-m", "mypy", "--config-file", str(config), "--no-incremental", *arguments]
+    command = [sys.executable, "-m", "mypy", "--config-file", str(config), "--no-incremental", *checked]
     outcome = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     reads, writes = set[tuple[str, str]](), set[tuple[str, str]]()

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import importlib
-import os
-import shutil
-import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,53 +10,28 @@ from typing import Any
 import pytest
 
 from novita_worker import JobContext
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "comfyui-worker"
-REAL = os.environ.get("COMFYUI_TEST_DIR")
-STANDIN = Path(__file__).with_name("standin.py")
-
-INVERT = {
-    "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 32, "batch_size": 1, "color": 0x112233}},
-    "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
-    "9": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "inverted"}},
-}
+from tests.support import comfyui
+from tests.support.comfyui import RunWorkflow, Workflow, WorkflowMaker
+from tests.support.reports import Unsent
+from tests.support.repository import EXAMPLES
 
 
 @pytest.fixture
-def invert() -> dict[str, Any]:
+def invert() -> Workflow:
     """A workflow that needs no model: an image of one colour, inverted."""
-    return {node_id: {**node, "inputs": dict(node["inputs"])} for node_id, node in INVERT.items()}
+    return comfyui.inverted()
 
 
 @pytest.fixture
-def saving() -> Callable[..., dict[str, Any]]:
+def saving() -> WorkflowMaker:
     """Makes a workflow of one node, whose image is saved by node 9."""
-
-    def make(class_type: str, **inputs: Any) -> dict[str, Any]:
-        return {
-            "1": {"class_type": class_type, "inputs": inputs},
-            "9": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "saved"}},
-        }
-
-    return make
+    return comfyui.saving
 
 
 @pytest.fixture
 def comfyui_command(tmp_path: Path) -> tuple[str, str]:
     """URL and command of a ComfyUI that nobody has started yet: the stand-in, or the one in COMFYUI_TEST_DIR."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url, folder = f"http://127.0.0.1:{port}", tmp_path / "comfyui"
-    if not REAL:
-        return url, f"{sys.executable} {STANDIN} --port {port} --dir {folder}"
-    for name in ("custom_nodes", "models/checkpoints"):
-        (folder / name).mkdir(parents=True)
-    shutil.copy(STANDIN.with_name("testing_nodes.py"), folder / "custom_nodes")
-    (folder / "models/checkpoints/flux1-dev-fp8.safetensors").touch()
-    python = os.environ.get("COMFYUI_TEST_PYTHON", sys.executable)
-    options = f"--cpu --disable-api-nodes --port {port} --base-directory {folder} --database-url sqlite:///:memory:"
-    return url, f"{python} -u {Path(REAL) / 'main.py'} {options}"
+    return comfyui.unstarted(tmp_path / "comfyui")
 
 
 @pytest.fixture
@@ -68,10 +40,8 @@ def example(comfyui_command: tuple[str, str], monkeypatch: pytest.MonkeyPatch, t
     url, command = comfyui_command
     monkeypatch.setenv("COMFYUI_URL", url)
     monkeypatch.setenv("COMFYUI_COMMAND", command)
-    for name in ("BUCKET_ENDPOINT_URL", "NOVITA_FILES_URL", "NOVITA_WEBHOOK_GET_JOB", "RUNPOD_WEBHOOK_GET_JOB"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(EXAMPLE))
+    monkeypatch.syspath_prepend(str(EXAMPLES / "comfyui-worker"))
     for name in ("handler", "comfyui"):
         sys.modules.pop(name, None)
     module = importlib.import_module("handler")
@@ -81,21 +51,16 @@ def example(comfyui_command: tuple[str, str], monkeypatch: pytest.MonkeyPatch, t
         sys.modules.pop(name, None)
 
 
-class Unsent:
-    """Reports of a job that no gateway knows."""
-
-    def progress(self, context: JobContext) -> None: ...
-
-
 @pytest.fixture
-def run(example: ModuleType) -> Callable[..., Any]:
+def run(example: ModuleType) -> RunWorkflow:
     """Runs one job through the example's handler."""
 
-    async def call(workflow: Any, job_id: str = "job-1", **job_input: Any) -> dict[str, Any]:
+    async def call(workflow: object, job_id: str = "job-1", **job_input: object) -> dict[str, Any]:
         job = {"id": job_id, "input": {"workflow": workflow, **job_input}}
         context = JobContext(job, reports=Unsent())
         try:
-            return await example.handler(job, context)
+            output: dict[str, Any] = await example.handler(job, context)
+            return output
         finally:
             context.close_files()
 

@@ -1,7 +1,7 @@
 """A server that speaks ComfyUI's HTTP and websocket API and computes next to nothing.
 
-Written from the published behaviour of ComfyUI. Run as a process of its own: `python standin.py --port N --dir DIR`.
-Its queue is in standin_queue.py, its nodes are in standin_nodes.py.
+Written from the published behaviour of ComfyUI. Run as a process of its own: `python -m
+tests.comfyui.standin --port N --dir DIR`. Its queue is in standin_queue.py, its nodes are in standin_nodes.py.
 """
 
 # ruff: noqa: T201
@@ -16,7 +16,8 @@ import uuid
 from pathlib import Path
 
 from aiohttp import WSMsgType, web
-from standin_queue import Item, Server
+
+from tests.comfyui.standin_queue import Item, Server
 
 routes = web.RouteTableDef()
 
@@ -50,8 +51,8 @@ async def prompt(request: web.Request) -> web.Response:
     server = of(request)
     body = await request.json()
     if "prompt" not in body:
-        error = {"type": "no_prompt", "message": "No prompt provided", "details": "", "extra_info": {}}
-        return web.json_response({"error": error, "node_errors": {}}, status=400)
+        no_prompt = {"type": "no_prompt", "message": "No prompt provided", "details": "", "extra_info": {}}
+        return web.json_response({"error": no_prompt, "node_errors": {}}, status=400)
     error, outputs, node_errors = server.validate(body["prompt"])
     if error is not None:
         return web.json_response({"error": error, "node_errors": node_errors}, status=400)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from standin_queue import Server
+    from tests.comfyui.standin_queue import Server
 
 
 def png(width: int, height: int, color: int) -> bytes:
@@ -119,9 +119,9 @@ def node_classes(models: list[str]) -> dict[str, NodeClass]:
             await socket.close()
         return [(1, 1, 7)], None
 
-    size = ["INT", {"default": 512, "min": 1, "max": 16384}]
-    file = {"filename_prefix": ["STRING", {}], "size": ["INT", {}]}
-    image = {"images": ["IMAGE"], "filename_prefix": ["STRING", {"default": "ComfyUI"}]}
+    size: list[Any] = ["INT", {"default": 512, "min": 1, "max": 16384}]
+    file: dict[str, list[Any]] = {"filename_prefix": ["STRING", {}], "size": ["INT", {}]}
+    image: dict[str, list[Any]] = {"images": ["IMAGE"], "filename_prefix": ["STRING", {"default": "ComfyUI"}]}
     return {
         "EmptyImage": NodeClass(
             {"width": size, "height": size, "batch_size": size, "color": ["INT", {"min": 0}]}, empty_image, ["IMAGE"]

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from standin_nodes import node_classes, png
+
+from tests.comfyui.standin_nodes import node_classes, png
 
 
 class InterruptedRunError(Exception):

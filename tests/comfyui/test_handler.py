@@ -11,7 +11,6 @@ import sys
 import traceback
 import urllib.request
 import zlib
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +20,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-FLUX = json.loads((Path(__file__).parents[2] / "examples/comfyui-worker/workflow.json").read_text())
+from tests.support.comfyui import RunWorkflow, Workflow, WorkflowMaker
+from tests.support.repository import EXAMPLES
+from tests.support.waiting import eventually_async
+
+FLUX = json.loads((EXAMPLES / "comfyui-worker/workflow.json").read_text())
 
 
 def first_pixel(png: bytes) -> str:
@@ -39,11 +42,16 @@ def a_png(color: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
+def code_of(error: Exception) -> object:
+    """The code of the example's own error, whose class is only there once its module is."""
+    return vars(error)["code"]
+
+
 def notes(error: BaseException) -> str:
     return "".join(traceback.format_exception_only(error))
 
 
-async def test_a_workflow_without_models_gives_an_image(run, invert) -> None:
+async def test_a_workflow_without_models_gives_an_image(run: RunWorkflow, invert: Workflow) -> None:
     output = await run(invert, output_node_id="9")
     (image,) = output["images"]
     assert first_pixel(base64.b64decode(image.pop("base64"))) == "eeddcc"
@@ -51,8 +59,10 @@ async def test_a_workflow_without_models_gives_an_image(run, invert) -> None:
 
 
 @pytest.mark.skipif("COMFYUI_TEST_DIR" in os.environ, reason="needs the model's weights")
-async def test_the_documented_flux_workflow_runs_and_reports_its_steps(run, example, monkeypatch) -> None:
-    seen: list[dict] = []
+async def test_the_documented_flux_workflow_runs_and_reports_its_steps(
+    run: RunWorkflow, example: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Any]] = []
     monkeypatch.setattr(example.novita_gpus, "progress_update", lambda job, progress: seen.append(progress))
     output = await run(FLUX, output_node_id="9")
     assert len(output["images"]) == 1
@@ -62,12 +72,12 @@ async def test_the_documented_flux_workflow_runs_and_reports_its_steps(run, exam
     assert seen[-1]["message"] == "node 9 (SaveImage)"
 
 
-async def test_a_cached_run_gives_its_files_again(run, invert) -> None:
+async def test_a_cached_run_gives_its_files_again(run: RunWorkflow, invert: Workflow) -> None:
     first = await run(invert)
     assert await run(invert) == first
 
 
-async def test_all_output_nodes_are_collected_by_kind_without_previews(run, invert) -> None:
+async def test_all_output_nodes_are_collected_by_kind_without_previews(run: RunWorkflow, invert: Workflow) -> None:
     invert["10"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
     invert["11"] = {"class_type": "TestAudio", "inputs": {"filename_prefix": "audio/sound", "size": 5}}
     invert["12"] = {"class_type": "TestVideo", "inputs": {"filename_prefix": "clip", "size": 100}}
@@ -80,8 +90,8 @@ async def test_all_output_nodes_are_collected_by_kind_without_previews(run, inve
     assert [file["node_id"] for file in (await run(invert, output_node_id=10))["images"]] == ["10"]
 
 
-async def test_input_images_of_two_jobs_do_not_meet(run) -> None:
-    workflow = {
+async def test_input_images_of_two_jobs_do_not_meet(run: RunWorkflow) -> None:
+    workflow: Workflow = {
         "1": {"class_type": "LoadImage", "inputs": {"image": "in.png"}},
         "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
         "9": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}},
@@ -93,10 +103,13 @@ async def test_input_images_of_two_jobs_do_not_meet(run) -> None:
         output = await run(copy, images=[{"name": "in.png", "image": image}])
         return first_pixel(base64.b64decode(output["images"][0]["base64"]))
 
-    assert await asyncio.gather(one(0x112233, ""), one(0x0000FF, "data:image/png;base64,\n")) == ["eeddcc", "ffff00"]
+    colors = await asyncio.gather(one(0x112233, ""), one(0x0000FF, "data:image/png;base64,\n"))
+    assert [*colors] == ["eeddcc", "ffff00"]
 
 
-async def test_input_images_may_be_urls_and_files(run, invert, monkeypatch, tmp_path) -> None:
+async def test_input_images_may_be_urls_and_files(
+    run: RunWorkflow, invert: Workflow, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     png = a_png(0x112233)
 
     async def answer(request: web.Request) -> web.Response:
@@ -116,16 +129,23 @@ async def test_input_images_may_be_urls_and_files(run, invert, monkeypatch, tmp_
             assert first_pixel(base64.b64decode(output["base64"])) == "eeddcc"
 
 
-async def test_files_go_to_a_bucket_that_is_set_by_its_region_alone(run, invert, example, monkeypatch) -> None:
+async def test_files_go_to_a_bucket_that_is_set_by_its_region_alone(
+    run: RunWorkflow, invert: Workflow, example: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uploaded: list[str] = []
     monkeypatch.setenv("BUCKET_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("BUCKET_REGION", "eu-west-1")
-    monkeypatch.setattr(example.novita_gpus, "upload_file", lambda name, path, prefix: uploaded.append(name) or "url")
+
+    def upload(name: str, path: object, prefix: object) -> str:
+        uploaded.append(name)
+        return "url"
+
+    monkeypatch.setattr(example.novita_gpus, "upload_file", upload)
     (image,) = (await run(invert))["images"]
     assert (image["url"], len(uploaded)) == ("url", 1)
 
 
-async def test_large_files_are_uploaded(run) -> None:
+async def test_large_files_are_uploaded(run: RunWorkflow) -> None:
     clip = {"1": {"class_type": "TestVideo", "inputs": {"filename_prefix": "clip", "size": 3_000_000}}}
     (video,) = (await run(clip))["videos"]
     assert Path(video["url"]).stat().st_size == 3_000_000  # noqa: ASYNC240
@@ -146,84 +166,98 @@ async def test_large_files_are_uploaded(run) -> None:
         ({"workflow": FLUX, "images": [{"name": "a.png"}]}, "needs a"),
     ],
 )
-async def test_input_that_makes_no_sense_is_refused_before_comfyui_is_asked(run, example, job_input, says) -> None:
+async def test_input_that_makes_no_sense_is_refused_before_comfyui_is_asked(
+    run: RunWorkflow, example: ModuleType, job_input: dict[str, Any], says: str
+) -> None:
     with pytest.raises(ValueError, match=says):
         await run(**{"workflow": None, **job_input})
     assert example.SERVER._process is None
 
 
-async def test_missing_node_classes_are_all_named(run, invert) -> None:
+async def test_missing_node_classes_are_all_named(run: RunWorkflow, invert: Workflow) -> None:
     invert["2"]["class_type"] = "NotInstalled"
     invert["3"] = {"class_type": "NorThis", "inputs": {}}
     with pytest.raises(Exception, match=r"NorThis \(node 3\), NotInstalled \(node 2\)") as caught:
         await run(invert)
-    assert caught.value.code == "MISSING_NODE_CLASS"
+    assert code_of(caught.value) == "MISSING_NODE_CLASS"
 
 
-async def test_a_missing_model_is_named(run) -> None:
+async def test_a_missing_model_is_named(run: RunWorkflow) -> None:
     workflow = {**FLUX, "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "absent.safetensors"}}}
     with pytest.raises(Exception, match=r"node 4 \(CheckpointLoaderSimple\).*absent\.safetensors.*flux1-dev") as caught:
         await run(workflow)
-    assert caught.value.code == "MISSING_MODEL"
+    assert code_of(caught.value) == "MISSING_MODEL"
 
 
-async def test_a_wanted_output_that_is_refused_fails_the_job_although_others_could_run(run, invert, example) -> None:
+async def test_a_wanted_output_that_is_refused_fails_the_job_although_others_could_run(
+    run: RunWorkflow, invert: Workflow, example: ModuleType
+) -> None:
     invert["8"] = {"class_type": "SaveImage", "inputs": {"filename_prefix": "no-images"}}
     with pytest.raises(Exception, match=r"node 8 \(SaveImage\): Required input is missing") as caught:
         await run(invert, output_node_id="8")
-    assert caught.value.code == "WORKFLOW_REFUSED"
+    assert code_of(caught.value) == "WORKFLOW_REFUSED"
     assert (await run(invert, output_node_id="9"))["images"]
 
 
-async def test_a_failed_node_is_reported_with_its_traceback(run, saving) -> None:
+async def test_a_failed_node_is_reported_with_its_traceback(run: RunWorkflow, saving: WorkflowMaker) -> None:
     with pytest.raises(Exception, match=r"node 1 \(TestFail\) failed: RuntimeError: mat1 and mat2") as caught:
         await run(saving("TestFail"))
-    assert caught.value.code == "NODE_FAILED"
+    assert code_of(caught.value) == "NODE_FAILED"
     assert "raise RuntimeError(" in notes(caught.value)
 
 
-async def test_out_of_memory_has_a_code_of_its_own_and_frees_the_memory(run, saving, comfyui_command) -> None:
+async def test_out_of_memory_has_a_code_of_its_own_and_frees_the_memory(
+    run: RunWorkflow, saving: WorkflowMaker, comfyui_command: tuple[str, str]
+) -> None:
     with pytest.raises(Exception, match=r"node 1 \(TestOutOfMemory\) failed: torch.OutOfMemoryError") as caught:
         await run(saving("TestOutOfMemory"))
-    assert caught.value.code == "OUT_OF_MEMORY"
+    assert code_of(caught.value) == "OUT_OF_MEMORY"
     assert freed(comfyui_command[0]) in {1, None}
 
 
-async def test_memory_is_freed_on_request(run, invert, comfyui_command) -> None:
+async def test_memory_is_freed_on_request(run: RunWorkflow, invert: Workflow, comfyui_command: tuple[str, str]) -> None:
     await run(invert, free_memory=True)
     assert freed(comfyui_command[0]) in {1, None}
 
 
-async def test_a_crash_fails_the_job_with_the_log_and_the_next_job_runs(run, saving, invert) -> None:
+async def test_a_crash_fails_the_job_with_the_log_and_the_next_job_runs(
+    run: RunWorkflow, saving: WorkflowMaker, invert: Workflow
+) -> None:
     with pytest.raises(Exception, match=r"ComfyUI ended with status 139 while running node 1 \(TestCrash\)") as caught:
         await run(saving("TestCrash"), free_memory=True)
-    assert caught.value.code == "COMFYUI_CRASHED"
+    assert code_of(caught.value) == "COMFYUI_CRASHED"
     assert "Segmentation fault in a custom node" in notes(caught.value)
     assert (await run(invert))["images"]
 
 
-async def test_a_comfyui_killed_from_outside_is_started_again(run, example, saving, invert) -> None:
+async def test_a_comfyui_killed_from_outside_is_started_again(
+    run: RunWorkflow, example: ModuleType, saving: WorkflowMaker, invert: Workflow
+) -> None:
     running = asyncio.create_task(run(saving("TestWait", steps=1000, seconds=0.01)))
-    await until(lambda: is_working(example))
+    await eventually_async(lambda: is_working(example))
     os.kill(example.SERVER._process.pid, signal.SIGKILL)
     with pytest.raises(Exception, match="ended with status -9"):
         await running
     assert (await run(invert))["images"]
 
 
-async def test_a_comfyui_that_can_not_start_fails_the_job_with_its_log(run, example, invert) -> None:
+async def test_a_comfyui_that_can_not_start_fails_the_job_with_its_log(
+    run: RunWorkflow, example: ModuleType, invert: Workflow
+) -> None:
     example.SERVER._command = ["sh", "-c", "echo no such file main.py; exit 2"]
     with pytest.raises(Exception, match="ended with status 2 while starting") as caught:
         await run(invert)
     assert "no such file main.py" in notes(caught.value)
 
 
-async def test_a_cancelled_job_interrupts_its_run_and_nothing_else(run, example, saving, invert) -> None:
+async def test_a_cancelled_job_interrupts_its_run_and_nothing_else(
+    run: RunWorkflow, example: ModuleType, saving: WorkflowMaker, invert: Workflow
+) -> None:
     first = asyncio.create_task(run(saving("TestWait", steps=1000, seconds=0.01)))
-    await until(lambda: is_working(example))
+    await eventually_async(lambda: is_working(example))
     second = asyncio.create_task(run(saving("TestWait", steps=3, seconds=0.01)))
     third = asyncio.create_task(run(saving("TestWait", steps=1000, seconds=0.02)))
-    await until(lambda: are_pending(example, 2))
+    await eventually_async(lambda: are_pending(example, 2))
     for task in (first, third):
         task.cancel()
         await asyncio.sleep(0)
@@ -234,23 +268,25 @@ async def test_a_cancelled_job_interrupts_its_run_and_nothing_else(run, example,
     assert await queue(example) == {"queue_running": [], "queue_pending": []}
 
 
-async def test_a_run_that_was_taken_out_of_the_queue_fails_its_job(run, example, saving, monkeypatch) -> None:
+async def test_a_run_that_was_taken_out_of_the_queue_fails_its_job(
+    run: RunWorkflow, example: ModuleType, saving: WorkflowMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys.modules["comfyui"], "QUIET_SECONDS", 0.2)
     first = asyncio.create_task(run(saving("TestWait", steps=1000, seconds=0.1)))
-    await until(lambda: is_working(example))
+    await eventually_async(lambda: is_working(example))
     second = asyncio.create_task(run(saving("TestWait", steps=1, seconds=0)))
-    await until(lambda: are_pending(example, 1))
+    await eventually_async(lambda: are_pending(example, 1))
     async with aiohttp.ClientSession(example.SERVER.url) as somebody:
         await somebody.post("/queue", json={"clear": True})
     with pytest.raises(Exception, match="no longer has the run") as caught:
         await asyncio.wait_for(second, 120)
-    assert caught.value.code == "RUN_LOST"
+    assert code_of(caught.value) == "RUN_LOST"
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
 
 
-async def test_a_lost_websocket_is_opened_again(run, saving) -> None:
+async def test_a_lost_websocket_is_opened_again(run: RunWorkflow, saving: WorkflowMaker) -> None:
     workflow = saving("TestDropSockets")
     workflow["2"] = {"class_type": "TestWait", "inputs": {"steps": 20, "seconds": 0.02}}
     workflow["10"] = {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "late"}}
@@ -260,18 +296,14 @@ async def test_a_lost_websocket_is_opened_again(run, saving) -> None:
 def freed(url: str) -> int | None:
     """How often memory was freed; only the stand-in tells."""
     with urllib.request.urlopen(f"{url}/system_stats") as answer:
-        return json.load(answer).get("freed")
-
-
-async def until(condition: Callable[[], Awaitable[bool]], timeout: float = 120) -> None:
-    async with asyncio.timeout(timeout):  # the server is another process
-        while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        count: int | None = json.load(answer).get("freed")
+        return count
 
 
 async def queue(example: ModuleType) -> dict[str, Any]:
     async with aiohttp.ClientSession(example.SERVER.url) as session, session.get("/queue") as answer:
-        return await answer.json()
+        queued: dict[str, Any] = await answer.json()
+        return queued
 
 
 async def is_working(example: ModuleType) -> bool:

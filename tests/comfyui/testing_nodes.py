@@ -6,53 +6,56 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from typing import Any, Never
 
 import folder_paths
 import torch
 from comfy import model_management, utils
 from server import PromptServer
 
+Images = tuple[torch.Tensor]
+
 
 class _Node:
     CATEGORY = "test"
     FUNCTION = "run"
-    RETURN_TYPES = ("IMAGE",)
+    RETURN_TYPES: tuple[str, ...] = ("IMAGE",)
 
     @classmethod
-    def INPUT_TYPES(cls):  # noqa: N802
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
         return {"required": {}}
 
     @classmethod
-    def IS_CHANGED(cls, **inputs):  # noqa: N802
+    def IS_CHANGED(cls, **inputs: object) -> float:  # noqa: N802
         return time.time()
 
 
-def image():
+def image() -> Images:
     return (torch.zeros(1, 1, 1, 3),)
 
 
 class Fail(_Node):
-    def run(self):
+    def run(self) -> Never:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
 
 class OutOfMemory(_Node):
-    def run(self):
+    def run(self) -> Never:
         raise model_management.OOM_EXCEPTION("Allocation on device")
 
 
 class Crash(_Node):
-    def run(self):
+    def run(self) -> Never:
         print("Segmentation fault in a custom node", flush=True)
         os._exit(139)
 
 
 class Wait(_Node):
     @classmethod
-    def INPUT_TYPES(cls):  # noqa: N802
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
         return {"required": {"steps": ("INT", {"max": 1_000_000}), "seconds": ("FLOAT", {"step": 0.001})}}
 
-    def run(self, steps, seconds):
+    def run(self, steps: int, seconds: float) -> Images:
         progress = utils.ProgressBar(steps)
         for _ in range(steps):
             time.sleep(seconds)
@@ -62,7 +65,7 @@ class Wait(_Node):
 
 
 class DropSockets(_Node):
-    def run(self):
+    def run(self) -> Images:
         server = PromptServer.instance
         for socket in list(server.sockets.values()):
             asyncio.run_coroutine_threadsafe(socket.close(), server.loop).result()
@@ -75,10 +78,10 @@ class _Output(_Node):
     kind, suffix = "", ""
 
     @classmethod
-    def INPUT_TYPES(cls):  # noqa: N802
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
         return {"required": {"filename_prefix": ("STRING", {}), "size": ("INT", {"max": 1 << 30})}}
 
-    def run(self, filename_prefix, size):
+    def run(self, filename_prefix: str, size: int) -> dict[str, Any]:
         folder, name, number, subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory()
         )

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-DOCKERFILES = sorted((Path(__file__).parents[2] / "examples").glob("*/Dockerfile"))
+from tests.support.repository import EXAMPLES
+
+DOCKERFILES = sorted(EXAMPLES.glob("*/Dockerfile"))
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)

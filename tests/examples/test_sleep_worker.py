@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from novita_gateway import Gateway
+from tests.support.repository import EXAMPLES
+from tests.support.world import WorkerRunner
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "sleep-worker"
+EXAMPLE = EXAMPLES / "sleep-worker"
 
 
 def submit(gateway: Gateway, environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,7 @@ def submit(gateway: Gateway, environment: dict[str, str], *words: str) -> subpro
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _worker(run_worker: Callable[..., AbstractContextManager[object]]) -> Iterator[None]:
+def _worker(run_worker: WorkerRunner) -> Iterator[None]:
     with run_worker(EXAMPLE / "handler.py", "sleeper-app"):
         yield
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,12 +14,14 @@ from novita_codegen import generate
 from novita_gateway import Gateway
 from novita_sdk import Client, Endpoint
 from novita_sdk.errors import JobFailedError
+from tests.support.repository import EXAMPLES
+from tests.support.world import WorkerRunner
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "typed-worker"
+EXAMPLE = EXAMPLES / "typed-worker"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _worker(run_worker: Callable[..., AbstractContextManager[object]]) -> Iterator[None]:
+def _worker(run_worker: WorkerRunner) -> Iterator[None]:
     with run_worker(EXAMPLE / "handler.py", "posters"):
         yield
 

@@ -12,6 +12,8 @@ import pytest
 
 import novita_gpus
 
+pytestmark = pytest.mark.core
+
 PUBLISHED = json.loads((Path(__file__).parent / "published_api.json").read_text())
 """Recorded from the package `novita-gpus` 0.0.1."""
 
@@ -51,8 +53,8 @@ def test_every_published_call_is_accepted(name: str, published: list[dict[str, A
             assert mine.default == parameter["default"]
         else:
             assert mine.default is inspect.Parameter.empty
-    for parameter in ours[len(published) :]:
-        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY or parameter.default is not inspect.Parameter.empty
+    for more in ours[len(published) :]:
+        assert more.kind is inspect.Parameter.KEYWORD_ONLY or more.default is not inspect.Parameter.empty
 
 
 def test_published_attributes_are_there() -> None:

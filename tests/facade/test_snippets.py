@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from novita_gateway import Gateway, serve_in_thread
+from tests.support.world import WorkerRunner
 
 SNIPPETS = Path(__file__).parent / "snippets"
 
@@ -22,9 +22,7 @@ def running_gateway() -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="module")
-def endpoint_of_worker(
-    running_gateway: Gateway, run_worker: Callable[..., AbstractContextManager[object]]
-) -> Iterator[None]:
+def endpoint_of_worker(running_gateway: Gateway, run_worker: WorkerRunner) -> Iterator[None]:
     """One worker for each endpoint that the snippets name."""
     worker = SNIPPETS / "worker.py"
     with (

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from novita_sdk.files import ContentFolder, FetchPolicy, FileError, JobFiles, default_cache
 from novita_worker import JobContext
+from tests.support.file_servers import Site
 
 
 def add(folder: ContentFolder, content: bytes) -> Path:
@@ -74,7 +75,7 @@ def test_a_folder_is_not_looked_through_for_every_file(tmp_path: Path, monkeypat
     assert looks.count("??/*") < 125
 
 
-def test_a_file_that_a_crash_of_the_machine_cut_short_is_fetched_anew(site, tmp_path: Path) -> None:
+def test_a_file_that_a_crash_of_the_machine_cut_short_is_fetched_anew(site: Site, tmp_path: Path) -> None:
     folder = ContentFolder(tmp_path)
     site.content = b"content"
     with JobFiles(folder, FetchPolicy(allow_private=True)) as files:
@@ -115,7 +116,7 @@ def test_what_a_killed_process_left_half_written_goes_in_time(tmp_path: Path) ->
     assert [path.exists() for path in kept + left] == [True, True, False, False]
 
 
-def test_threads_of_a_job_get_copies_of_their_own(site, tmp_path: Path) -> None:
+def test_threads_of_a_job_get_copies_of_their_own(site: Site, tmp_path: Path) -> None:
     site.content = b"shared"
     with JobFiles(ContentFolder(tmp_path), FetchPolicy(allow_private=True)) as files, ThreadPoolExecutor(8) as pool:
         opened = list(pool.map(files.open, [site.file("in.png")] * 64))
@@ -124,7 +125,7 @@ def test_threads_of_a_job_get_copies_of_their_own(site, tmp_path: Path) -> None:
     assert not opened[0].parent.parent.exists()
 
 
-def test_a_job_keeps_its_file_when_the_cache_drops_it(site, tmp_path: Path) -> None:
+def test_a_job_keeps_its_file_when_the_cache_drops_it(site: Site, tmp_path: Path) -> None:
     folder = ContentFolder(tmp_path / "cache", max_bytes=10)
     site.content = b"first"
     with JobFiles(folder, FetchPolicy(allow_private=True)) as files:
@@ -137,7 +138,7 @@ def test_a_job_keeps_its_file_when_the_cache_drops_it(site, tmp_path: Path) -> N
     assert len(site.requests) == 1
 
 
-def test_a_download_that_outlives_its_job_ends(site, tmp_path: Path) -> None:
+def test_a_download_that_outlives_its_job_ends(site: Site, tmp_path: Path) -> None:
     files = JobFiles(ContentFolder(tmp_path), FetchPolicy(allow_private=True))
     site.content = b"x"
 
@@ -152,7 +153,7 @@ def test_a_download_that_outlives_its_job_ends(site, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("was_used", [True, False])
 def test_a_thread_that_outlives_its_job_opens_nothing_more(
-    site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was_used: bool
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was_used: bool
 ) -> None:
     site.content = b"x"
     monkeypatch.setenv("NOVITA_FILE_CACHE", str(tmp_path / "cache"))

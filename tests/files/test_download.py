@@ -21,11 +21,12 @@ from aiohttp import web
 
 from novita_sdk.files import ContentFolder, FetchPolicy, File, FileError, JobFiles, _download, progress_bar
 from novita_sdk.files._download import download_file
+from tests.support.file_servers import Site
 
 MIB = 1 << 20
 
 
-def test_a_file_is_fetched_checked_and_named(site, tmp_path: Path) -> None:
+def test_a_file_is_fetched_checked_and_named(site: Site, tmp_path: Path) -> None:
     site.content = os.urandom(3 * MIB + 5)
     seen: list[tuple[int, int | None]] = []
     path = site.file("in.png").download(tmp_path / "new", on_progress=lambda done, total: seen.append((done, total)))
@@ -36,18 +37,18 @@ def test_a_file_is_fetched_checked_and_named(site, tmp_path: Path) -> None:
     assert site.file().read() == site.content
 
 
-def test_an_empty_file_is_fetched(site, tmp_path: Path) -> None:
+def test_an_empty_file_is_fetched(site: Site, tmp_path: Path) -> None:
     assert site.file().read() == b""
 
 
-def test_a_file_that_is_there_is_not_fetched_again(site, tmp_path: Path) -> None:
+def test_a_file_that_is_there_is_not_fetched_again(site: Site, tmp_path: Path) -> None:
     site.content = b"content"
     first = site.file().download(tmp_path)
     assert site.file().download(tmp_path) == first
     assert len(site.requests) == 1
 
 
-def test_another_file_of_the_same_name_is_left_alone(site, tmp_path: Path) -> None:
+def test_another_file_of_the_same_name_is_left_alone(site: Site, tmp_path: Path) -> None:
     (tmp_path / "out.png").write_bytes(b"precious")
     site.content = b"new"
     assert site.file("out.png").download(tmp_path).name == "out-1.png"
@@ -55,7 +56,7 @@ def test_another_file_of_the_same_name_is_left_alone(site, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_broken_connection_is_resumed(site, tmp_path: Path, ranges: bool) -> None:
+def test_a_broken_connection_is_resumed(site: Site, tmp_path: Path, ranges: bool) -> None:
     site.content = os.urandom(5 * MIB)
     site.ranges = ranges
     site.answers = [site.cut_after(2 * MIB), site.status(503), site.cut_after(MIB)]
@@ -71,7 +72,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_server_that_breaks_off_for_ever_is_given_up(site, tmp_path: Path) -> None:
+def test_a_server_that_breaks_off_for_ever_is_given_up(site: Site, tmp_path: Path) -> None:
     site.content = b"x" * 100_000
     site.answers = [site.cut_after(50_000), *([site.status(200)] * 20)]
     site.ranges = False
@@ -80,7 +81,7 @@ def test_a_server_that_breaks_off_for_ever_is_given_up(site, tmp_path: Path) -> 
     assert caught.value.code == "UNREACHABLE"
 
 
-def test_a_download_goes_on_in_another_process_where_it_stopped(site, tmp_path: Path) -> None:
+def test_a_download_goes_on_in_another_process_where_it_stopped(site: Site, tmp_path: Path) -> None:
     site.content = os.urandom(3 * MIB)
     file = site.file()
     (tmp_path / f".{file.sha256[:16]}.part").write_bytes(site.content[: 2 * MIB])
@@ -89,7 +90,7 @@ def test_a_download_goes_on_in_another_process_where_it_stopped(site, tmp_path: 
     assert len(site.requests) == 1
 
 
-def test_a_spoiled_part_is_thrown_away(site, tmp_path: Path) -> None:
+def test_a_spoiled_part_is_thrown_away(site: Site, tmp_path: Path) -> None:
     site.content = os.urandom(MIB)
     file = site.file()
     for spoiled in (b"wrong" * 100, b"x" * MIB, b"x" * (MIB + 1)):
@@ -98,7 +99,7 @@ def test_a_spoiled_part_is_thrown_away(site, tmp_path: Path) -> None:
         (tmp_path / "file.bin").unlink()
 
 
-def test_content_with_another_hash_is_refused(site, tmp_path: Path) -> None:
+def test_content_with_another_hash_is_refused(site: Site, tmp_path: Path) -> None:
     site.content = b"what was sent"
     file = site.file()
     site.content = b"what came...."
@@ -111,7 +112,7 @@ def test_content_with_another_hash_is_refused(site, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("status", "code"), [(403, "EXPIRED"), (400, "EXPIRED"), (404, "NOT_FOUND"), (410, "NOT_FOUND")]
 )
-def test_a_dead_link_is_told_at_once_without_its_secret(site, tmp_path: Path, status: int, code: str) -> None:
+def test_a_dead_link_is_told_at_once_without_its_secret(site: Site, tmp_path: Path, status: int, code: str) -> None:
     site.answers = [site.status(status)]
     file = File(url=f"{site.url}/file?signature=secret", name="x", size=1, sha256="0" * 64)
     with pytest.raises(FileError) as caught:
@@ -122,7 +123,7 @@ def test_a_dead_link_is_told_at_once_without_its_secret(site, tmp_path: Path, st
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_server_that_stays_down_is_given_up(site, tmp_path: Path) -> None:
+def test_a_server_that_stays_down_is_given_up(site: Site, tmp_path: Path) -> None:
     site.content = b"x"
     site.answers = [site.status(503)] * 20
     with pytest.raises(FileError, match="status 503") as caught:
@@ -132,7 +133,7 @@ def test_a_server_that_stays_down_is_given_up(site, tmp_path: Path) -> None:
     assert len(site.requests) == 6
 
 
-def test_a_full_disk_is_named_and_the_download_goes_on_later(site, tmp_path: Path) -> None:
+def test_a_full_disk_is_named_and_the_download_goes_on_later(site: Site, tmp_path: Path) -> None:
     site.content = os.urandom(2 * MIB)
     file = site.file()
     # A limit on the size of files stands in for the end of the disk.
@@ -150,18 +151,21 @@ def test_a_full_disk_is_named_and_the_download_goes_on_later(site, tmp_path: Pat
     assert [request.headers.get("Range") for request in site.requests] == [None, f"bytes={MIB}-"]
 
 
-def fetch(file: File, directory: Path, **limits) -> Path:
-    return download_file(file, directory, policy=FetchPolicy(allow_private=True, **limits))
+PATIENT = FetchPolicy(allow_private=True)
 
 
-def test_a_file_over_the_limit_is_not_fetched(site, tmp_path: Path) -> None:
+def fetch(file: File, directory: Path, policy: FetchPolicy = PATIENT) -> Path:
+    return download_file(file, directory, policy=policy)
+
+
+def test_a_file_over_the_limit_is_not_fetched(site: Site, tmp_path: Path) -> None:
     site.content = b"x" * 1000
     with pytest.raises(FileError, match="larger than 999 bytes"):
-        fetch(site.file(), tmp_path, max_bytes=999)
+        fetch(site.file(), tmp_path, FetchPolicy(allow_private=True, max_bytes=999))
     assert site.requests == []
 
 
-def test_a_server_that_sends_more_than_it_said_is_cut_off(site, tmp_path: Path) -> None:
+def test_a_server_that_sends_more_than_it_said_is_cut_off(site: Site, tmp_path: Path) -> None:
     site.content = b"x" * 10
     small = File(url=f"{site.url}/file", name="x", size=9, sha256=hashlib.sha256(b"x" * 9).hexdigest())
     with pytest.raises(FileError) as caught:
@@ -170,15 +174,15 @@ def test_a_server_that_sends_more_than_it_said_is_cut_off(site, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_download_that_takes_too_long_ends(site, tmp_path: Path) -> None:
+def test_a_download_that_takes_too_long_ends(site: Site, tmp_path: Path) -> None:
     site.content = b"x" * 1000
     site.answers = [site.drip(0.05)] * 10
     with pytest.raises(FileError) as caught:
-        fetch(site.file(), tmp_path, max_seconds=0.3)
+        fetch(site.file(), tmp_path, FetchPolicy(allow_private=True, max_seconds=0.3))
     assert caught.value.code == "TOO_SLOW"
 
 
-def test_redirects_are_followed_so_far_and_no_further(site, tmp_path: Path) -> None:
+def test_redirects_are_followed_so_far_and_no_further(site: Site, tmp_path: Path) -> None:
     site.content = b"x"
     site.answers = [site.status(302, Location="/again")] * 2
     assert fetch(site.file(), tmp_path).read_bytes() == b"x"
@@ -188,12 +192,12 @@ def test_redirects_are_followed_so_far_and_no_further(site, tmp_path: Path) -> N
         fetch(other, tmp_path)
 
 
-def open_url(url: str, directory: Path, **limits) -> bytes:
-    with JobFiles(ContentFolder(directory), FetchPolicy(allow_private=True, **limits)) as files:
+def open_url(url: str, directory: Path, policy: FetchPolicy = PATIENT) -> bytes:
+    with JobFiles(ContentFolder(directory), policy) as files:
         return files.open(url).read_bytes()
 
 
-def test_the_body_of_a_redirect_is_not_read(site, tmp_path: Path) -> None:
+def test_the_body_of_a_redirect_is_not_read(site: Site, tmp_path: Path) -> None:
     sent = 0
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -213,7 +217,7 @@ def test_the_body_of_a_redirect_is_not_read(site, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("location", ["http://[::1", "ftp://host/x", "http://a b/"])
-def test_a_redirect_to_nowhere_is_refused(site, tmp_path: Path, location: str) -> None:
+def test_a_redirect_to_nowhere_is_refused(site: Site, tmp_path: Path, location: str) -> None:
     site.answers = [site.status(302, Location=location)]
     with pytest.raises(FileError) as caught:
         open_url(f"{site.url}/there", tmp_path)
@@ -221,7 +225,7 @@ def test_a_redirect_to_nowhere_is_refused(site, tmp_path: Path, location: str) -
     assert site.open_connections == 0
 
 
-def test_a_file_that_changes_while_it_is_fetched_is_fetched_anew(site, tmp_path: Path) -> None:
+def test_a_file_that_changes_while_it_is_fetched_is_fetched_anew(site: Site, tmp_path: Path) -> None:
     first, second = os.urandom(2 * MIB), os.urandom(2 * MIB)
     site.content = first
 
@@ -234,14 +238,14 @@ def test_a_file_that_changes_while_it_is_fetched_is_fetched_anew(site, tmp_path:
     assert open_url(f"{site.url}/now.png", tmp_path) == second
 
 
-def test_the_rest_of_a_file_is_asked_for_in_the_version_that_was_begun(site, tmp_path: Path) -> None:
+def test_the_rest_of_a_file_is_asked_for_in_the_version_that_was_begun(site: Site, tmp_path: Path) -> None:
     site.content = os.urandom(2 * MIB)
     site.answers = [site.cut_after(MIB, ETag='"v1"'), site.cut_after(1000, ETag='"v1"')]
     assert open_url(f"{site.url}/file", tmp_path) == site.content
     assert [request.headers.get("If-Range") for request in site.requests] == [None, '"v1"', '"v1"']
 
 
-def test_a_file_that_comes_compressed_is_unpacked_also_after_a_break(site, tmp_path: Path) -> None:
+def test_a_file_that_comes_compressed_is_unpacked_also_after_a_break(site: Site, tmp_path: Path) -> None:
     plain = os.urandom(MIB)
     site.content = gzip.compress(plain)
     packed = {"Content-Encoding": "gzip", "ETag": '"v1"'}
@@ -254,11 +258,11 @@ def test_a_file_that_comes_compressed_is_unpacked_also_after_a_break(site, tmp_p
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip"])
-def test_a_file_that_unpacks_to_more_than_the_limit_is_cut_off(site, tmp_path: Path, encoding: str) -> None:
+def test_a_file_that_unpacks_to_more_than_the_limit_is_cut_off(site: Site, tmp_path: Path, encoding: str) -> None:
     site.content = gzip.compress(bytes(20 * MIB))
     site.answers = [site.cut_after(MIB, **{"Content-Encoding": encoding})]
     with pytest.raises(FileError) as caught:
-        open_url(f"{site.url}/file", tmp_path, max_bytes=MIB)
+        open_url(f"{site.url}/file", tmp_path, FetchPolicy(allow_private=True, max_bytes=MIB))
     assert caught.value.code == {"gzip": "TOO_LARGE"}.get(encoding, "REFUSED")
 
 
@@ -284,14 +288,18 @@ def test_a_server_that_never_finishes_a_line_meets_the_time_limit(tmp_path: Path
         server.start()
         try:
             with pytest.raises(FileError) as caught:
-                open_url(f"http://127.0.0.1:{listener.getsockname()[1]}/", tmp_path, max_seconds=0.5)
+                open_url(
+                    f"http://127.0.0.1:{listener.getsockname()[1]}/",
+                    tmp_path,
+                    FetchPolicy(allow_private=True, max_seconds=0.5),
+                )
         finally:
             given_up.set()
             server.join()
     assert caught.value.code == "TOO_SLOW"
 
 
-def test_threads_that_want_the_same_file_share_a_download(site, tmp_path: Path) -> None:
+def test_threads_that_want_the_same_file_share_a_download(site: Site, tmp_path: Path) -> None:
     site.content = os.urandom(3 * MIB)
     with ThreadPoolExecutor(8) as pool:
         paths = list(pool.map(lambda file: file.download(tmp_path), [site.file()] * 8))
@@ -301,7 +309,7 @@ def test_threads_that_want_the_same_file_share_a_download(site, tmp_path: Path) 
     assert len(site.requests) == 1
 
 
-def test_processes_that_want_the_same_file_share_a_download(site, tmp_path: Path) -> None:
+def test_processes_that_want_the_same_file_share_a_download(site: Site, tmp_path: Path) -> None:
     site.content = os.urandom(3 * MIB)
     site.answers = [site.cut_after(MIB)]
     script = (
@@ -314,7 +322,7 @@ def test_processes_that_want_the_same_file_share_a_download(site, tmp_path: Path
     assert len(site.requests) == 2
 
 
-def test_files_of_one_name_that_come_at_once_are_all_kept(site, tmp_path: Path) -> None:
+def test_files_of_one_name_that_come_at_once_are_all_kept(site: Site, tmp_path: Path) -> None:
     contents = [b"%d" % number for number in range(8)]
     all_asked = asyncio.Barrier(8)
 
@@ -333,7 +341,7 @@ def test_files_of_one_name_that_come_at_once_are_all_kept(site, tmp_path: Path) 
     assert {path.name for path in paths} == {"out.png", *(f"out-{n}.png" for n in range(1, 8))}
 
 
-def test_no_error_shows_the_password_of_a_url(site, tmp_path: Path) -> None:
+def test_no_error_shows_the_password_of_a_url(site: Site, tmp_path: Path) -> None:
     site.answers = [site.status(404)]
     for url in (site.url.replace("//", "//user:hidden@"), "ftp://user:hidden@host/x?key=hidden"):
         with pytest.raises(FileError) as caught:
@@ -341,7 +349,7 @@ def test_no_error_shows_the_password_of_a_url(site, tmp_path: Path) -> None:
         assert "hidden" not in str(caught.value)
 
 
-def test_a_bar_shows_a_download(site, tmp_path: Path) -> None:
+def test_a_bar_shows_a_download(site: Site, tmp_path: Path) -> None:
     site.content = b"x" * 2_000_000
     shown = io.StringIO()
     with progress_bar("clip.mp4", stream=shown) as on_progress:

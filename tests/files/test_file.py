@@ -12,6 +12,8 @@ from novita_sdk.files import File, LocalFile, has_local_files, revive
 from novita_sdk.files._file import safe_name
 from novita_sdk.wire.payload import PayloadError, dump
 
+pytestmark = pytest.mark.core
+
 SHA = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 OBJECT = {"url": "https://host/x?sig=1", "name": "x.png", "mediaType": "image/png", "size": 5, "sha256": SHA}
 
@@ -48,7 +50,7 @@ def test_a_file_is_its_json_object_with_methods() -> None:
         {**OBJECT, "size": "\u0663"},
     ],
 )
-def test_other_json_is_not_a_file(value) -> None:
+def test_other_json_is_not_a_file(value: object) -> None:
     assert File.of(value) is None
 
 

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NewConnectionError
 
 from novita_sdk.files import ContentFolder, FetchPolicy, FileError, JobFiles
 from novita_sdk.files._guard import GuardedSession
 from novita_sdk.files._policy import is_public
+from tests.support.file_servers import Site
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_wrapping_an_address_does_not_make_it_public(address: ipaddress.IPv4Addr
         "http://user:pass@127.0.0.1:{port}/file",
     ],
 )
-def test_a_private_address_is_refused_however_it_is_spelled(site, tmp_path: Path, url: str) -> None:
+def test_a_private_address_is_refused_however_it_is_spelled(site: Site, tmp_path: Path, url: str) -> None:
     port = site.url.rpartition(":")[2]
     with JobFiles(ContentFolder(tmp_path), FetchPolicy()) as files, pytest.raises(FileError) as caught:
         files.open(url.format(port=port))
@@ -86,7 +88,7 @@ def test_a_private_address_is_refused_however_it_is_spelled(site, tmp_path: Path
     assert site.requests == []
 
 
-def test_a_redirect_to_a_private_address_is_refused(site, tmp_path: Path) -> None:
+def test_a_redirect_to_a_private_address_is_refused(site: Site, tmp_path: Path) -> None:
     port = site.url.rpartition(":")[2]
     site.answers = [site.status(302, Location=f"http://127.0.0.1:{port}/secret")]
     policy = FetchPolicy(allow_hosts=frozenset({f"localhost:{port}"}))
@@ -109,7 +111,9 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
     return answers
 
 
-def test_a_name_is_looked_up_once_and_the_connection_goes_to_what_was_checked(site, tmp_path: Path, names) -> None:
+def test_a_name_is_looked_up_once_and_the_connection_goes_to_what_was_checked(
+    site: Site, tmp_path: Path, names: dict[str, list[list[str]]]
+) -> None:
     site.content = b"x"
     names["rebind.test"] = [["127.0.0.1"], ["10.0.0.1"]]
     port = site.url.rpartition(":")[2]
@@ -118,14 +122,16 @@ def test_a_name_is_looked_up_once_and_the_connection_goes_to_what_was_checked(si
     assert names["rebind.test"] == [["10.0.0.1"]]
 
 
-def test_a_name_that_changes_its_address_between_attempts_is_checked_again(site, tmp_path: Path, names) -> None:
+def test_a_name_that_changes_its_address_between_attempts_is_checked_again(
+    site: Site, tmp_path: Path, names: dict[str, list[list[str]]]
+) -> None:
     names["rebind.test"] = [["8.8.8.8"], ["127.0.0.1"]]
     port = site.url.rpartition(":")[2]
 
     class FirstUnreachable(FetchPolicy):
         def allows(self, host: str, port: int, address: str) -> bool:
             if address == "8.8.8.8":
-                raise NewConnectionError(None, "no way there from a test")
+                raise NewConnectionError(HTTPConnection(host, port), "no way there from a test")
             return super().allows(host, port, address)
 
     with JobFiles(ContentFolder(tmp_path), FirstUnreachable()) as files, pytest.raises(FileError) as caught:
@@ -134,7 +140,7 @@ def test_a_name_that_changes_its_address_between_attempts_is_checked_again(site,
     assert site.requests == []
 
 
-def test_every_address_of_a_name_is_tried(site, tmp_path: Path, names) -> None:
+def test_every_address_of_a_name_is_tried(site: Site, tmp_path: Path, names: dict[str, list[list[str]]]) -> None:
     site.content = b"x"
     # Nobody listens at the first.
     names["two.test"] = [["127.0.0.2", "127.0.0.1"]]
@@ -143,7 +149,7 @@ def test_every_address_of_a_name_is_tried(site, tmp_path: Path, names) -> None:
         assert files.open(f"http://two.test:{port}/").read_bytes() == b"x"
 
 
-def test_allowed_hosts_are_fetched_from(site, tmp_path: Path) -> None:
+def test_allowed_hosts_are_fetched_from(site: Site, tmp_path: Path) -> None:
     site.content = b"x"
     port = site.url.rpartition(":")[2]
     for policy in (FetchPolicy(allow_private=True), FetchPolicy(allow_hosts=frozenset({"127.0.0.1"}))):
@@ -151,7 +157,7 @@ def test_allowed_hosts_are_fetched_from(site, tmp_path: Path) -> None:
             assert files.open(f"http://127.0.0.1:{port}/a/b%20c.png?x=1").name == "b c.png"
 
 
-def test_a_proxy_of_the_environment_is_not_used(site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_environment_is_not_used(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", site.url)
     with GuardedSession(FetchPolicy()) as session, pytest.raises(FileError):
         session.get("http://10.0.0.1/")
@@ -173,7 +179,7 @@ def test_a_proxy_of_the_environment_is_not_used(site, monkeypatch: pytest.Monkey
         None,
     ],
 )
-def test_what_is_no_file_is_refused(tmp_path: Path, value) -> None:
+def test_what_is_no_file_is_refused(tmp_path: Path, value: object) -> None:
     with JobFiles(ContentFolder(tmp_path), FetchPolicy()) as files, pytest.raises(FileError) as caught:
         files.open(value)
     assert caught.value.code == "INVALID"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -12,6 +13,8 @@ from novita_gateway.board import commands
 from novita_gateway.board.board import Board
 from novita_gateway.board.commands import Event, EventKind
 from novita_gateway.board.limits import Limits
+
+pytestmark = pytest.mark.core
 
 LIMITS = Limits(lease=100, max_attempts=2, retention=1000, ttl=5000, worker_memory=300)
 FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}

@@ -6,15 +6,15 @@ import asyncio
 import random
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from novita_gateway import Gateway, MemoryStore, SQLiteStore
+from tests.support.gateway_api import Api, Connect
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_takes_cancels_and_purges_at_once_share_the_jobs_out(connect: Any, tmp_path: Path, kind: str) -> None:
+async def test_takes_cancels_and_purges_at_once_share_the_jobs_out(connect: Connect, tmp_path: Path, kind: str) -> None:
     api = await connect(Gateway(store=SQLiteStore(tmp_path / "jobs.db") if kind == "sqlite" else MemoryStore()))
     ids = await asyncio.gather(*(api.submit(b'{"input": %d}' % index) for index in range(120)))
     taken: Counter[str] = Counter()
@@ -34,7 +34,8 @@ async def test_takes_cancels_and_purges_at_once_share_the_jobs_out(connect: Any,
 
     async def purger() -> int:
         await asyncio.sleep(0.05)
-        return (await api.client("POST", "/v1/ep/purge-queue")).json["removed"]
+        removed: int = (await api.client("POST", "/v1/ep/purge-queue")).json["removed"]
+        return removed
 
     workers = [asyncio.create_task(worker(f"w{index}")) for index in range(4)]
     _, purged = await asyncio.gather(canceller(), purger())
@@ -52,7 +53,7 @@ async def test_takes_cancels_and_purges_at_once_share_the_jobs_out(connect: Any,
     assert states["IN_PROGRESS"] == health["inProgress"]
 
 
-async def test_repeated_submits_with_one_key_make_one_job(api: Any) -> None:
+async def test_repeated_submits_with_one_key_make_one_job(api: Api) -> None:
     ids = await asyncio.gather(
         *(api.client("POST", "/v1/ep/run", b'{"input": 1}', Idempotency_Key="k") for _ in range(20))
     )

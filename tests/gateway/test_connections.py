@@ -10,13 +10,15 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
-from novita_gateway import Gateway, Limits, ManualClock, MemoryStore, serve_in_thread
+from novita_gateway import Gateway, Limits, ManualClock, MemoryStore, Waits, serve_in_thread
 from novita_sdk.models import JobRequest, RunRequest
+from tests.support.gateway_api import Api, Connect, raw_connection
+from tests.support.gateway_process import GatewayProcess
+from tests.support.waiting import DEADLINE, eventually_async
 
 
 def take_request(gateway: Gateway, worker: str) -> bytes:
@@ -39,20 +41,20 @@ async def abort(writer: asyncio.StreamWriter) -> None:
         return
 
 
-async def test_a_parked_take_whose_connection_dropped_swallows_no_job(api: Any, eventually: Any) -> None:
+async def test_a_parked_take_whose_connection_dropped_swallows_no_job(api: Api) -> None:
     writer = await raw_take(api.gateway, "gone")
 
     async def is_parked() -> bool:
-        return (await api.client("GET", "/v1/ep/health")).json["workers"]["idle"] == 1
+        return bool((await api.client("GET", "/v1/ep/health")).json["workers"]["idle"] == 1)
 
-    await eventually(is_parked)
+    await eventually_async(is_parked)
     await abort(writer)
     job_id = await api.submit()
     job = await api.take("w2")
     assert (job["id"], job["attempt"]) == (job_id, 1)
 
 
-async def test_takes_that_drop_while_jobs_come_lose_none(connect: Any) -> None:
+async def test_takes_that_drop_while_jobs_come_lose_none(connect: Connect) -> None:
     api = await connect(Gateway(store=MemoryStore(limits=Limits(lease=300, max_attempts=100))))
     ids = set()
     for index in range(60):
@@ -64,8 +66,8 @@ async def test_takes_that_drop_while_jobs_come_lose_none(connect: Any) -> None:
             await asyncio.sleep(0.001)
         await abort(writer)
         ids.add(await submit)
-    done = set()
-    async with asyncio.timeout(10):
+    done: set[str] = set()
+    async with asyncio.timeout(DEADLINE):
         while done != ids:
             job = await api.take("steady")
             await api.done(job["id"], b'{"output": 1}', worker="steady")
@@ -74,7 +76,7 @@ async def test_takes_that_drop_while_jobs_come_lose_none(connect: Any) -> None:
     assert (health["completed"], health["inQueue"], health["inProgress"]) == (60, 0, 0)
 
 
-async def test_a_waiting_client_that_leaves_is_forgotten(api: Any, eventually: Any) -> None:
+async def test_a_waiting_client_that_leaves_is_forgotten(api: Api) -> None:
     job_id = await api.submit()
     waiting = asyncio.ensure_future(api.status(job_id, wait=60_000))
 
@@ -82,19 +84,20 @@ async def test_a_waiting_client_that_leaves_is_forgotten(api: Any, eventually: A
         metrics = (await api.client("GET", "/metrics")).body.decode()
         return f"novita_gateway_requests_in_flight {count}\n" in metrics
 
-    await eventually(lambda: in_flight(2))
+    await eventually_async(lambda: in_flight(2))
     waiting.cancel()
-    await eventually(lambda: in_flight(1))
+    await eventually_async(lambda: in_flight(1))
 
 
-async def test_closing_answers_what_is_parked_and_does_not_wait_for_it() -> None:
-    gateway = Gateway()
-    await gateway.start()
-    writers = [await raw_take(gateway, f"w{index}") for index in range(20)]
-    await asyncio.sleep(0.05)
-    begin = time.monotonic()
-    await gateway.close()
-    assert time.monotonic() - begin < 2
+async def test_closing_answers_what_is_parked_and_does_not_wait_for_it(connect: Connect) -> None:
+    api = await connect(Gateway(waits=Waits(take=3_600_000)))
+    writers = [await raw_take(api.gateway, f"w{index}") for index in range(20)]
+
+    async def all_are_parked() -> bool:
+        return bool((await api.client("GET", "/v1/ep/health")).json["workers"]["idle"] == 20)
+
+    await eventually_async(all_are_parked)
+    await asyncio.wait_for(api.gateway.close(), DEADLINE)
     for writer in writers:
         await abort(writer)
 
@@ -122,7 +125,7 @@ def test_connections_that_come_while_it_closes_do_not_hang() -> None:
 
 
 async def test_a_reader_that_takes_nothing_is_cut_off_and_gives_its_job_back(
-    connect: Any, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("novita_gateway.http.connections.STALL", 0.1)
     api = await connect(Gateway())
@@ -131,11 +134,11 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_gives_its_job_back(
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.connect(("127.0.0.1", api.gateway.port))
         deaf.sendall(take_request(api.gateway, "deaf"))
-        job = await asyncio.wait_for(api.take("w2"), 10)
+        job = await asyncio.wait_for(api.take("w2"), DEADLINE)
     assert (job["id"], job["attempt"]) == (job_id, 1)
 
 
-async def test_a_reader_that_is_slow_gets_it_all(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_that_is_slow_gets_it_all(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("novita_gateway.http.connections.STALL", 1.0)
     api = await connect(Gateway())
     for listener in api.gateway._listener.sockets:  # connections inherit it: less is between gateway and reader
@@ -151,7 +154,7 @@ async def test_a_reader_that_is_slow_gets_it_all(connect: Any, monkeypatch: pyte
         f"Authorization: {api.gateway.api_key}\r\n\r\n".encode()
     )
     size, begin = 0, time.monotonic()
-    while part := await asyncio.wait_for(reader.read(100_000), 10):
+    while part := await asyncio.wait_for(reader.read(100_000), DEADLINE):
         size += len(part)
         if time.monotonic() - begin < 1.2:  # longer than a reader may take nothing
             await asyncio.sleep(0.1)
@@ -160,7 +163,7 @@ async def test_a_reader_that_is_slow_gets_it_all(connect: Any, monkeypatch: pyte
     await writer.wait_closed()
 
 
-async def test_a_ping_may_name_as_many_jobs_as_a_batch_take_gives(connect: Any) -> None:
+async def test_a_ping_may_name_as_many_jobs_as_a_batch_take_gives(connect: Connect) -> None:
     clock = ManualClock()
     store = MemoryStore(limits=Limits(lease=10_000), clock=clock)
     ids = [(await store.submit(RunRequest(endpoint="ep", request=JobRequest(input=b"1")))).id for _ in range(1000)]
@@ -174,7 +177,7 @@ async def test_a_ping_may_name_as_many_jobs_as_a_batch_take_gives(connect: Any) 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
-async def test_parked_requests_cost_little_memory(process: Any, eventually: Any) -> None:
+async def test_parked_requests_cost_little_memory(process: GatewayProcess) -> None:
     def memory() -> int:
         status = Path(f"/proc/{process.process.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
@@ -197,21 +200,20 @@ async def test_parked_requests_cost_little_memory(process: Any, eventually: Any)
         writers = []
         for index in range(count // 2):
             writers += [await park(f"ep/job-take/w{index}", "w"), await park(f"held/status/{job_id}?wait=60000", "k")]
-        await eventually(all_are_parked, within=15)
+        await eventually_async(all_are_parked)
         assert (memory() - before) / count < 24, "KiB for each"
         for writer in writers:
             await abort(writer)
 
 
-async def test_requests_on_one_connection_are_answered_in_turn(api: Any) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
-    for _ in range(3):
-        writer.write(
-            b"GET /v1/ep/health HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n\r\n" % api.gateway.api_key.encode()
-        )
-    for _ in range(3):
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-        assert head.startswith(b"HTTP/1.1 200 ")
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        await reader.readexactly(length)
-    await abort(writer)
+async def test_requests_on_one_connection_are_answered_in_turn(api: Api) -> None:
+    async with raw_connection(api.gateway) as (reader, writer):
+        for _ in range(3):
+            writer.write(
+                b"GET /v1/ep/health HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n\r\n" % api.gateway.api_key.encode()
+            )
+        for _ in range(3):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)

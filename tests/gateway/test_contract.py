@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.gateway_api import Api
+
 POST_HEADERS = {"Content_Type": "application/x-www-form-urlencoded", "charset": "utf-8", "X_Request_ID": "j1"}
 
 
-async def running_job(api: Any) -> str:
+async def running_job(api: Api) -> str:
     job_id = await api.submit()
     assert (await api.take())["id"] == job_id
     return job_id
@@ -20,7 +22,7 @@ async def running_job(api: Any) -> str:
 @pytest.mark.parametrize(
     "query", ["?gpu=A+B&job_in_progress=0", "?gpu=A+B&job_in_progress=1", "", "&job_in_progress=0"]
 )
-async def test_a_take_gets_the_job_with_its_input_untouched(api: Any, query: str) -> None:
+async def test_a_take_gets_the_job_with_its_input_untouched(api: Api, query: str) -> None:
     body = b'{"input": {"seed": 1125899906842624123, "steps": 10, "u": "\xc3\xa9", "n": null}, "s3Config": {"k": 1e2}}'
     job_id = await api.submit(body)
     if query.startswith("&"):
@@ -34,14 +36,14 @@ async def test_a_take_gets_the_job_with_its_input_untouched(api: Any, query: str
     assert reply.json["s3Config"] == {"k": 100.0}
 
 
-async def test_a_batch_take_gets_a_list(api: Any) -> None:
+async def test_a_batch_take_gets_a_list(api: Api) -> None:
     ids = [await api.submit() for _ in range(4)]
     reply = await api.worker("GET", "/v2/ep/job-take-batch/pod1?gpu=A+B&batch_size=3&job_in_progress=0")
     assert [job["id"] for job in reply.json] == ids[:3]
     assert all("input" in job for job in reply.json)
 
 
-async def test_a_ping_names_its_jobs_in_any_order_and_has_no_version_where_the_worker_sends_none(api: Any) -> None:
+async def test_a_ping_names_its_jobs_in_any_order_and_has_no_version_where_the_worker_sends_none(api: Api) -> None:
     for query in (
         "?gpu=A+B&job_id=j2%2Cj1%2Cj3&runpod_version=1.12.0",
         "?gpu=A+B",
@@ -78,7 +80,7 @@ async def test_a_ping_names_its_jobs_in_any_order_and_has_no_version_where_the_w
     ],
 )
 async def test_a_result_without_a_status_is_final(
-    api: Any, body: str, is_stream: str, expected: dict[str, Any]
+    api: Api, body: str, is_stream: str, expected: dict[str, Any]
 ) -> None:
     job_id = await running_job(api)
     path = f"/v2/ep/job-done/pod1/{job_id}?gpu=A+B&isStream={is_stream}"
@@ -89,7 +91,7 @@ async def test_a_result_without_a_status_is_final(
     assert {"delayTime", "executionTime", "retries"} <= set(status)
 
 
-async def test_a_result_with_a_status_is_progress(api: Any) -> None:
+async def test_a_result_with_a_status_is_progress(api: Api) -> None:
     job_id = await running_job(api)
     body = b'{"status": "IN_PROGRESS", "output": {"p": 1}}'
     path = f"/v2/ep/job-done/pod1/{job_id}?gpu=A+B&isStream=false"
@@ -98,7 +100,7 @@ async def test_a_result_with_a_status_is_progress(api: Any) -> None:
     assert (await api.status(job_id))["status"] == "IN_PROGRESS"
 
 
-async def test_progress_after_the_result_changes_nothing(api: Any) -> None:
+async def test_progress_after_the_result_changes_nothing(api: Api) -> None:
     job_id = await running_job(api)
     await api.done(job_id, b'{"output": "final"}')
     assert (await api.done(job_id, b'{"status": "IN_PROGRESS", "output": 1}')).status == 200
@@ -106,7 +108,7 @@ async def test_progress_after_the_result_changes_nothing(api: Any) -> None:
     assert (await api.status(job_id))["output"] == "final"
 
 
-async def test_chunks_are_handed_out_once_in_order_and_the_stream_ends_with_the_job(api: Any) -> None:
+async def test_chunks_are_handed_out_once_in_order_and_the_stream_ends_with_the_job(api: Api) -> None:
     job_id = await running_job(api)
     for index in range(3):
         path = f"/v2/ep/job-stream/pod1/{job_id}?gpu=A+B&isStream=false"
@@ -119,7 +121,7 @@ async def test_chunks_are_handed_out_once_in_order_and_the_stream_ends_with_the_
     assert (page["status"], page["stream"]) == ("COMPLETED", [])
 
 
-async def test_chunks_that_are_many_come_in_several_replies(api: Any) -> None:
+async def test_chunks_that_are_many_come_in_several_replies(api: Api) -> None:
     job_id = await running_job(api)
     for index in range(5):
         body = b'{"output": "%d' % index + b"x" * 1_500_000 + b'"}'
@@ -131,7 +133,7 @@ async def test_chunks_that_are_many_come_in_several_replies(api: Any) -> None:
     assert pages == ["01", "23", "4"]
 
 
-async def test_stop_orders_reach_the_worker_at_once(api: Any) -> None:
+async def test_stop_orders_reach_the_worker_at_once(api: Api) -> None:
     job_id = await running_job(api)
     stop = asyncio.ensure_future(api.worker("GET", "/v2/ep/job-stop/pod1?gpu=A+B"))
     cancel = await api.client("POST", f"/v2/ep/cancel/{job_id}")
@@ -141,14 +143,14 @@ async def test_stop_orders_reach_the_worker_at_once(api: Any) -> None:
     assert (await api.status(job_id)) == {**cancel.json}
 
 
-async def test_a_submit_keeps_what_stands_beside_the_input(api: Any) -> None:
+async def test_a_submit_keeps_what_stands_beside_the_input(api: Api) -> None:
     await api.submit(b'{"input": {}, "policy": {"executionTimeout": 6000, "ttl": 20000}, "mine": [1, 2.50]}')
     job = await api.take()
     assert job["policy"] == {"executionTimeout": 6000, "ttl": 20000}
     assert job["mine"] == [1, 2.5]
 
 
-async def test_health_counts_jobs_and_workers(api: Any) -> None:
+async def test_health_counts_jobs_and_workers(api: Api) -> None:
     await running_job(api)
     await api.submit()
     await api.worker("GET", "/v1/ep/ping/pod2")
@@ -158,7 +160,7 @@ async def test_health_counts_jobs_and_workers(api: Any) -> None:
     }
 
 
-async def test_purge_cancels_what_waits_and_leaves_what_runs(api: Any) -> None:
+async def test_purge_cancels_what_waits_and_leaves_what_runs(api: Api) -> None:
     running = await running_job(api)
     waiting = [await api.submit() for _ in range(2)]
     assert (await api.client("POST", "/v2/ep/purge-queue")).json == {"removed": 2, "status": "completed"}
@@ -166,7 +168,7 @@ async def test_purge_cancels_what_waits_and_leaves_what_runs(api: Any) -> None:
     assert (await api.status(running))["status"] == "IN_PROGRESS"
 
 
-async def test_a_failed_job_is_retried_under_its_id(api: Any) -> None:
+async def test_a_failed_job_is_retried_under_its_id(api: Api) -> None:
     job_id = await running_job(api)
     await api.done(job_id, b'{"error": "e"}')
     assert (await api.client("POST", f"/v1/ep/retry/{job_id}")).json["status"] == "PENDING"
@@ -179,19 +181,19 @@ async def test_a_failed_job_is_retried_under_its_id(api: Any) -> None:
     assert (reply.status, reply.json["code"], reply.json["jobId"]) == (409, "NOT_RETRYABLE", job_id)
 
 
-async def test_runsync_answers_with_the_result(api: Any) -> None:
+async def test_runsync_answers_with_the_result(api: Api) -> None:
     call = asyncio.ensure_future(api.client("POST", "/v2/ep/runsync?wait=10000", b'{"input": "x"}'))
     job = await api.take()
     await api.done(job["id"], b'{"output": "y"}')
     assert (await call).json["output"] == "y"
 
 
-async def test_runsync_answers_with_the_state_when_its_wait_is_over(api: Any) -> None:
+async def test_runsync_answers_with_the_state_when_its_wait_is_over(api: Api) -> None:
     reply = await api.client("POST", "/v2/ep/runsync?wait=1", b'{"input": "x"}')
     assert (reply.status, reply.json["status"]) == (200, "PENDING")
 
 
-async def test_listing_pages_through_jobs_newest_first(api: Any) -> None:
+async def test_listing_pages_through_jobs_newest_first(api: Api) -> None:
     ids = [await api.submit() for _ in range(5)]
     await api.client("POST", f"/v1/ep/cancel/{ids[1]}")
     seen: list[str] = []
@@ -207,7 +209,7 @@ async def test_listing_pages_through_jobs_newest_first(api: Any) -> None:
     assert [job["id"] for job in page["jobs"]] == [ids[1]]
 
 
-async def test_every_reply_advertises_long_polling(api: Any) -> None:
+async def test_every_reply_advertises_long_polling(api: Api) -> None:
     job_id = await api.submit()
     for reply in (
         await api.client("GET", f"/v1/ep/status/{job_id}"),
@@ -217,7 +219,7 @@ async def test_every_reply_advertises_long_polling(api: Any) -> None:
         assert int(reply.headers["Novita-Long-Poll"]) >= 1000
 
 
-async def test_a_parked_status_is_answered_by_the_result(api: Any) -> None:
+async def test_a_parked_status_is_answered_by_the_result(api: Api) -> None:
     job_id = await running_job(api)
     waiting = asyncio.ensure_future(api.status(job_id, wait=20_000))
     await asyncio.sleep(0)

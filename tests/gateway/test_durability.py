@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from novita_gateway import Gateway, Limits, SQLiteStore, StoreError
+from novita_gateway import Gateway, Limits, ManualClock, SQLiteStore, StoreError
 from novita_gateway._errors import JobNotFoundError
 from novita_sdk.models import JobRequest, JobResult, RunRequest
+from tests.support.gateway_api import Connect
+from tests.support.gateway_process import GatewayProcess
+from tests.support.stores import writer_of
+from tests.support.waiting import DEADLINE, eventually_async
 
 
-async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: Any, eventually: Any) -> None:
+async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: GatewayProcess) -> None:
     submitted: set[str] = set()
     finished: set[str] = set()
     run_after_their_end: set[str] = set()
@@ -49,20 +54,25 @@ async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: 
                 if await call(session, "POST", f"job-done/{name}/{job['id']}", result, "w") is not None:
                     finished.add(job["id"])
 
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=25)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DEADLINE)) as session:
         tasks = [asyncio.create_task(client(session)) for _ in range(6)]
         tasks += [asyncio.create_task(worker(session, f"w{index}")) for index in range(3)]
+
+        async def has_more(jobs: int, results: int) -> bool:
+            return len(submitted) >= jobs and len(finished) >= results
+
         for _ in range(3):
-            await asyncio.sleep(0.4)
+            enough = len(submitted) + 8, len(finished) + 1
+            await eventually_async(partial(has_more, *enough))
             process.stop(signal.SIGKILL)
             process.start()
         killed.set()
 
         async def all_is_done() -> bool:
             jobs = (await call(session, "GET", "health", None, "k"))["jobs"]
-            return jobs["inQueue"] == jobs["inProgress"] == 0
+            return bool(jobs["inQueue"] == jobs["inProgress"] == 0)
 
-        await eventually(all_is_done, within=20)
+        await eventually_async(all_is_done)
         is_over = True
         for task in tasks:
             task.cancel()
@@ -78,7 +88,7 @@ async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(process: 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_program_cleanly(process: Any, number: int) -> None:
+def test_a_signal_ends_the_program_cleanly(process: GatewayProcess, number: int) -> None:
     assert process.stop(number) == 0
     assert not process.path.with_name("jobs.db-wal").exists(), "the log was not folded into the file"
 
@@ -130,7 +140,7 @@ async def test_a_commit_that_power_loss_cut_short_takes_nothing_acknowledged_wit
 async def test_every_commit_is_synced(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "jobs.db")
     await store.open()
-    connection = store._journal._file._writer
+    connection = writer_of(store)
     settings = [
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "fullfsync")
     ]
@@ -155,7 +165,7 @@ async def test_a_disk_that_can_not_be_read_is_said(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_worker_that_pings_learns_after_a_restart_that_its_job_was_cancelled(process: Any) -> None:
+async def test_a_worker_that_pings_learns_after_a_restart_that_its_job_was_cancelled(process: GatewayProcess) -> None:
     async with aiohttp.ClientSession() as session:
 
         async def call(verb: str, path: str, key: str, body: Any = None) -> Any:
@@ -171,7 +181,7 @@ async def test_a_worker_that_pings_learns_after_a_restart_that_its_job_was_cance
         process.start()
         stop = asyncio.ensure_future(call("GET", "job-stop/w1", "w"))
         await call("GET", f"ping/w1?job_id={job_id}", "w")
-        assert await asyncio.wait_for(stop, 10) == {"jobsToStop": [job_id]}
+        assert await asyncio.wait_for(stop, DEADLINE) == {"jobsToStop": [job_id]}
 
 
 async def test_a_file_has_one_gateway_at_a_time(tmp_path: Path) -> None:
@@ -218,12 +228,12 @@ async def test_a_disk_that_can_not_be_written_is_said_and_recovered_from(tmp_pat
     await store.close()
 
 
-async def test_a_full_disk_is_said_and_recovered_from(tmp_path: Path, connect: Any) -> None:
+async def test_a_full_disk_is_said_and_recovered_from(tmp_path: Path, connect: Connect) -> None:
     store = SQLiteStore(tmp_path / "jobs.db")
     api = await connect(Gateway(store=store))
     kept = await api.submit()
     await api.take()
-    connection = store._journal._file._writer
+    connection = writer_of(store)
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
     text = b'"' + b"x" * 100_000 + b'"'
@@ -240,15 +250,18 @@ async def test_a_full_disk_is_said_and_recovered_from(tmp_path: Path, connect: A
 
 async def test_running_jobs_get_a_fresh_lease_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
-    store = SQLiteStore(path, limits=Limits(lease=300))
+    clock, limits = ManualClock(), Limits(lease=300)
+    store = SQLiteStore(path, limits=limits, clock=clock)
     await store.open()
     job = await store.submit(run_request(b"1"))
     await store.take("ep", "w1", 1, 0)
     await store.close()
-    await asyncio.sleep(0.35)
-    store = SQLiteStore(path, limits=Limits(lease=300))
+    clock.advance(0.35)
+    store = SQLiteStore(path, limits=limits, clock=clock)
     await store.open()
+    clock.advance(0.2)
     assert (await store.status("ep", job.id)).status == "IN_PROGRESS"
+    clock.advance(0.2)
     again = await store.take("ep", "w2", 1, 5000)
     assert [(other.id, other.attempt) for other in again.value] == [(job.id, 2)]
     await store.close()

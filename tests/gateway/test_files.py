@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +13,8 @@ import requests
 
 from novita_gateway import Gateway, serve_in_thread
 from novita_sdk.files import GatewayStore, LocalFile
+from tests.support.gateway_api import Api, Connect, raw_connection
+from tests.support.waiting import DEADLINE
 
 CONTENT = os.urandom(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -28,7 +29,7 @@ def path_of(url: str) -> str:
     return f"{parts.path}?{parts.query}"
 
 
-async def upload(api: Any) -> str:
+async def upload(api: Api) -> str:
     """Puts the content into the store; returns the path of its link."""
     reply = await api.worker("POST", "/v1/ep/files", ANNOUNCEMENT)
     assert reply.status == 200, reply.body
@@ -36,7 +37,7 @@ async def upload(api: Any) -> str:
     return path_of(reply.json["file"]["url"])
 
 
-async def test_a_file_goes_up_by_one_link_and_comes_down_by_another(api: Any) -> None:
+async def test_a_file_goes_up_by_one_link_and_comes_down_by_another(api: Api) -> None:
     link = await upload(api)
     whole = await api.call("GET", link)
     assert (whole.status, whole.body) == (200, CONTENT)
@@ -46,14 +47,14 @@ async def test_a_file_goes_up_by_one_link_and_comes_down_by_another(api: Any) ->
     assert (part.status, part.body) == (206, CONTENT[100:200])
 
 
-async def test_a_content_that_is_there_is_not_asked_for_again(api: Any) -> None:
+async def test_a_content_that_is_there_is_not_asked_for_again(api: Api) -> None:
     await upload(api)
     reply = await api.client("POST", "/v2/other/files", ANNOUNCEMENT)
     assert "upload" not in reply.json
     assert (await api.call("GET", path_of(reply.json["file"]["url"]))).body == CONTENT
 
 
-async def test_what_is_refused(api: Any) -> None:
+async def test_what_is_refused(api: Api) -> None:
     link = await upload(api)
     assert (await api.call("POST", "/v1/ep/files", ANNOUNCEMENT)).status == 401
     assert (await api.client("POST", "/v1/ep/files", b"[]")).status == 400
@@ -68,7 +69,7 @@ async def test_what_is_refused(api: Any) -> None:
 
 
 async def test_files_and_their_links_outlive_the_gateway_where_a_directory_is_named(
-    connect: Any, tmp_path: Path
+    connect: Connect, tmp_path: Path
 ) -> None:
     first = await connect(Gateway(files=tmp_path / "files"))
     link = await upload(first)
@@ -79,7 +80,7 @@ async def test_files_and_their_links_outlive_the_gateway_where_a_directory_is_na
 
 
 async def test_a_content_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_answer(
-    connect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     final = tmp_path / "files" / SHA256[:2] / SHA256
     synced: list[tuple[int, bool]] = []
@@ -97,7 +98,7 @@ async def test_a_content_is_on_the_disk_before_it_has_its_name_and_its_name_befo
 
 
 @pytest.mark.parametrize("left", [b"", b"short"])
-async def test_a_secret_that_a_crash_cut_short_is_made_anew(connect: Any, tmp_path: Path, left: bytes) -> None:
+async def test_a_secret_that_a_crash_cut_short_is_made_anew(connect: Connect, tmp_path: Path, left: bytes) -> None:
     secret = tmp_path / "link-secret"
     secret.write_bytes(left)
     await upload(await connect(Gateway(files=tmp_path)))
@@ -105,7 +106,7 @@ async def test_a_secret_that_a_crash_cut_short_is_made_anew(connect: Any, tmp_pa
     assert secret.stat().st_mode & 0o077 == 0
 
 
-async def test_what_a_killed_gateway_left_half_is_removed(connect: Any, tmp_path: Path) -> None:
+async def test_what_a_killed_gateway_left_half_is_removed(connect: Connect, tmp_path: Path) -> None:
     old, new = tmp_path / ".upload-old", tmp_path / ".upload-new"
     for path in (old, new):
         path.write_bytes(b"half")
@@ -115,10 +116,11 @@ async def test_what_a_killed_gateway_left_half_is_removed(connect: Any, tmp_path
     assert new.exists(), "another gateway of this directory may be at it"
 
 
-async def test_a_directory_of_its_own_goes_with_the_gateway(connect: Any) -> None:
+async def test_a_directory_of_its_own_goes_with_the_gateway(connect: Connect) -> None:
     api = await connect(Gateway())
     await upload(api)
     directory = api.gateway._files._directory
+    assert directory is not None
     assert directory.exists()
     await api.gateway.close()
     assert not directory.exists()
@@ -131,14 +133,12 @@ async def test_a_sender_that_stops_is_cut_off() -> None:
             f"{gateway.url}/ep/files",
             data=ANNOUNCEMENT,
             headers={"Authorization": gateway.api_key},
-            timeout=5,
+            timeout=DEADLINE,
         )
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-        target = path_of(reply.json()["upload"])
-        writer.write(f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\nabc".encode())
-        assert b" 408 " in await asyncio.wait_for(reader.read(), 5)
-        writer.close()
-        await writer.wait_closed()
+        async with raw_connection(gateway) as (reader, writer):
+            target = path_of(reply.json()["upload"])
+            writer.write(f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\nabc".encode())
+            assert b" 408 " in await reader.read()
 
 
 def test_the_projects_own_store_client_uses_it(tmp_path: Path) -> None:
@@ -147,9 +147,9 @@ def test_the_projects_own_store_client_uses_it(tmp_path: Path) -> None:
     with serve_in_thread() as gateway:
         store = GatewayStore(gateway.worker_env("ep")["NOVITA_FILES_URL"], f"Bearer {gateway.worker_token}")
         file = store.put(LocalFile(path=path))
-        assert requests.get(file["url"], timeout=5).content == CONTENT
+        assert requests.get(file["url"], timeout=DEADLINE).content == CONTENT
 
 
 @pytest.mark.parametrize("path", ["/v1/ep/files", "/v1/blobs/x"])
-async def test_the_replies_advertise_long_polling_too(api: Any, path: str) -> None:
+async def test_the_replies_advertise_long_polling_too(api: Api, path: str) -> None:
     assert "Novita-Long-Poll" in (await api.client("GET", path)).headers

@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 
 from novita_gateway import Gateway, Waits, openapi, serve_in_thread
 from novita_sdk.rpc import JobsServiceMethods, WorkerServiceMethods
+from tests.support.waiting import DEADLINE
 
 DESCRIPTION = openapi()
 OPERATIONS = [
@@ -48,7 +49,7 @@ def test_the_published_description_is_valid_and_complete(fuzzed: Gateway) -> Non
     for _, _, operation in OPERATIONS:
         assert {"400", "401", "403", "404", "408", "413", "503"} <= set(operation["responses"])
     assert described == {method.name for method in (*JobsServiceMethods.ALL, *WorkerServiceMethods.ALL)}
-    connection = http.client.HTTPConnection("127.0.0.1", fuzzed.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", fuzzed.port, timeout=DEADLINE)
     connection.request("GET", "/openapi.json")
     assert json.loads(connection.getresponse().read()) == DESCRIPTION
     connection.close()
@@ -115,7 +116,7 @@ class Caller:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self.connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+        self.connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
 
     def __call__(self, verb: str, path: str, key: str, body: bytes | None = None, **headers: str) -> Any:
         """Status, headers and body of the answer."""
@@ -215,7 +216,7 @@ def test_no_bytes_at_all_make_it_fail(
 ) -> None:
     if keyed:
         headers = [*headers, b"Authorization: Bearer " + fuzzed.api_key.encode()]
-    with socket.create_connection(("127.0.0.1", fuzzed.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", fuzzed.port), timeout=DEADLINE) as connection:
         connection.sendall(b"\r\n".join([line, *headers, b"Connection: close", b"", body]))
         connection.shutdown(socket.SHUT_WR)
         reply = b""
@@ -232,7 +233,7 @@ def test_no_bytes_at_all_make_it_fail(
 
 
 def test_it_still_serves(fuzzed: Gateway) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", fuzzed.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", fuzzed.port, timeout=DEADLINE)
     connection.request("GET", "/healthz")
     assert connection.getresponse().read() == b'{"status":"ok"}'
     connection.close()

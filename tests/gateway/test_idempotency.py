@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from novita_gateway import Gateway, SQLiteStore, serve_in_thread
 from novita_sdk import AsyncClient, Client, errors
+from tests.support.gateway_api import Api, Connect
 
 FILE = {"name": "in.png", "mediaType": "image/png", "size": 3, "sha256": "a" * 64}
 
@@ -32,7 +32,7 @@ def link(signature: str) -> str:
         ),
     ],
 )
-async def test_a_repeated_submit_is_known_by_what_it_asks_for(api: Any, first: str, second: str) -> None:
+async def test_a_repeated_submit_is_known_by_what_it_asks_for(api: Api, first: str, second: str) -> None:
     job_id = await api.submit(first.encode(), Idempotency_Key="k")
     reply = await api.client("POST", "/v1/ep/run", second.encode(), Idempotency_Key="k")
     assert (reply.status, reply.json["id"]) == (200, job_id)
@@ -56,7 +56,7 @@ async def test_a_repeated_submit_is_known_by_what_it_asks_for(api: Any, first: s
     ],
 )
 @pytest.mark.parametrize("route", ["run", "runsync?wait=1"])
-async def test_a_key_that_comes_with_another_request_is_refused(api: Any, route: str, first: str, second: str) -> None:
+async def test_a_key_that_comes_with_another_request_is_refused(api: Api, route: str, first: str, second: str) -> None:
     job_id = await api.submit(first.encode(), Idempotency_Key="k")
     reply = await api.client("POST", f"/v1/ep/{route}", second.encode(), Idempotency_Key="k")
     assert (reply.status, reply.json["code"], reply.json["jobId"]) == (422, "IDEMPOTENCY_KEY_REUSED", job_id)
@@ -67,7 +67,7 @@ async def test_a_key_that_comes_with_another_request_is_refused(api: Any, route:
     assert (again.status, again.json["id"]) == (200, job_id)
 
 
-async def test_of_two_requests_with_one_key_at_once_one_is_refused(api: Any) -> None:
+async def test_of_two_requests_with_one_key_at_once_one_is_refused(api: Api) -> None:
     replies = await asyncio.gather(
         *(api.client("POST", "/v1/ep/run", b'{"input": %d}' % (index % 2), Idempotency_Key="k") for index in range(20))
     )
@@ -75,7 +75,7 @@ async def test_of_two_requests_with_one_key_at_once_one_is_refused(api: Any) -> 
     assert len({reply.json["id"] for reply in replies if reply.status == 200}) == 1
 
 
-async def test_a_key_is_known_after_a_restart(connect: Any, tmp_path: Path) -> None:
+async def test_a_key_is_known_after_a_restart(connect: Connect, tmp_path: Path) -> None:
     async with (
         Gateway(store=SQLiteStore(tmp_path / "jobs.db"), api_key="k") as gateway,
         AsyncClient(api_key="k", base_url=gateway.url) as client,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from novita_gateway import Gateway, Limits, ManualClock, MemoryStore, log_to
+from tests.support.gateway_api import Api, Connect, raw_connection
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def log() -> Iterator[io.StringIO]:
 
 
 async def test_what_the_board_decides_is_logged_in_json_without_payloads_or_keys(
-    connect: Any, log: io.StringIO
+    connect: Connect, log: io.StringIO
 ) -> None:
     clock = ManualClock()
     api = await connect(Gateway(store=MemoryStore(clock=clock, limits=Limits(lease=5000))))
@@ -55,13 +54,11 @@ async def test_what_the_board_decides_is_logged_in_json_without_payloads_or_keys
     ],
 )
 async def test_a_request_that_is_no_http_is_answered_in_json_and_repeated_nowhere(
-    api: Any, caplog: pytest.LogCaptureFixture, request_bytes: bytes
+    api: Api, caplog: pytest.LogCaptureFixture, request_bytes: bytes
 ) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
-    writer.write(request_bytes)
-    head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
-    writer.close()
-    await writer.wait_closed()
+    async with raw_connection(api.gateway) as (reader, writer):
+        writer.write(request_bytes)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     assert b" 400 " in head.splitlines()[0]
     assert b"content-type: application/json" in head.lower()
     assert json.loads(body)["code"] == "BAD_REQUEST"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pytest
 
 from novita_gateway import Gateway, Limits, MemoryStore
 from novita_gateway.http.auth import Keys, Role
 from novita_sdk.wire.payload import MAX_PAYLOAD
+from tests.support.gateway_api import Api, Connect, Reply, raw_connection
 
 
-def check_error(reply: Any, status: int, code: str, *words: str) -> None:
+def check_error(reply: Reply, status: int, code: str, *words: str) -> None:
     assert (reply.status, reply.json["code"]) == (status, code)
     for word in words:
         assert word in reply.json["message"]
@@ -50,7 +50,7 @@ def check_error(reply: Any, status: int, code: str, *words: str) -> None:
         (b'{"input": 1, "webhook": 5}', "webhook"),
     ],
 )
-async def test_a_bad_submit_is_refused(api: Any, body: bytes, word: str) -> None:
+async def test_a_bad_submit_is_refused(api: Api, body: bytes, word: str) -> None:
     check_error(await api.client("POST", "/v1/ep/run", body), 400, "BAD_REQUEST", word)
     assert (await api.client("GET", "/v1/ep/health")).json["jobs"]["inQueue"] == 0
 
@@ -78,22 +78,22 @@ async def test_a_bad_submit_is_refused(api: Any, body: bytes, word: str) -> None
         ("GET", f"/v1/{'x' * 300}/health", 400, "BAD_REQUEST"),
     ],
 )
-async def test_a_bad_path_or_parameter_is_refused(api: Any, verb: str, path: str, status: int, code: str) -> None:
+async def test_a_bad_path_or_parameter_is_refused(api: Api, verb: str, path: str, status: int, code: str) -> None:
     check_error(await api.client(verb, path), status, code)
 
 
 @pytest.mark.parametrize(
     "path", ["/v1/ep/job-take/a%2Fb", "/v1/ep/job-take-batch/w?batch_size=0", "/v1/ep/ping/w?job_id=%0A"]
 )
-async def test_a_bad_worker_call_is_refused(api: Any, path: str) -> None:
+async def test_a_bad_worker_call_is_refused(api: Api, path: str) -> None:
     check_error(await api.worker("GET", path), 400, "BAD_REQUEST")
 
 
-async def test_errors_carry_the_job_id(api: Any) -> None:
+async def test_errors_carry_the_job_id(api: Api) -> None:
     assert (await api.client("GET", "/v1/ep/status/j7")).json["jobId"] == "j7"
 
 
-async def test_keys_are_for_their_own_side(api: Any) -> None:
+async def test_keys_are_for_their_own_side(api: Api) -> None:
     check_error(await api.call("GET", "/v1/ep/health"), 401, "UNAUTHORIZED", "API key")
     check_error(await api.call("GET", "/v1/ep/health", Authorization="Bearer wrong"), 401, "UNAUTHORIZED")
     check_error(await api.worker("GET", "/v1/ep/health"), 403, "FORBIDDEN", "API key")
@@ -102,7 +102,7 @@ async def test_keys_are_for_their_own_side(api: Any) -> None:
     check_error(await api.call("GET", "/metrics"), 401, "UNAUTHORIZED")
 
 
-async def test_a_worker_sends_its_token_with_or_without_bearer(api: Any) -> None:
+async def test_a_worker_sends_its_token_with_or_without_bearer(api: Api) -> None:
     for value in (api.gateway.worker_token, f"Bearer {api.gateway.worker_token}", f"bearer {api.gateway.worker_token}"):
         assert (await api.call("GET", "/v1/ep/ping/w", Authorization=value)).status == 200
 
@@ -136,45 +136,43 @@ def test_listening_beyond_loopback_needs_both_keys(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "word"),
+    ("make", "word"),
     [
-        ({"api_key": ""}, "api_key"),
-        ({"worker_token": " "}, "worker_token"),
-        ({"api_key": "k\n"}, "api_key"),
-        ({"api_key": "same", "worker_token": "same"}, "differ"),
-        ({"webhook_secret": "whsec_"}, "webhook secret"),
+        (partial(Gateway, api_key=""), "api_key"),
+        (partial(Gateway, worker_token=" "), "worker_token"),
+        (partial(Gateway, api_key="k\n"), "api_key"),
+        (partial(Gateway, api_key="same", worker_token="same"), "differ"),
+        (partial(Gateway, webhook_secret="whsec_"), "webhook secret"),
     ],
 )
-def test_keys_that_are_none_are_refused(keys: dict[str, str], word: str) -> None:
+def test_keys_that_are_none_are_refused(make: Callable[[], Gateway], word: str) -> None:
     with pytest.raises(ValueError, match=word) as caught:
-        Gateway(**keys)
+        make()
     assert "same" not in str(caught.value)
 
 
-async def test_a_sender_that_is_slow_with_the_head_is_cut_off(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_sender_that_is_slow_with_the_head_is_cut_off(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("novita_gateway.http.connections.KEEPALIVE", 0.1)
     api = await connect(Gateway())
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
-    writer.write(b"GET /v1/ep/health HTTP/1.1\r\nHos")
-    assert await asyncio.wait_for(reader.read(), 10) == b""
-    writer.close()
-    await writer.wait_closed()
+    async with raw_connection(api.gateway) as (reader, writer):
+        writer.write(b"GET /v1/ep/health HTTP/1.1\r\nHos")
+        assert await reader.read() == b""
 
 
-async def test_a_body_over_the_limit_is_refused_before_it_is_read(api: Any) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
-    writer.write(
-        b"POST /v1/ep/run HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000\r\n"
-        b"Authorization: Bearer %s\r\n\r\n" % api.gateway.api_key.encode()
-    )
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-    assert b" 413 " in head
-    assert b"900,000,000 bytes" in await asyncio.wait_for(reader.read(500), 5)
-    writer.close()
-    await writer.wait_closed()
+async def test_a_body_over_the_limit_is_refused_before_it_is_read(api: Api) -> None:
+    async with raw_connection(api.gateway) as (reader, writer):
+        writer.write(
+            b"POST /v1/ep/run HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000\r\n"
+            b"Authorization: Bearer %s\r\n\r\n" % api.gateway.api_key.encode()
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b" 413 " in head
+        assert b"900,000,000 bytes" in await reader.read(500)
 
 
-async def test_a_compressed_body_counts_by_what_is_in_it(api: Any) -> None:
+async def test_a_compressed_body_counts_by_what_is_in_it(api: Api) -> None:
     bomb = gzip.compress(b"[" + b" " * 100_000_000 + b"]", compresslevel=1)
     reply = await api.client("POST", "/v1/ep/run", bomb, Content_Encoding="gzip")
     assert reply.status == 413
@@ -183,11 +181,11 @@ async def test_a_compressed_body_counts_by_what_is_in_it(api: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])
-async def test_an_idempotency_key_has_a_length(api: Any, key: str) -> None:
+async def test_an_idempotency_key_has_a_length(api: Api, key: str) -> None:
     check_error(await api.client("POST", "/v1/ep/run", b'{"input": 1}', Idempotency_Key=key), 400, "BAD_REQUEST", "255")
 
 
-async def test_a_chunked_body_over_the_limit_is_refused(api: Any) -> None:
+async def test_a_chunked_body_over_the_limit_is_refused(api: Api) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(5):
             yield b"x" * 1024 * 1024
@@ -198,7 +196,7 @@ async def test_a_chunked_body_over_the_limit_is_refused(api: Any) -> None:
         assert response.status == 413
 
 
-async def test_an_input_over_the_limit_names_size_and_limit(api: Any) -> None:
+async def test_an_input_over_the_limit_names_size_and_limit(api: Api) -> None:
     body = b'{"input": "' + b"x" * MAX_PAYLOAD + b'"}'
     check_error(
         await api.client("POST", "/v1/ep/run", body),
@@ -209,7 +207,7 @@ async def test_an_input_over_the_limit_names_size_and_limit(api: Any) -> None:
     )
 
 
-async def test_an_input_at_the_limit_travels(api: Any) -> None:
+async def test_an_input_at_the_limit_travels(api: Api) -> None:
     body = b'{"input": "' + b"x" * (MAX_PAYLOAD - 2) + b'"}'
     job_id = await api.submit(body)
     assert len((await api.take())["input"]) == MAX_PAYLOAD - 2
@@ -226,7 +224,7 @@ async def test_an_input_at_the_limit_travels(api: Any) -> None:
     ],
 )
 async def test_a_result_that_can_not_be_kept_fails_its_job_at_once(
-    api: Any, body: bytes, status: int, word: str
+    api: Api, body: bytes, status: int, word: str
 ) -> None:
     job_id = await api.submit()
     await api.take()
@@ -237,14 +235,14 @@ async def test_a_result_that_can_not_be_kept_fails_its_job_at_once(
     assert word in job["error"]
 
 
-async def test_a_bad_result_of_a_stranger_fails_nothing(api: Any) -> None:
+async def test_a_bad_result_of_a_stranger_fails_nothing(api: Api) -> None:
     job_id = await api.submit()
     await api.take()
     assert (await api.done(job_id, b"nonsense", worker="stranger")).status == 400
     assert (await api.status(job_id))["status"] == "IN_PROGRESS"
 
 
-async def test_a_result_with_a_final_status_is_refused(api: Any) -> None:
+async def test_a_result_with_a_final_status_is_refused(api: Api) -> None:
     job_id = await api.submit()
     await api.take()
     check_error(await api.done(job_id, b'{"status": "COMPLETED", "output": 1}'), 400, "BAD_REQUEST", "COMPLETED")
@@ -252,38 +250,33 @@ async def test_a_result_with_a_final_status_is_refused(api: Any) -> None:
 
 
 async def test_a_slow_sender_is_cut_off() -> None:
-    async with Gateway(body_timeout=0.1) as gateway:
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    async with Gateway(body_timeout=0.1) as gateway, raw_connection(gateway) as (reader, writer):
         writer.write(
             b"POST /v1/ep/run HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n"
             b"Authorization: Bearer %s\r\n\r\n{" % gateway.api_key.encode()
         )
-        reply = await asyncio.wait_for(reader.read(), 5)
+        reply = await reader.read()
         assert b" 408 " in reply
         assert b"REQUEST_TIMEOUT" in reply
-        writer.close()
-        await writer.wait_closed()
 
 
-async def test_a_client_that_waits_for_100_continue_gets_it(api: Any) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
-    writer.write(
-        b"POST /v1/ep/run HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n"
-        b"Authorization: Bearer %s\r\n\r\n" % api.gateway.api_key.encode()
-    )
-    assert b" 100 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-    writer.write(b'{"input":1}')
-    assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-    writer.close()
-    await writer.wait_closed()
+async def test_a_client_that_waits_for_100_continue_gets_it(api: Api) -> None:
+    async with raw_connection(api.gateway) as (reader, writer):
+        writer.write(
+            b"POST /v1/ep/run HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n"
+            b"Authorization: Bearer %s\r\n\r\n" % api.gateway.api_key.encode()
+        )
+        assert b" 100 " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'{"input":1}')
+        assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
 
 
-async def test_the_port_being_taken_is_an_os_error(api: Any) -> None:
+async def test_the_port_being_taken_is_an_os_error(api: Api) -> None:
     with pytest.raises(OSError, match=r"address already in use|in use"):
         await Gateway(port=api.gateway.port).start()
 
 
-async def test_operators_pages(api: Any) -> None:
+async def test_operators_pages(api: Api) -> None:
     await api.submit(endpoint="metered")
     health = await api.call("GET", "/healthz")
     assert (health.status, json.loads(health.body)) == (200, {"status": "ok"})

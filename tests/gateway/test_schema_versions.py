@@ -28,6 +28,7 @@ from novita_gateway.board import rows
 from novita_gateway.store import sqlite_migrations
 from novita_gateway.store.sqlite_columns import columns_of
 from novita_gateway.store.sqlite_migrations import VERSION
+from tests.support.gateway_api import Connect
 
 SCHEMAS = Path(__file__).with_name("schemas")
 DIGESTS = {1: "649027fdbaf876c31df3a46966cdc72a48e14ba5d915d9fd1c4fdbc618a196b5"}
@@ -51,7 +52,7 @@ def build(sql: str, path: Path) -> Path:
     return path
 
 
-async def fill(connect: Any, path: Path) -> int:
+async def fill(connect: Connect, path: Path) -> int:
     """Writes jobs in every state, with every kind of payload; returns the time at which the last one came."""
     clock = ManualClock()
     api = await connect(Gateway(store=SQLiteStore(path, clock=clock), allow_private_webhooks=True))
@@ -111,7 +112,7 @@ async def fill(connect: Any, path: Path) -> int:
     return clock.now()
 
 
-async def answers(connect: Any, path: Path, now: int) -> Any:
+async def answers(connect: Connect, path: Path, now: int) -> Any:
     """What a gateway on the file says of every job; it reads the streams and takes the queues as well."""
     store = SQLiteStore(path, clock=ManualClock(now))
     await store.open()
@@ -141,7 +142,7 @@ async def answers(connect: Any, path: Path, now: int) -> Any:
     return found
 
 
-async def record(connect: Any, folder: Path, target: Path) -> None:
+async def record(connect: Connect, folder: Path, target: Path) -> None:
     now = await fill(connect, folder / "made.db")
     sql = dump(folder / "made.db")
     said = await answers(connect, build(sql, folder / "copy.db"), now)
@@ -213,7 +214,7 @@ def run_tests(name: str, folder: Path, environment: dict[str, str]) -> subproces
 
 
 @pytest.mark.parametrize("version", DIGESTS)
-async def test_a_file_of_a_released_version_is_served(tmp_path: Path, connect: Any, version: int) -> None:
+async def test_a_file_of_a_released_version_is_served(tmp_path: Path, connect: Connect, version: int) -> None:
     sql = (SCHEMAS / f"{version}.sql").read_text()
     digest = hashlib.sha256(sql.encode()).hexdigest()
     assert digest == DIGESTS[version], f"{version}.sql was written by a released gateway and never changes"
@@ -223,7 +224,7 @@ async def test_a_file_of_a_released_version_is_served(tmp_path: Path, connect: A
     assert_within(recorded["answers"], said)
 
 
-async def test_the_columns_are_those_recorded_for_their_version(tmp_path: Path, connect: Any) -> None:
+async def test_the_columns_are_those_recorded_for_their_version(tmp_path: Path, connect: Connect) -> None:
     path = tmp_path / "fresh.db"
     store = SQLiteStore(path)
     await store.open()
@@ -298,7 +299,7 @@ VERSION, STEPS = {VERSION + 1}, {{{VERSION + 1}: step}}
 """
 
 
-async def test_a_migration_that_is_killed_half_way_leaves_the_file_as_it_was(tmp_path: Path, connect: Any) -> None:
+async def test_a_migration_that_is_killed_half_way_leaves_the_file_as_it_was(tmp_path: Path, connect: Connect) -> None:
     path = version_one(tmp_path)
     before = dump(path)
     environment = patch(tmp_path, migrations=HALF_WAY.replace("END", "os.kill(os.getpid(), signal.SIGKILL)"))

@@ -14,6 +14,8 @@ from novita_gateway import Limits, ManualClock, MemoryStore, SQLiteStore, Store
 from novita_gateway._errors import JobNotFoundError
 from novita_sdk.models import ExecutionPolicy, JobRequest, JobResult, RunRequest
 
+pytestmark = pytest.mark.core
+
 LIMITS = Limits(lease=1000, retention=100_000)
 ENDPOINT = "ep"
 FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}
@@ -63,17 +65,17 @@ async def test_parks_end_when_their_time_is_over(clock_and_store: tuple[ManualCl
     await store.open()
     job = await store.submit(run_request())
     await store.take(ENDPOINT, "w1", 1, 0)
-    parked = [
-        asyncio.ensure_future(store.take(ENDPOINT, "w2", 1, 20_000)),
-        asyncio.ensure_future(store.stops(ENDPOINT, "w2", 20_000)),
-        asyncio.ensure_future(store.status(ENDPOINT, job.id, 20_000)),
-        asyncio.ensure_future(store.read_stream(ENDPOINT, job.id, 20_000)),
-    ]
+    parked = asyncio.gather(
+        store.take(ENDPOINT, "w2", 1, 20_000),
+        store.stops(ENDPOINT, "w2", 20_000),
+        store.status(ENDPOINT, job.id, 20_000),
+        store.read_stream(ENDPOINT, job.id, 20_000),
+    )
     await asyncio.sleep(0)  # they start, and park
     for _ in range(40):
         await store.ping(ENDPOINT, "w1", [job.id])
         clock.advance(0.5)
-    take, stops, status, stream = await asyncio.wait_for(asyncio.gather(*parked), 5)
+    take, stops, status, stream = await parked
     assert (list(take.value), list(stops.value), status.status, list(stream.value.stream)) == (
         [],
         [],
@@ -164,7 +166,7 @@ async def test_a_followed_status_is_held_while_its_revision_is_current(
         await asyncio.sleep(0)
         assert held.done() == (known.status in FINAL)
         await change()
-        known = await asyncio.wait_for(held, 5)
+        known = await held
         seen.append((known.status, known.output))
     assert seen == [
         ("IN_PROGRESS", b""),
@@ -173,6 +175,6 @@ async def test_a_followed_status_is_held_while_its_revision_is_current(
         ("COMPLETED", b"3"),
         ("COMPLETED", b"3"),
     ]
-    outdated = await asyncio.wait_for(store.status(ENDPOINT, job.id, 60_000, 1), 5)
+    outdated = await store.status(ENDPOINT, job.id, 60_000, 1)
     assert outdated.revision == known.revision
     await store.close()

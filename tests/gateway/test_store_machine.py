@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -18,7 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from novita_gateway import Limits, ManualClock, MemoryStore, SQLiteStore, Store
 from novita_gateway._errors import NotRetryableError, SchemaNotFoundError, StoreError
-from novita_sdk.models import EndpointSchema, JobRequest, JobResult, ListJobsRequest, RunRequest
+from novita_sdk.models import EndpointSchema, JobRequest, JobResult, ListJobsRequest, MethodSchema, RunRequest
+from tests.support.stores import writer_of
+from tests.support.waiting import DEADLINE
 
 ResultT = TypeVar("ResultT")
 
@@ -50,7 +52,6 @@ class ModelJob:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    make_store: ClassVar[Callable[[Path, ManualClock], Store]]
     is_durable: ClassVar[bool]
 
     def __init__(self) -> None:
@@ -66,13 +67,18 @@ class StoreMachine(RuleBasedStateMachine):
         self.front, self.back = 0, 0
         self.store = self.open()
 
+    def make_store(self) -> Store:
+        if self.is_durable:
+            return SQLiteStore(self.path, limits=LIMITS, clock=self.clock)
+        return MemoryStore(limits=LIMITS, clock=self.clock)
+
     def open(self) -> Store:
-        store = type(self).make_store(self.path, self.clock)
+        store = self.make_store()
         self.run(store.open())
         return store
 
     def run(self, call: Coroutine[Any, Any, ResultT]) -> ResultT:
-        return self.loop.run_until_complete(asyncio.wait_for(call, 10))
+        return self.loop.run_until_complete(asyncio.wait_for(call, DEADLINE))
 
     def teardown(self) -> None:
         self.run(self.store.close())
@@ -102,7 +108,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(body=BODIES)
     def publish_schema(self, body: bytes) -> None:
-        self.schema = EndpointSchema(methods=[{"input": body}])
+        self.schema = EndpointSchema(methods=[MethodSchema(input=body)])
         self.run(self.store.publish_schema(ENDPOINT, self.schema))
 
     @rule()
@@ -332,7 +338,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(pick=PICKS, body=BODIES)
     def the_disk_fails_for_a_while(self, pick: int, body: bytes) -> None:
         """What is refused may have happened, and nothing else is lost."""
-        connection = self.store._journal._file._writer  # type: ignore[attr-defined]
+        connection = writer_of(self.store)
         connection.execute("PRAGMA query_only = ON")
         job, other = self.pick(pick), self.pick(pick + 1)
         with pytest.raises(StoreError):
@@ -381,12 +387,10 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 class MemoryMachine(StoreMachine):
-    make_store = staticmethod(lambda _, clock: MemoryStore(limits=LIMITS, clock=clock))
     is_durable = False
 
 
 class SQLiteMachine(StoreMachine):
-    make_store = staticmethod(lambda path, clock: SQLiteStore(path, limits=LIMITS, clock=clock))
     is_durable = True
 
 

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from novita_gateway import Gateway, Waits
+from tests.support.gateway_api import Api, Connect, raw_connection
 
 WORKER = "Authorization: {token}\r\nAccept-Encoding: gzip, deflate\r\nUser-Agent: RunPod-Python-SDK/1.12.0\r\n"
 GET = WORKER + "Content-Type: application/json\r\n"
@@ -21,7 +21,7 @@ CLIENT = "Authorization: Bearer {key}\r\nContent-Type: application/json\r\n"
 DONE = "POST /v2/ep1/job-done/pod1/{job}?gpu=A+B&isStream="
 
 
-async def send(api: Any, line: str, headers: str, body: str | None, **names: str) -> tuple[int, bytes]:
+async def send(api: Api, line: str, headers: str, body: str | None, **names: str) -> tuple[int, bytes]:
     """Writes one request as it stands, and reads the status and the body of its answer."""
     data = "" if body is None else body
     if body is not None or line.startswith("POST"):
@@ -30,23 +30,21 @@ async def send(api: Any, line: str, headers: str, body: str | None, **names: str
     head = f"{line} HTTP/1.1\r\nHost: gateway\r\n{headers}Connection: close\r\n\r\n"
     for name, value in names.items():
         head = head.replace(f"{{{name}}}", value)
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
-    writer.write(head.encode() + data.encode())
-    reply = await asyncio.wait_for(reader.read(), 10)
-    writer.close()
-    await writer.wait_closed()
+    async with raw_connection(api.gateway) as (reader, writer):
+        writer.write(head.encode() + data.encode())
+        reply = await reader.read()
     status, _, rest = reply.partition(b"\r\n")
     return int(status.split()[1]), rest.partition(b"\r\n\r\n")[2]
 
 
-async def running_job(api: Any) -> str:
+async def running_job(api: Api) -> str:
     job_id = await api.submit(endpoint="ep1")
     assert (await api.take(endpoint="ep1"))["id"] == job_id
     return job_id
 
 
 @pytest.mark.parametrize("in_progress", [0, 1])
-async def test_a_take(api: Any, in_progress: int) -> None:
+async def test_a_take(api: Api, in_progress: int) -> None:
     job_id = await api.submit(b'{"input": {"prompt": 1}}', endpoint="ep1")
     line = f"GET /v2/ep1/job-take/pod1?gpu=A+B&job_in_progress={in_progress}"
     status, body = await send(api, line, GET, None, job="j0")
@@ -54,7 +52,7 @@ async def test_a_take(api: Any, in_progress: int) -> None:
     assert json.loads(body) == {"id": job_id, "input": {"prompt": 1}, "attempt": 1}
 
 
-async def test_a_batch_take(api: Any) -> None:
+async def test_a_batch_take(api: Api) -> None:
     ids = [await api.submit(b'{"input": {"prompt": 1}}', endpoint="ep1") for _ in range(4)]
     line = "GET /v2/ep1/job-take-batch/pod1?gpu=A+B&batch_size=3&job_in_progress=0"
     status, body = await send(api, line, GET, None, job="j0")
@@ -62,7 +60,7 @@ async def test_a_batch_take(api: Any) -> None:
     assert [(job["id"], job["input"]) for job in json.loads(body)] == [(job_id, {"prompt": 1}) for job_id in ids[:3]]
 
 
-async def test_a_stop(api: Any) -> None:
+async def test_a_stop(api: Api) -> None:
     job_id = await running_job(api)
     await api.client("POST", f"/v2/ep1/cancel/{job_id}")
     line = "GET /v2/ep1/job-stop/pod1?gpu=A+B"
@@ -70,14 +68,14 @@ async def test_a_stop(api: Any) -> None:
 
 
 @pytest.mark.parametrize("line", ["GET /v2/ep1/job-stop/pod1?gpu=A+B", "GET /v2/ep1/job-take/pod1?gpu=A+B"])
-async def test_nothing_to_tell_is_204(connect: Any, line: str) -> None:
+async def test_nothing_to_tell_is_204(connect: Connect, line: str) -> None:
     api = await connect(Gateway(waits=Waits(take=1)))
     assert await send(api, line, GET, None, job="j0") == (204, b"")
 
 
 @pytest.mark.parametrize("version", ["&runpod_version=1.12.0", ""])
 @pytest.mark.parametrize("ids", ["&job_id=j2%2C{job}%2Cj3", ""])
-async def test_a_ping(api: Any, ids: str, version: str) -> None:
+async def test_a_ping(api: Api, ids: str, version: str) -> None:
     job_id = await running_job(api)
     status, _ = await send(api, f"GET /v2/ep1/ping/pod1?gpu=A+B{ids}{version}", PING, None, job=job_id)
     assert status == 200
@@ -103,7 +101,7 @@ async def test_a_ping(api: Any, ids: str, version: str) -> None:
         ),
     ],
 )
-async def test_a_post(api: Any, is_stream: str, body: str, status: str, expected: dict[str, Any]) -> None:
+async def test_a_post(api: Api, is_stream: str, body: str, status: str, expected: dict[str, Any]) -> None:
     job_id = await running_job(api)
     code, _ = await send(api, DONE + is_stream, POST, body, job=job_id)
     assert code == 200
@@ -112,7 +110,7 @@ async def test_a_post(api: Any, is_stream: str, body: str, status: str, expected
     assert {name: known[name] for name in ("output", "error") if name in known} == expected
 
 
-async def test_a_chunk(api: Any) -> None:
+async def test_a_chunk(api: Api) -> None:
     job_id = await running_job(api)
     line = "POST /v2/ep1/job-stream/pod1/{job}?gpu=A+B&isStream=false"
     code, _ = await send(api, line, POST, '{"output": {"i": 0}}', job=job_id)
@@ -120,7 +118,7 @@ async def test_a_chunk(api: Any) -> None:
     assert (await api.client("GET", f"/v2/ep1/stream/{job_id}")).json["stream"] == [{"output": {"i": 0}}]
 
 
-async def test_a_submit(api: Any) -> None:
+async def test_a_submit(api: Api) -> None:
     code, body = await send(api, "POST /v2/ep/run", CLIENT, '{"input": {"prompt": 1}}')
     assert code == 200
     assert json.loads(body)["status"] == "PENDING"
@@ -128,7 +126,7 @@ async def test_a_submit(api: Any) -> None:
 
 
 @pytest.mark.parametrize("call", ["cancel/{job}", "purge-queue"])
-async def test_a_post_without_a_body(api: Any, call: str) -> None:
+async def test_a_post_without_a_body(api: Api, call: str) -> None:
     job_id = await api.submit(endpoint="ep")
     code, _ = await send(api, f"POST /v2/ep/{call}", CLIENT, None, job=job_id)
     assert code == 200

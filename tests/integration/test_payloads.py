@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from novita_gateway import Gateway
 from novita_sdk import Client, Endpoint
+from tests.support.world import WorkerRunner
 
 ENDPOINT = "echo"
 
@@ -43,7 +43,7 @@ def exact(value: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def endpoint(gateway: Gateway, run_worker: Callable[[Path, str], AbstractContextManager[object]]) -> Iterator[Endpoint]:
+def endpoint(gateway: Gateway, run_worker: WorkerRunner) -> Iterator[Endpoint]:
     with (
         run_worker(Path(__file__).parent / "echo_worker.py", ENDPOINT),
         Client(api_key=gateway.api_key, base_url=gateway.url) as client,
@@ -54,7 +54,7 @@ def endpoint(gateway: Gateway, run_worker: Callable[[Path, str], AbstractContext
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=values)
 def test_input_and_output_are_exact(endpoint: Endpoint, value: Any) -> None:
-    assert exact(endpoint.run({"value": value}).output(timeout=30)) == exact(value)
+    assert exact(endpoint.run({"value": value}).output(timeout=60)) == exact(value)
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_input_and_output_are_exact(endpoint: Endpoint, value: Any) -> None:
     ids=["200 deep", "4 MiB", "2 MB of UTF-8", "key order", "empty object", "empty array", "null"],
 )
 def test_extremes_are_exact(endpoint: Endpoint, value: Any) -> None:
-    assert exact(endpoint.run({"value": value}).output(timeout=30)) == exact(value)
+    assert exact(endpoint.run({"value": value}).output(timeout=60)) == exact(value)
 
 
 def test_an_empty_object_as_the_whole_output_is_kept(endpoint: Endpoint) -> None:
     job = endpoint.run({"value": {}})
-    assert job.wait(timeout=30).status == "COMPLETED"
+    assert job.wait(timeout=60).status == "COMPLETED"
     assert job.output() == {}
 
 
@@ -77,6 +77,6 @@ def test_an_empty_object_as_the_whole_output_is_kept(endpoint: Endpoint) -> None
 )
 def test_progress_is_exact(endpoint: Endpoint, value: Any) -> None:
     job = endpoint.run({"report": 0.4, "value": value})
-    seen = [exact(update.progress) for update in job.updates(timeout=30) if update.progress is not None]
+    seen = [exact(update.progress) for update in job.updates(timeout=60) if update.progress is not None]
     assert seen == [exact(value)]
     assert exact(job.output()) == exact({"value": value})

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import Message
@@ -46,8 +45,8 @@ from novita_sdk.rpc import (
     WorkerServiceMethods,
     WorkerServiceSync,
 )
+from tests.support.repository import DOCS
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
 ALL = (*JobsServiceMethods.ALL, *WorkerServiceMethods.ALL)
 METHODS: dict[type[Message], Method[Message, Message]] = {method.request: method for method in ALL}
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from novita_gateway import Gateway, Limits, MemoryStore, serve_in_thread
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".tmp" / "interop"
 PEERS = Path(__file__).parent / "peers"
 VERSIONS = {"novita-gpus": "0.0.1", "runpod": "1.12.0"}
@@ -35,7 +35,14 @@ def _environment(name: str, version: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (home / "ready").exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-            pip = [home / "bin" / "python", "-m", "pip", "install", "-qqq", "--disable-pip-version-check"]
+            pip: list[str | Path] = [
+                home / "bin" / "python",
+                "-m",
+                "pip",
+                "install",
+                "-qqq",
+                "--disable-pip-version-check",
+            ]
             subprocess.run([*pip, f"{name}=={version}"], check=True)
             (home / "ready").touch()
     return home / "bin" / "python"

@@ -51,7 +51,7 @@ def test_client_and_worker_agree_on_every_scenario(
             # Started after the submit: the published worker runs at once only what it takes at once.
             for mode in ("plain", "generator", "aggregate"):
                 start_worker(worker, mode, f"{prefix}-{mode}")
-        rest, errors = process.communicate(timeout=120)
+        rest, errors = process.communicate(timeout=600)
     assert process.returncode == 0, f"{first}{errors}"
     results = json.loads(rest)
 
@@ -59,9 +59,10 @@ def test_client_and_worker_agree_on_every_scenario(
         reply = requests.get(
             f"{base_url}/{prefix}-{endpoint}/status/{results[scenario]['id']}",
             headers={"Authorization": interop_gateway.api_key},
-            timeout=10,
+            timeout=60,
         )
-        return reply.json()
+        found: dict[str, Any] = reply.json()
+        return found
 
     assert results["status queued"] == "PENDING"
     assert results["cancel queued"] == "CANCELLED"

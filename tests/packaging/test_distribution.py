@@ -16,9 +16,10 @@ from packaging.metadata import Metadata
 from packaging.requirements import Requirement
 from trove_classifiers import classifiers
 
+from tests.support.repository import ROOT
+
 pytestmark = pytest.mark.sources
 
-ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES = {
     PurePosixPath(path).name: ROOT / path for path in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]

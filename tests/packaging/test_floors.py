@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.repository import ROOT
+
 BASE = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
 SOURCES = ("", "generated", "worker", "gateway", "testing", "codegen", "cli")
 
@@ -42,9 +43,9 @@ def stream(request: File) -> Iterator[File]:
 with embedded(untyped) as endpoint:
     assert endpoint.run_sync({"seed": 2**70, "x": 1.0}) == {"got": {"seed": 2**70, "x": 1.0}}
 with embedded(total) as endpoint:
-    assert endpoint.run(Sum(numbers=[1, 2]), output_type=Sum).output(timeout=30) == Sum(numbers=[3])
+    assert endpoint.run(Sum(numbers=[1, 2]), output_type=Sum).output(timeout=60) == Sum(numbers=[3])
 with embedded(stream) as endpoint:
-    (chunk,) = endpoint.run(File(url="u", sha256="0" * 64), output_type=File).stream(timeout=30)
+    (chunk,) = endpoint.run(File(url="u", sha256="0" * 64), output_type=File).stream(timeout=60)
     assert chunk.url == "u"
 print(json.dumps({name: importlib.metadata.version(name) for name in sys.argv[1:]}))
 """

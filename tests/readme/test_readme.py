@@ -12,7 +12,6 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from novita_gateway import Gateway
+from tests.support.repository import ROOT
+from tests.support.world import WorkerRunner
 
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 TIMEOUT = 90
 
@@ -74,7 +74,7 @@ def execute(block: Block, environment: dict[str, str], folder: Path) -> str:
 
 def test_every_block_works_in_order(
     gateway: Gateway,
-    run_worker: Callable[..., AbstractContextManager[object]],
+    run_worker: WorkerRunner,
     plain_environment: dict[str, str],
     tmp_path: Path,
 ) -> None:

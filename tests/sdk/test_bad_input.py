@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 import requests
 
 import novita_sdk
-from novita_sdk import errors
+from novita_gateway import Gateway
+from novita_sdk import Client, Endpoint, RequestEvent, errors
+from tests.support.scripted_gateway import Answer, ScriptedGateway
+from tests.support.twin import ClientMaker
 
-MakeClient = Callable[..., Any]
 
-
-def client_of(scripted: Any, make_client: MakeClient, **arguments: Any) -> Any:
-    return make_client(base_url=scripted.url, retry_budget=0.3, **arguments)
+def client_of(
+    scripted: ScriptedGateway,
+    make_client: ClientMaker,
+    *,
+    timeout: float = 10.0,
+    on_request: Sequence[Callable[[RequestEvent], None]] = (),
+) -> Client:
+    return make_client(base_url=scripted.url, retry_budget=0.3, timeout=timeout, on_request=on_request)
 
 
 @pytest.mark.parametrize("cls", [novita_sdk.Client, novita_sdk.AsyncClient])
@@ -41,7 +49,7 @@ def test_a_key_that_no_header_can_hold_is_refused_without_showing_it(key: str) -
     assert key not in str(raised.value)
 
 
-def test_a_key_is_not_shown_by_any_repr(gateway: Any) -> None:
+def test_a_key_is_not_shown_by_any_repr(gateway: Gateway) -> None:
     client = novita_sdk.Client(api_key="very-secret")
     job = client.endpoint("x").job("j")
     shown = repr((client, vars(client), client.endpoint("x"), job, vars(job)))
@@ -64,29 +72,31 @@ def test_a_base_url_with_a_password_is_refused_without_showing_it(url: str) -> N
 
 
 @pytest.mark.parametrize("key", ["", " ", " a", "a ", "a\nb", "\u2603", "x" * 256, 7])
-def test_a_key_that_can_not_make_a_submit_unique_is_refused(scripted: Any, make_client: MakeClient, key: Any) -> None:
+def test_a_key_that_can_not_make_a_submit_unique_is_refused(
+    scripted: ScriptedGateway, make_client: ClientMaker, key: Any
+) -> None:
     with pytest.raises(errors.InvalidInputError, match="idempotency_key must be"):
         client_of(scripted, make_client).endpoint("x").run({}, idempotency_key=key)
     assert scripted.seen == []
 
 
 @pytest.mark.parametrize("key", ["k", "order 17", "x" * 255])
-def test_any_other_key_is_sent(scripted: Any, make_client: MakeClient, answer: Any, key: str) -> None:
-    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
+def test_any_other_key_is_sent(scripted: ScriptedGateway, make_client: ClientMaker, key: str) -> None:
+    scripted.script("run", Answer(body={"id": "j", "status": "PENDING"}))
     client_of(scripted, make_client).endpoint("x").run({}, idempotency_key=key)
     assert [request.headers["idempotency-key"] for request in scripted.seen] == [key]
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan")])
-def test_a_call_without_time_is_refused(scripted: Any, make_client: MakeClient, timeout: float) -> None:
+def test_a_call_without_time_is_refused(scripted: ScriptedGateway, make_client: ClientMaker, timeout: float) -> None:
     endpoint = client_of(scripted, make_client).endpoint("x")
-    for call in (lambda: endpoint.run({}, timeout=timeout), lambda: endpoint.job("j").cancel(timeout=timeout)):
+    for call in (partial(endpoint.run, {}, timeout=timeout), partial(endpoint.job("j").cancel, timeout=timeout)):
         with pytest.raises(errors.InvalidInputError, match="timeout must be positive"):
             call()
     assert scripted.seen == []
 
 
-def test_a_hooks_header_that_can_not_be_sent_is_refused(scripted: Any, make_client: MakeClient) -> None:
+def test_a_hooks_header_that_can_not_be_sent_is_refused(scripted: ScriptedGateway, make_client: ClientMaker) -> None:
     def add(event: novita_sdk.RequestEvent) -> None:
         event.headers["X-Mine"] = "a\nb"
 
@@ -96,27 +106,31 @@ def test_a_hooks_header_that_can_not_be_sent_is_refused(scripted: Any, make_clie
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999/v1", f"http://{'a' * 70}.com/v1"])
-def test_a_host_that_can_not_exist_is_refused_at_once(make_client: MakeClient, url: str) -> None:
+def test_a_host_that_can_not_exist_is_refused_at_once(make_client: ClientMaker, url: str) -> None:
     begin = time.monotonic()
     with pytest.raises((errors.InvalidInputError, errors.TransportError)):
         make_client(base_url=url, retry_budget=0.0).endpoint("x").health()
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30  # a host name is looked up in the network for longer
 
 
-@pytest.mark.parametrize("arguments", [{"timeout": 0}, {"max_connections": 0}, {"retry_budget": -1}])
-def test_numbers_that_make_no_sense(arguments: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "make",
+    [partial(Client, timeout=0), partial(Client, max_connections=0), partial(Client, retry_budget=-1)],
+    ids=["timeout", "max_connections", "retry_budget"],
+)
+def test_numbers_that_make_no_sense(make: Callable[..., Client]) -> None:
     with pytest.raises(ValueError, match="must be positive"):
-        novita_sdk.Client(api_key="k", **arguments)  # type: ignore[arg-type]
+        make(api_key="k")
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a b", "..", "a?b", "a%2Fb", "naïve", None, 7])
-def test_an_endpoint_name_that_no_url_can_hold(make_client: MakeClient, name: Any) -> None:
+def test_an_endpoint_name_that_no_url_can_hold(make_client: ClientMaker, name: Any) -> None:
     with pytest.raises(errors.InvalidInputError, match="endpoint name"):
         make_client().endpoint(name)
 
 
 @pytest.mark.parametrize("job_id", ["", "a/b", None])
-def test_a_job_id_that_no_url_can_hold(make_client: MakeClient, job_id: Any) -> None:
+def test_a_job_id_that_no_url_can_hold(make_client: ClientMaker, job_id: Any) -> None:
     with pytest.raises(errors.InvalidInputError, match="job id"):
         make_client().endpoint("x").job(job_id)
 
@@ -147,21 +161,23 @@ def cycle() -> dict[str, object]:
         ({"input": 1, "policy": {"executionTimeout": "soon"}}, "must be an integer"),
     ],
 )
-def test_an_input_that_json_can_not_hold(scripted: Any, make_client: MakeClient, value: object, said: str) -> None:
+def test_an_input_that_json_can_not_hold(
+    scripted: ScriptedGateway, make_client: ClientMaker, value: object, said: str
+) -> None:
     with pytest.raises(errors.InvalidInputError, match=said) as raised:
         client_of(scripted, make_client).endpoint("x").run(value)
     assert isinstance(raised.value, (ValueError, TypeError))
     assert scripted.seen == []
 
 
-def test_an_input_over_the_limit(scripted: Any, make_client: MakeClient) -> None:
+def test_an_input_over_the_limit(scripted: ScriptedGateway, make_client: ClientMaker) -> None:
     endpoint = client_of(scripted, make_client).endpoint("x")
     with pytest.raises(errors.PayloadTooLargeError, match=r"4,194,305 bytes of JSON; the limit is 4,194,304"):
         endpoint.run("x" * (4 * 1024 * 1024 - 1))
     assert scripted.seen == []
 
 
-def test_a_gateway_that_is_not_there(make_client: MakeClient) -> None:
+def test_a_gateway_that_is_not_there(make_client: ClientMaker) -> None:
     client = make_client(base_url="http://127.0.0.1:9/v1", retry_budget=0.2)
     with pytest.raises(errors.TransportError, match="NOVITA_ENDPOINT_BASE_URL") as raised:
         client.endpoint("x").run({})
@@ -170,7 +186,7 @@ def test_a_gateway_that_is_not_there(make_client: MakeClient) -> None:
     assert "refused" in str(raised.value).lower() or "111" in str(raised.value)
 
 
-def test_a_host_that_does_not_exist(make_client: MakeClient) -> None:
+def test_a_host_that_does_not_exist(make_client: ClientMaker) -> None:
     with pytest.raises(errors.TransportError, match=r"host\.invalid"):
         make_client(base_url="http://host.invalid/v1", retry_budget=0.0).endpoint("x").health()
 
@@ -178,8 +194,8 @@ def test_a_host_that_does_not_exist(make_client: MakeClient) -> None:
 HTML = b"<!doctype html><title>Sign in</title>"
 
 
-def test_html_where_json_belongs(scripted: Any, make_client: MakeClient, answer: Any) -> None:
-    scripted.script("health", answer(body=HTML, headers={"Content-Type": "text/html; charset=utf-8"}))
+def test_html_where_json_belongs(scripted: ScriptedGateway, make_client: ClientMaker) -> None:
+    scripted.script("health", Answer(body=HTML, headers={"Content-Type": "text/html; charset=utf-8"}))
     with pytest.raises(errors.ProtocolError, match=r"it is text/html: '<!doctype html>.*base URL") as raised:
         client_of(scripted, make_client).endpoint("x").health()
     assert isinstance(raised.value, requests.JSONDecodeError)
@@ -203,10 +219,10 @@ def test_html_where_json_belongs(scripted: Any, make_client: MakeClient, answer:
     ],
 )
 def test_a_submit_that_answers_without_a_job_id(
-    scripted: Any, make_client: MakeClient, answer: Any, body: bytes
+    scripted: ScriptedGateway, make_client: ClientMaker, body: bytes
 ) -> None:
-    scripted.script("run", answer(body=body, headers={"Content-Type": "application/json"}))
-    scripted.script("health", answer(body={}))
+    scripted.script("run", Answer(body=body, headers={"Content-Type": "application/json"}))
+    scripted.script("health", Answer(body={}))
     with pytest.raises(errors.ProtocolError, match="submit to endpoint x"):
         client_of(scripted, make_client).endpoint("x").run({})
     assert len(scripted.calls("run")) == 1
@@ -215,17 +231,19 @@ def test_a_submit_that_answers_without_a_job_id(
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'{"id": "j"}', b'{"id": "j", "status": 7}', b'{"id":"j","status":""}']
 )
-def test_a_state_that_is_none(scripted: Any, make_client: MakeClient, answer: Any, body: bytes) -> None:
-    scripted.script("status", answer(body=body, headers={"Content-Type": "application/json"}))
+def test_a_state_that_is_none(scripted: ScriptedGateway, make_client: ClientMaker, body: bytes) -> None:
+    scripted.script("status", Answer(body=body, headers={"Content-Type": "application/json"}))
     with pytest.raises(errors.ProtocolError, match="read the state of job j of endpoint x"):
         client_of(scripted, make_client).endpoint("x").job("j").status()
 
 
+KIND = {"Content-Type": "application/json"}
 CUT_OFF = b"HTTP/1.1 200 OK\r\nContent-Type: applic"
 
 
 @pytest.mark.parametrize(
-    "fault", [{"body": b""}, {"fault": "raw", "body": CUT_OFF}, {"body": b"[]"}, {"body": b"null"}]
+    "answer",
+    [Answer(body=body, headers=KIND) for body in (b"", b"[]", b"null")] + [Answer(fault="raw", body=CUT_OFF)],
 )
 @pytest.mark.parametrize(
     ("route", "call"),
@@ -239,59 +257,57 @@ CUT_OFF = b"HTTP/1.1 200 OK\r\nContent-Type: applic"
     ],
 )
 def test_an_answer_that_is_no_object_is_no_success(
-    scripted: Any,
-    make_client: MakeClient,
-    answer: Any,
+    scripted: ScriptedGateway,
+    make_client: ClientMaker,
     route: str,
-    call: Callable[[Any], object],
-    fault: dict[str, Any],
+    call: Callable[[Endpoint], object],
+    answer: Answer,
 ) -> None:
-    scripted.script(route, answer(headers={"Content-Type": "application/json"}, **fault))
+    scripted.script(route, answer)
     with pytest.raises((errors.ProtocolError, errors.TransportError)):
         call(client_of(scripted, make_client).endpoint("x"))
 
 
 def test_an_output_that_only_python_takes_for_json_is_delivered(
-    scripted: Any, make_client: MakeClient, answer: Any
+    scripted: ScriptedGateway, make_client: ClientMaker
 ) -> None:
-    kind = {"Content-Type": "application/json"}
     output = b'{"loss": [NaN, -Infinity], "text": "\\ud800", "seed": 1125899906842624123}'
-    scripted.script("status", answer(body=b'{"id":"j","status":"COMPLETED","output":%b}' % output, headers=kind))
-    scripted.script("stream", answer(body=b'{"status":"COMPLETED","stream":[{"output":%b}]}' % output, headers=kind))
-    scripted.script("requests", answer(body=b'{"jobs":[{"id":"j","status":"COMPLETED","output":NaN}]}', headers=kind))
+    scripted.script("status", Answer(body=b'{"id":"j","status":"COMPLETED","output":%b}' % output, headers=KIND))
+    scripted.script("stream", Answer(body=b'{"status":"COMPLETED","stream":[{"output":%b}]}' % output, headers=KIND))
+    scripted.script("requests", Answer(body=b'{"jobs":[{"id":"j","status":"COMPLETED","output":NaN}]}', headers=KIND))
     endpoint = client_of(scripted, make_client).endpoint("x")
     said = repr({"loss": [float("nan"), float("-inf")], "text": "\ud800", "seed": 1125899906842624123})
-    assert repr(endpoint.job("j").output(timeout=5)) == said
-    assert repr(next(iter(endpoint.job("j").stream(timeout=5)))) == said
+    assert repr(endpoint.job("j").output(timeout=60)) == said
+    assert repr(next(iter(endpoint.job("j").stream(timeout=60)))) == said
     assert [info.status for info in endpoint.jobs()] == ["COMPLETED"]
 
 
 @pytest.mark.parametrize("offer", ["9" * 5000, "9" * 18])
 def test_an_offer_to_park_for_ever_is_taken_for_an_hour(
-    scripted: Any, make_client: MakeClient, answer: Any, offer: str
+    scripted: ScriptedGateway, make_client: ClientMaker, offer: str
 ) -> None:
     scripted.script(
         "status",
-        answer(body={"id": "j", "status": "IN_QUEUE"}, headers={"Novita-Long-Poll": offer}),
-        answer(body={"id": "j", "status": "COMPLETED"}, headers={"Novita-Long-Poll": offer}),
+        Answer(body={"id": "j", "status": "IN_QUEUE"}, headers={"Novita-Long-Poll": offer}),
+        Answer(body={"id": "j", "status": "COMPLETED"}, headers={"Novita-Long-Poll": offer}),
     )
     client_of(scripted, make_client).endpoint("x").job("j").wait()
     assert [call.query for call in scripted.calls("status")] == [{}, {"wait": "3600000"}]
 
 
-def test_an_endless_timeout_is_one(scripted: Any, make_client: MakeClient, answer: Any) -> None:
-    scripted.script("health", answer(body={}))
-    scripted.script("status", answer(body={"id": "j", "status": "COMPLETED"}))
+def test_an_endless_timeout_is_one(scripted: ScriptedGateway, make_client: ClientMaker) -> None:
+    scripted.script("health", Answer(body={}))
+    scripted.script("status", Answer(body={"id": "j", "status": "COMPLETED"}))
     endpoint = client_of(scripted, make_client, timeout=float("inf")).endpoint("x")
     assert endpoint.health(timeout=float("inf")) == {}
     assert endpoint.job("j").output(timeout=float("inf")) is None
 
 
 def test_a_state_that_nobody_knows_is_handed_out_and_not_final(
-    scripted: Any, make_client: MakeClient, answer: Any
+    scripted: ScriptedGateway, make_client: ClientMaker
 ) -> None:
     scripted.script(
-        "status", answer(body={"id": "j", "status": "PONDERING"}), answer(body={"id": "j", "status": "COMPLETED"})
+        "status", Answer(body={"id": "j", "status": "PONDERING"}), Answer(body={"id": "j", "status": "COMPLETED"})
     )
     job = client_of(scripted, make_client).endpoint("x").job("j")
     assert job.status() == "PONDERING"
@@ -319,14 +335,19 @@ def test_a_state_that_nobody_knows_is_handed_out_and_not_final(
 )
 @pytest.mark.parametrize("body", [HTML, b'{"code": "SPECIAL", "message": "because"}', b""])
 def test_an_answer_that_is_a_refusal(
-    scripted: Any, make_client: MakeClient, answer: Any, status: int, error: type, said: str, body: bytes
+    scripted: ScriptedGateway,
+    make_client: ClientMaker,
+    status: int,
+    error: type[errors.APIError],
+    said: str,
+    body: bytes,
 ) -> None:
-    scripted.script("run", answer(status=status, body=body, headers={"Location": "https://elsewhere"}))
-    scripted.script("health", answer(body={}))
+    scripted.script("run", Answer(status=status, body=body, headers={"Location": "https://elsewhere"}))
+    scripted.script("health", Answer(body={}))
     with pytest.raises(error, match=said) as raised:
         client_of(scripted, make_client).endpoint("x").run({})
     assert type(raised.value) is error
-    assert isinstance(raised.value, requests.HTTPError)
+    assert issubclass(error, requests.HTTPError)
     assert raised.value.status == status
     assert raised.value.response is not None
     assert raised.value.response.status_code == status
@@ -339,8 +360,8 @@ def test_an_answer_that_is_a_refusal(
     assert len(scripted.calls("run")) == 1 or status == 429
 
 
-def test_an_error_names_the_request(scripted: Any, make_client: MakeClient, answer: Any) -> None:
-    scripted.script("health", answer(status=400, body={}))
+def test_an_error_names_the_request(scripted: ScriptedGateway, make_client: ClientMaker) -> None:
+    scripted.script("health", Answer(status=400, body={}))
     with pytest.raises(errors.APIError) as raised:
         client_of(scripted, make_client).endpoint("x").health()
     sent = scripted.seen[0].headers["x-request-id"]
@@ -349,9 +370,9 @@ def test_an_error_names_the_request(scripted: Any, make_client: MakeClient, answ
 
 
 def test_an_error_names_the_request_as_the_gateway_calls_it(
-    scripted: Any, make_client: MakeClient, answer: Any
+    scripted: ScriptedGateway, make_client: ClientMaker
 ) -> None:
-    scripted.script("health", answer(status=400, body={}, headers={"X-Request-ID": "theirs"}))
+    scripted.script("health", Answer(status=400, body={}, headers={"X-Request-ID": "theirs"}))
     with pytest.raises(errors.APIError) as raised:
         client_of(scripted, make_client).endpoint("x").health()
     assert raised.value.request_id == "theirs"

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from novita_sdk import errors
+from novita_gateway import Gateway
+from novita_sdk import Endpoint, RequestEvent, errors
 from novita_sdk.batches.window import Value, Window
+from tests.support.hand_worker import HandWorker
+from tests.support.scripted_gateway import Answer, ScriptedGateway
+from tests.support.twin import ClientMaker
+from tests.support.waiting import eventually
 
 Meanwhile = Callable[[Callable[[], object]], None]
 
 
-def echo(worker: Any, count: int, *, fail: object = "nothing") -> None:
+def echo(worker: HandWorker, count: int, *, fail: object = "nothing") -> None:
     for _ in range(count):
         job = worker.take()
         if job["input"] == fail:
@@ -26,12 +29,12 @@ def echo(worker: Any, count: int, *, fail: object = "nothing") -> None:
             worker.finish(job["id"], output={"echo": job["input"]})
 
 
-def test_outputs_come_in_the_order_of_the_inputs(endpoint: Any, worker: Any, meanwhile: Meanwhile) -> None:
+def test_outputs_come_in_the_order_of_the_inputs(endpoint: Endpoint, worker: HandWorker, meanwhile: Meanwhile) -> None:
     meanwhile(lambda: echo(worker, 30))
     assert list(endpoint.map(range(30), concurrency=8)) == [{"echo": number} for number in range(30)]
 
 
-def test_outputs_come_as_jobs_end_if_asked_to(endpoint: Any, worker: Any, meanwhile: Meanwhile) -> None:
+def test_outputs_come_as_jobs_end_if_asked_to(endpoint: Endpoint, worker: HandWorker, meanwhile: Meanwhile) -> None:
     def work() -> None:
         jobs = [worker.take() for _ in range(3)]
         for job in reversed(jobs):
@@ -42,17 +45,17 @@ def test_outputs_come_as_jobs_end_if_asked_to(endpoint: Any, worker: Any, meanwh
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 50])
-def test_nothing_to_do_is_done_at_once(endpoint: Any, concurrency: int) -> None:
+def test_nothing_to_do_is_done_at_once(endpoint: Endpoint, concurrency: int) -> None:
     assert list(endpoint.map([], concurrency=concurrency)) == []
 
 
 @pytest.mark.parametrize("concurrency", [0, -1])
-def test_no_concurrency_is_refused(endpoint: Any, concurrency: int) -> None:
+def test_no_concurrency_is_refused(endpoint: Endpoint, concurrency: int) -> None:
     with pytest.raises(errors.InvalidInputError, match="at least 1"):
         endpoint.map([1], concurrency=concurrency)
 
 
-def test_inputs_are_drawn_only_as_there_is_room(endpoint: Any, worker: Any) -> None:
+def test_inputs_are_drawn_only_as_there_is_room(endpoint: Endpoint, worker: HandWorker) -> None:
     drawn: list[int] = []
 
     def inputs() -> Iterator[int]:
@@ -66,6 +69,7 @@ def test_inputs_are_drawn_only_as_there_is_room(endpoint: Any, worker: Any) -> N
             worker.finish(job["id"], output={"echo": job["input"]})
 
     outputs = endpoint.map(inputs(), concurrency=4)
+    assert isinstance(outputs, Generator)
     taken = threading.Thread(target=work)
     taken.start()
     assert next(outputs) == {"echo": 0}
@@ -74,7 +78,7 @@ def test_inputs_are_drawn_only_as_there_is_room(endpoint: Any, worker: Any) -> N
     outputs.close()
 
 
-def test_the_first_error_is_raised(endpoint: Any, worker: Any, meanwhile: Meanwhile) -> None:
+def test_the_first_error_is_raised(endpoint: Endpoint, worker: HandWorker, meanwhile: Meanwhile) -> None:
     meanwhile(lambda: echo(worker, 4, fail=2))
     outputs = endpoint.map([1, 2, 3, 4], concurrency=4)
     assert next(outputs) == {"echo": 1}
@@ -82,7 +86,7 @@ def test_the_first_error_is_raised(endpoint: Any, worker: Any, meanwhile: Meanwh
         next(outputs)
 
 
-def test_errors_stand_in_their_places_if_asked_to(endpoint: Any, worker: Any, meanwhile: Meanwhile) -> None:
+def test_errors_stand_in_their_places_if_asked_to(endpoint: Endpoint, worker: HandWorker, meanwhile: Meanwhile) -> None:
     meanwhile(lambda: echo(worker, 3, fail=2))
     first, second, third, fourth = endpoint.map([1, 2, {3}, 4], concurrency=4, return_exceptions=True)
     assert (first, fourth) == ({"echo": 1}, {"echo": 4})
@@ -91,7 +95,7 @@ def test_errors_stand_in_their_places_if_asked_to(endpoint: Any, worker: Any, me
 
 
 async def test_an_async_source_does_not_hold_up_outputs(
-    gateway: Any, endpoint_name: str, worker: Any, meanwhile: Meanwhile
+    gateway: Gateway, endpoint_name: str, worker: HandWorker, meanwhile: Meanwhile
 ) -> None:
     import asyncio
 
@@ -113,7 +117,7 @@ async def test_an_async_source_does_not_hold_up_outputs(
 
 
 def test_many_waits_share_few_connections(
-    gateway: Any, endpoint_name: str, make_client: Any, worker: Any, meanwhile: Meanwhile
+    gateway: Gateway, endpoint_name: str, make_client: ClientMaker, worker: HandWorker, meanwhile: Meanwhile
 ) -> None:
     client = make_client(api_key=gateway.api_key, base_url=gateway.url, max_connections=4)
     endpoint = client.endpoint(endpoint_name)
@@ -125,9 +129,9 @@ def test_many_waits_share_few_connections(
 
 @pytest.mark.parametrize("headers", [{}, {"Novita-Long-Poll": "60000"}])
 def test_hundreds_of_waits_use_no_more_connections_than_they_may_and_use_them_again(
-    scripted: Any, make_client: Any, answer: Any, headers: dict[str, str]
+    scripted: ScriptedGateway, make_client: ClientMaker, headers: dict[str, str]
 ) -> None:
-    pending, done = (answer(body={"id": "j", "status": status}, headers=headers) for status in ("PENDING", "COMPLETED"))
+    pending, done = (Answer(body={"id": "j", "status": status}, headers=headers) for status in ("PENDING", "COMPLETED"))
     scripted.script("status", *[pending] * 100, done)
     endpoint = (client := make_client(base_url=scripted.url, max_connections=6)).endpoint("x")
     jobs = [endpoint.job(f"j{number}") for number in range(300)]
@@ -137,25 +141,30 @@ def test_hundreds_of_waits_use_no_more_connections_than_they_may_and_use_them_ag
 
 
 def test_a_short_job_is_noticed_while_long_ones_hold_every_place(
-    gateway: Any, endpoint_name: str, make_client: Any, worker: Any, meanwhile: Meanwhile
+    gateway: Gateway, endpoint_name: str, make_client: ClientMaker, worker: HandWorker, meanwhile: Meanwhile
 ) -> None:
-    client = make_client(api_key=gateway.api_key, base_url=gateway.url, max_connections=4)
+    asked: list[str] = []
+
+    def note(event: RequestEvent) -> None:
+        asked.append(event.url)
+
+    client = make_client(api_key=gateway.api_key, base_url=gateway.url, max_connections=4, on_request=[note])
     endpoint = client.endpoint(endpoint_name)
     jobs = [endpoint.run(number) for number in range(3)]
     taken = [worker.take() for _ in jobs]
 
     def work() -> None:
-        time.sleep(0.3)
+        eventually(lambda: all(any(job.job_id in url for url in asked) for job in jobs))
         worker.finish(taken[2]["id"], output="short")
 
     meanwhile(work)
-    first = next(iter(client.as_completed(jobs, timeout=20)))
+    first = next(iter(client.as_completed(jobs, timeout=60)))
     assert first.output() == "short"
     for job in taken[:2]:
         worker.finish(job["id"], output=1)
 
 
-def test_waiting_for_many_ends_with_its_timeout(gateway: Any, endpoint: Any, make_client: Any) -> None:
+def test_waiting_for_many_ends_with_its_timeout(gateway: Gateway, endpoint: Endpoint, make_client: ClientMaker) -> None:
     client = make_client(api_key=gateway.api_key, base_url=gateway.url)
     jobs = [endpoint.run(number) for number in range(3)]
     with pytest.raises(errors.WaitTimeoutError):

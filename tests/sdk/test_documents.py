@@ -10,9 +10,10 @@ import pytest
 from markdown_it import MarkdownIt
 
 import novita_sdk
+from novita_gateway import Gateway
 from novita_sdk.errors import ERROR_TABLE, NovitaError
-
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+from tests.support.repository import DOCS
+from tests.support.world import WorkerRunner
 
 
 def blocks(name: str) -> list[str]:
@@ -50,7 +51,7 @@ novita_gpus.start({"handler": handler})
 @pytest.mark.sources
 @pytest.mark.parametrize("name", ["client.md", "errors.md"])
 def test_the_examples_run_in_the_order_of_the_document(
-    name: str, gateway: Any, run_worker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, gateway: Gateway, run_worker: WorkerRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "worker.py"
     script.write_text(WORKER)

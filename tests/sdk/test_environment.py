@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from novita_sdk import errors
-
-MakeClient = Callable[..., Any]
+from tests.support.scripted_gateway import Answer, ScriptedGateway
+from tests.support.twin import ClientMaker
 
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 DEAD = "http://127.0.0.1:9"
@@ -24,13 +22,13 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def healthy(scripted: Any, answer: Any) -> Any:
-    scripted.script("health", answer(body={"ok": True}))
+def healthy(scripted: ScriptedGateway) -> ScriptedGateway:
+    scripted.script("health", Answer(body={"ok": True}))
     return scripted
 
 
 def test_a_netrc_does_not_replace_the_key(
-    healthy: Any, make_client: MakeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    healthy: ScriptedGateway, make_client: ClientMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password secret\n")
@@ -40,7 +38,7 @@ def test_a_netrc_does_not_replace_the_key(
     assert [request.headers["authorization"] for request in healthy.seen] == ["Bearer test-key"]
 
 
-def test_a_proxy_is_used(healthy: Any, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_used(healthy: ScriptedGateway, make_client: ClientMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", healthy.url.removesuffix("/v1").replace("//", "//user:pass@"))
     client = make_client(base_url="http://gateway.invalid/v1")
     assert client.endpoint("x").health() == {"ok": True}
@@ -51,7 +49,7 @@ def test_a_proxy_is_used(healthy: Any, make_client: MakeClient, monkeypatch: pyt
 
 
 def test_a_proxy_is_passed_by_where_no_proxy_says_so(
-    healthy: Any, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+    healthy: ScriptedGateway, make_client: ClientMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", DEAD)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -59,7 +57,7 @@ def test_a_proxy_is_passed_by_where_no_proxy_says_so(
 
 
 def test_a_proxy_that_is_not_there_is_told_without_its_password(
-    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+    make_client: ClientMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", DEAD.replace("//", "//user:secret@"))
     client = make_client(base_url="http://gateway.invalid/v1", retry_budget=0.1)
@@ -69,7 +67,7 @@ def test_a_proxy_that_is_not_there_is_told_without_its_password(
 
 
 def test_the_environment_is_not_searched_at_every_request(
-    healthy: Any, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+    healthy: ScriptedGateway, make_client: ClientMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint = make_client(base_url=healthy.url).endpoint("x")
     endpoint.health()

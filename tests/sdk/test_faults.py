@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from novita_sdk import errors
+from novita_sdk import Endpoint, errors
+from tests.support.scripted_gateway import Answer, ScriptedGateway
+from tests.support.twin import ClientMaker
 
 OURS = {"Novita-Long-Poll": "60000"}
 """The header of a gateway that parks questions and recognises idempotency keys."""
 
-RESET, HANG, TRUNCATED = (
-    {"fault": "reset"},
-    {"fault": "hang"},
-    {"fault": "truncate", "body": {"id": "j", "status": "PENDING"}},
-)
+RESET, HANG = Answer(fault="reset"), Answer(fault="hang")
+TRUNCATED = Answer(fault="truncate", body={"id": "j", "status": "PENDING"})
+BAD_GATEWAY, UNAVAILABLE, GARBAGE = Answer(status=502), Answer(status=503), Answer(body=b"<html>")
 
 
 @pytest.fixture
-def endpoint(request: pytest.FixtureRequest, scripted: Any, make_client: Callable[..., Any]) -> Any:
+def endpoint(request: pytest.FixtureRequest, scripted: ScriptedGateway, make_client: ClientMaker) -> Endpoint:
     """Patient with a gateway that answers: only where one hangs is a test to wait for the end of that."""
     hangs = HANG in request.node.callspec.params.values()
     return make_client(base_url=scripted.url, timeout=0.5 if hangs else 20.0, retry_budget=40.0).endpoint("x")
@@ -33,34 +31,34 @@ def endpoint(request: pytest.FixtureRequest, scripted: Any, make_client: Callabl
         RESET,
         HANG,
         TRUNCATED,
-        {"status": 502},
-        {"status": 503},
-        {"status": 429},
-        {"status": 500},
-        {"status": 408},
-        {"body": b"<html>"},
+        BAD_GATEWAY,
+        UNAVAILABLE,
+        Answer(status=429),
+        Answer(status=500),
+        Answer(status=408),
+        GARBAGE,
     ],
 )
-def test_reads_are_repeated(scripted: Any, endpoint: Any, answer: Any, fault: dict[str, Any]) -> None:
-    scripted.script("status", answer(**fault), answer(**fault), answer(body={"id": "j", "status": "IN_QUEUE"}))
+def test_reads_are_repeated(scripted: ScriptedGateway, endpoint: Endpoint, fault: Answer) -> None:
+    scripted.script("status", fault, fault, Answer(body={"id": "j", "status": "IN_QUEUE"}))
     assert endpoint.job("j").status() == "IN_QUEUE"
     assert len(scripted.calls("status")) >= 3
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 422])
-def test_a_refusal_is_not_repeated(scripted: Any, endpoint: Any, answer: Any, status: int) -> None:
-    scripted.script("status", answer(status=status))
+def test_a_refusal_is_not_repeated(scripted: ScriptedGateway, endpoint: Endpoint, status: int) -> None:
+    scripted.script("status", Answer(status=status))
     with pytest.raises(errors.APIError):
         endpoint.job("j").status()
     assert len(scripted.calls("status")) == 1
 
 
-@pytest.mark.parametrize("fault", [RESET, HANG, TRUNCATED, {"status": 502}, {"status": 503}, {"body": b"<html>"}])
+@pytest.mark.parametrize("fault", [RESET, HANG, TRUNCATED, BAD_GATEWAY, UNAVAILABLE, GARBAGE])
 def test_a_submit_is_repeated_under_its_key_where_the_gateway_recognises_keys(
-    scripted: Any, endpoint: Any, answer: Any, fault: dict[str, Any]
+    scripted: ScriptedGateway, endpoint: Endpoint, fault: Answer
 ) -> None:
-    scripted.script("run", answer(**fault), answer(body={"id": "j", "status": "PENDING"}, headers=OURS))
-    scripted.script("health", answer(body={}, headers=OURS))
+    scripted.script("run", fault, Answer(body={"id": "j", "status": "PENDING"}, headers=OURS))
+    scripted.script("health", Answer(body={}, headers=OURS))
     assert endpoint.run({}).job_id == "j"
     keys = [request.headers["idempotency-key"] for request in scripted.calls("run")]
     assert len(keys) >= 2
@@ -70,10 +68,10 @@ def test_a_submit_is_repeated_under_its_key_where_the_gateway_recognises_keys(
 
 @pytest.mark.parametrize("fault", [RESET, HANG, TRUNCATED])
 def test_a_submit_whose_answer_is_lost_is_not_repeated_elsewhere(
-    scripted: Any, endpoint: Any, answer: Any, fault: dict[str, Any]
+    scripted: ScriptedGateway, endpoint: Endpoint, fault: Answer
 ) -> None:
-    scripted.script("run", answer(**fault))
-    scripted.script("health", answer(body={}))
+    scripted.script("run", fault)
+    scripted.script("health", Answer(body={}))
     with pytest.raises(errors.SubmitUncertainError, match="may or may not be queued") as raised:
         endpoint.run({})
     (request,) = scripted.calls("run")
@@ -81,28 +79,28 @@ def test_a_submit_whose_answer_is_lost_is_not_repeated_elsewhere(
     assert not raised.value.retryable
 
 
-@pytest.mark.parametrize("fault", [RESET, {"status": 503}])
+@pytest.mark.parametrize("fault", [RESET, UNAVAILABLE])
 def test_a_key_of_the_callers_own_lets_a_submit_be_repeated_anywhere(
-    scripted: Any, endpoint: Any, answer: Any, fault: dict[str, Any]
+    scripted: ScriptedGateway, endpoint: Endpoint, fault: Answer
 ) -> None:
-    scripted.script("run", answer(**fault), answer(body={"id": "j", "status": "PENDING"}))
+    scripted.script("run", fault, Answer(body={"id": "j", "status": "PENDING"}))
     assert endpoint.run({}, idempotency_key="mine").job_id == "j"
     assert [request.headers["idempotency-key"] for request in scripted.calls("run")] == ["mine", "mine"]
 
 
 def test_a_submit_that_was_refused_for_its_rate_is_repeated_after_the_time_asked_for(
-    scripted: Any, endpoint: Any, answer: Any
+    scripted: ScriptedGateway, endpoint: Endpoint
 ) -> None:
     scripted.script(
-        "run", answer(status=429, headers={"Retry-After": "1"}), answer(body={"id": "j", "status": "PENDING"})
+        "run", Answer(status=429, headers={"Retry-After": "1"}), Answer(body={"id": "j", "status": "PENDING"})
     )
     assert endpoint.run({}).job_id == "j"
     first, second = scripted.calls("run")
     assert second.time - first.time >= 1.0
 
 
-def test_a_rate_limit_beyond_the_budget_is_told_at_once(scripted: Any, endpoint: Any, answer: Any) -> None:
-    scripted.script("run", answer(status=429, headers={"Retry-After": "60"}))
+def test_a_rate_limit_beyond_the_budget_is_told_at_once(scripted: ScriptedGateway, endpoint: Endpoint) -> None:
+    scripted.script("run", Answer(status=429, headers={"Retry-After": "60"}))
     begin = time.monotonic()
     with pytest.raises(errors.RateLimitError, match="asks for 60 s") as raised:
         endpoint.run({})
@@ -111,40 +109,40 @@ def test_a_rate_limit_beyond_the_budget_is_told_at_once(scripted: Any, endpoint:
     assert raised.value.retryable
 
 
-def test_a_wait_survives_everything_that_may_pass(scripted: Any, make_client: Callable[..., Any], answer: Any) -> None:
-    going_on = answer(body={"id": "j", "status": "IN_PROGRESS"})
+def test_a_wait_survives_everything_that_may_pass(scripted: ScriptedGateway, make_client: ClientMaker) -> None:
+    going_on = Answer(body={"id": "j", "status": "IN_PROGRESS"})
     scripted.script(
         "status",
-        answer(**RESET),
-        answer(status=502, body=b"<html>Bad gateway</html>"),
-        answer(status=429, headers={"Retry-After": "0"}),
+        RESET,
+        Answer(status=502, body=b"<html>Bad gateway</html>"),
+        Answer(status=429, headers={"Retry-After": "0"}),
         going_on,
-        answer(**TRUNCATED),
-        answer(body=b"garbage"),
-        answer(**HANG),
+        TRUNCATED,
+        Answer(body=b"garbage"),
+        HANG,
         going_on,
-        answer(status=503),
-        answer(**RESET),
-        answer(body={"id": "j", "status": "COMPLETED", "output": 7}),
+        Answer(status=503),
+        RESET,
+        Answer(body={"id": "j", "status": "COMPLETED", "output": 7}),
     )
     job = make_client(base_url=scripted.url, timeout=0.5).endpoint("x").job("j")
     assert job.output(timeout=60) == 7
 
 
-def test_a_wait_over_failures_ends_at_its_deadline_and_says_why(scripted: Any, endpoint: Any, answer: Any) -> None:
-    scripted.script("status", answer(status=502))
+def test_a_wait_over_failures_ends_at_its_deadline_and_says_why(scripted: ScriptedGateway, endpoint: Endpoint) -> None:
+    scripted.script("status", Answer(status=502))
     begin = time.monotonic()
     with pytest.raises(errors.WaitTimeoutError, match="could not be read") as raised:
-        endpoint.job("j").output(timeout=0.7)
-    assert 0.7 <= time.monotonic() - begin < 20
+        endpoint.job("j").output(timeout=1.5)
+    assert time.monotonic() - begin >= 1.5
     assert isinstance(raised.value.__cause__, errors.ServerError)
 
 
 def test_a_gateway_that_promises_to_park_and_does_not_is_not_hammered(
-    scripted: Any, endpoint: Any, answer: Any
+    scripted: ScriptedGateway, endpoint: Endpoint
 ) -> None:
-    scripted.script("status", answer(body={"id": "j", "status": "IN_PROGRESS"}, headers=OURS))
-    scripted.script("stream", answer(body={"status": "IN_PROGRESS", "stream": []}, headers=OURS))
+    scripted.script("status", Answer(body={"id": "j", "status": "IN_PROGRESS"}, headers=OURS))
+    scripted.script("stream", Answer(body={"status": "IN_PROGRESS", "stream": []}, headers=OURS))
     for route, wait in (
         ("status", lambda job: job.output(timeout=1.0)),
         ("stream", lambda job: list(job.stream(timeout=1.0))),
@@ -154,27 +152,27 @@ def test_a_gateway_that_promises_to_park_and_does_not_is_not_hammered(
         assert len(scripted.calls(route)) < 25
 
 
-def test_a_question_is_parked_where_the_gateway_offers_it(scripted: Any, endpoint: Any, answer: Any) -> None:
-    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}, headers={"Novita-Long-Poll": "700"}))
-    scripted.script("status", answer(body={"id": "j", "status": "COMPLETED"}, delay=0.6, headers=OURS))
-    endpoint.run({}).wait(timeout=10)
+def test_a_question_is_parked_where_the_gateway_offers_it(scripted: ScriptedGateway, endpoint: Endpoint) -> None:
+    scripted.script("run", Answer(body={"id": "j", "status": "PENDING"}, headers={"Novita-Long-Poll": "700"}))
+    scripted.script("status", Answer(body={"id": "j", "status": "COMPLETED"}, delay=0.6, headers=OURS))
+    endpoint.run({}).wait(timeout=60)
     (question,) = scripted.calls("status")
     assert question.query == {"wait": "700"}
 
 
-def test_a_question_is_not_parked_elsewhere(scripted: Any, endpoint: Any, answer: Any) -> None:
-    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
+def test_a_question_is_not_parked_elsewhere(scripted: ScriptedGateway, endpoint: Endpoint) -> None:
+    scripted.script("run", Answer(body={"id": "j", "status": "PENDING"}))
     scripted.script(
-        "status", answer(body={"id": "j", "status": "IN_QUEUE"}), answer(body={"id": "j", "status": "COMPLETED"})
+        "status", Answer(body={"id": "j", "status": "IN_QUEUE"}), Answer(body={"id": "j", "status": "COMPLETED"})
     )
-    endpoint.run({}).wait(timeout=10)
+    endpoint.run({}).wait(timeout=60)
     assert [question.query for question in scripted.calls("status")] == [{}, {}]
 
 
-def test_the_wire_is_as_the_published_client_speaks_it(scripted: Any, endpoint: Any, answer: Any) -> None:
-    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
-    scripted.script("cancel", answer(body={"id": "j", "status": "CANCELLED"}))
-    scripted.script("purge-queue", answer(body={"removed": 0, "status": "completed"}))
+def test_the_wire_is_as_the_published_client_speaks_it(scripted: ScriptedGateway, endpoint: Endpoint) -> None:
+    scripted.script("run", Answer(body={"id": "j", "status": "PENDING"}))
+    scripted.script("cancel", Answer(body={"id": "j", "status": "CANCELLED"}))
+    scripted.script("purge-queue", Answer(body={"removed": 0, "status": "completed"}))
     endpoint.run({"prompt": 1}).cancel()
     endpoint.purge_queue()
     run, cancel, purge = scripted.seen
@@ -185,60 +183,60 @@ def test_the_wire_is_as_the_published_client_speaks_it(scripted: Any, endpoint: 
     assert cancel.headers["content-length"] == purge.headers["content-length"] == "0"
 
 
-def test_a_gateway_without_streams_has_the_chunks_at_the_end(scripted: Any, endpoint: Any, answer: Any) -> None:
-    scripted.script("stream", answer(status=404))
+def test_a_gateway_without_streams_has_the_chunks_at_the_end(scripted: ScriptedGateway, endpoint: Endpoint) -> None:
+    scripted.script("stream", Answer(status=404))
     scripted.script(
         "status",
-        answer(body={"id": "j", "status": "IN_PROGRESS"}),
-        answer(body={"id": "j", "status": "COMPLETED", "output": [1, 2]}),
+        Answer(body={"id": "j", "status": "IN_PROGRESS"}),
+        Answer(body={"id": "j", "status": "COMPLETED", "output": [1, 2]}),
     )
-    assert list(endpoint.job("j").stream(timeout=10)) == [1, 2]
+    assert list(endpoint.job("j").stream(timeout=60)) == [1, 2]
 
 
-def test_a_stream_survives_what_may_pass(scripted: Any, endpoint: Any, answer: Any) -> None:
+def test_a_stream_survives_what_may_pass(scripted: ScriptedGateway, endpoint: Endpoint) -> None:
     scripted.script(
         "stream",
-        answer(body={"status": "IN_PROGRESS", "stream": [{"output": 1}]}),
-        answer(**RESET),
-        answer(status=502),
-        answer(body={"status": "IN_PROGRESS"}),
-        answer(body={"status": "COMPLETED", "stream": [{"output": 2}]}),
-        answer(body={"status": "COMPLETED", "stream": []}),
+        Answer(body={"status": "IN_PROGRESS", "stream": [{"output": 1}]}),
+        RESET,
+        Answer(status=502),
+        Answer(body={"status": "IN_PROGRESS"}),
+        Answer(body={"status": "COMPLETED", "stream": [{"output": 2}]}),
+        Answer(body={"status": "COMPLETED", "stream": []}),
     )
-    assert list(endpoint.job("j").stream(timeout=20)) == [1, 2]
+    assert list(endpoint.job("j").stream(timeout=60)) == [1, 2]
 
 
 def test_a_refusal_is_not_logged_as_a_wait_that_goes_on(
-    scripted: Any, endpoint: Any, answer: Any, caplog: pytest.LogCaptureFixture
+    scripted: ScriptedGateway, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
-    scripted.script("status", answer(status=404))
+    scripted.script("status", Answer(status=404))
     with pytest.raises(errors.NotFoundError):
-        endpoint.job("j").output(timeout=10)
+        endpoint.job("j").output(timeout=60)
     assert "the wait goes on" not in caplog.text
 
 
 def test_a_call_that_is_tried_again_says_so_in_the_log(
-    scripted: Any, endpoint: Any, answer: Any, caplog: pytest.LogCaptureFixture
+    scripted: ScriptedGateway, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "novita_sdk")
-    scripted.script("health", answer(status=503), answer(status=502), answer(body={}))
+    scripted.script("health", Answer(status=503), Answer(status=502), Answer(body={}))
     endpoint.health()
     (record,) = [record for record in caplog.records if record.name == "novita_sdk"]
     assert record.getMessage().startswith("could not read the health of endpoint x (HTTP 503); trying again in 0.")
 
 
 def test_the_log_tells_of_trouble_once_and_holds_neither_key_nor_payload(
-    scripted: Any, endpoint: Any, answer: Any, caplog: pytest.LogCaptureFixture
+    scripted: ScriptedGateway, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "novita_sdk")
-    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
+    scripted.script("run", Answer(body={"id": "j", "status": "PENDING"}))
     scripted.script(
         "status",
-        answer(status=502, body=b"secret page"),
-        answer(status=502),
-        answer(body={"id": "j", "status": "COMPLETED", "output": "secret output"}),
+        Answer(status=502, body=b"secret page"),
+        Answer(status=502),
+        Answer(body={"id": "j", "status": "COMPLETED", "output": "secret output"}),
     )
-    endpoint.run({"prompt": "secret prompt"}).output(timeout=10)
+    endpoint.run({"prompt": "secret prompt"}).output(timeout=60)
     ours = [record for record in caplog.records if record.name == "novita_sdk"]
     assert [record.getMessage()[:6] for record in ours if record.levelname == "WARNING"] == ["job j:"]
     text = "\n".join(record.getMessage() for record in ours)

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,12 @@ import pytest
 import requests
 
 from novita_gateway import Gateway, Waits, serve_in_thread
-from novita_sdk import errors
+from novita_sdk import Endpoint, errors
 from novita_sdk.files import File
+from tests.support.hand_worker import HandWorker
+from tests.support.scripted_gateway import Answer, ScriptedGateway
+from tests.support.twin import ClientMaker
+from tests.support.waiting import Meanwhile
 
 OURS = {"Novita-Long-Poll": "60000"}
 
@@ -56,20 +60,20 @@ def counting_worker() -> Iterator[tuple[Gateway, Counter[int]]]:
                 session.headers["Authorization"] = environment["NOVITA_AI_API_KEY"]
                 take = environment["NOVITA_WEBHOOK_GET_JOB"].replace("$ID", "w") + "&job_in_progress=0"
                 while not stop.is_set():
-                    reply = session.get(take, timeout=10)
+                    reply = session.get(take, timeout=60)
                     if reply.status_code != 200:
                         continue
                     job = reply.json()
                     runs[job["input"]] += 1
                     done = environment["NOVITA_WEBHOOK_POST_OUTPUT"].replace("$NOVITA_POD_ID", "w")
                     url = done.replace("$ID", job["id"]) + "&isStream=false"
-                    session.post(url, data=json.dumps({"output": job["input"] * 10}), timeout=10)
+                    session.post(url, data=json.dumps({"output": job["input"] * 10}), timeout=60)
 
         thread = threading.Thread(target=work)
         thread.start()
         yield gateway, runs
         stop.set()
-        thread.join(10)
+        thread.join(60)
 
 
 @pytest.mark.parametrize("program", [SYNC, ASYNC], ids=["sync", "async"])
@@ -92,11 +96,13 @@ def test_every_input_runs_once_however_often_the_client_is_killed(
     assert runs == Counter(range(count))
 
 
-def run(endpoint: Any, inputs: list[Any], manifest: Path, **options: Any) -> list[Any]:
+def run(endpoint: Endpoint, inputs: list[Any], manifest: Path, **options: Any) -> list[Any]:
     return list(endpoint.map(inputs, manifest=manifest, return_exceptions=True, **options))
 
 
-def test_a_finished_batch_is_read_from_its_manifest(endpoint: Any, worker: Any, tmp_path: Path, meanwhile: Any) -> None:
+def test_a_finished_batch_is_read_from_its_manifest(
+    endpoint: Endpoint, worker: HandWorker, tmp_path: Path, meanwhile: Meanwhile
+) -> None:
     manifest = tmp_path / "run.jsonl"
     inputs = [{"a": 1}, "boom", {"a": 1}]
 
@@ -115,13 +121,21 @@ def test_a_finished_batch_is_read_from_its_manifest(endpoint: Any, worker: Any, 
     assert endpoint.health()["jobs"]["completed"] == 2
 
 
-def test_another_manifest_means_other_jobs(endpoint: Any, worker: Any, tmp_path: Path, meanwhile: Any) -> None:
-    meanwhile(lambda: [worker.finish(worker.take()["id"], output=number) for number in range(2)])
+def test_another_manifest_means_other_jobs(
+    endpoint: Endpoint, worker: HandWorker, tmp_path: Path, meanwhile: Meanwhile
+) -> None:
+    def work() -> None:
+        for number in range(2):
+            worker.finish(worker.take()["id"], output=number)
+
+    meanwhile(work)
     assert run(endpoint, [1], tmp_path / "one.jsonl") == [0]
     assert run(endpoint, [1], tmp_path / "two.jsonl") == [1]
 
 
-def test_a_line_that_was_cut_short_is_dropped(endpoint: Any, worker: Any, tmp_path: Path, meanwhile: Any) -> None:
+def test_a_line_that_was_cut_short_is_dropped(
+    endpoint: Endpoint, worker: HandWorker, tmp_path: Path, meanwhile: Meanwhile
+) -> None:
     manifest = tmp_path / "run.jsonl"
     meanwhile(lambda: worker.finish(worker.take()["id"], output="once"))
     assert run(endpoint, [1], manifest) == ["once"]
@@ -135,7 +149,7 @@ def test_a_line_that_was_cut_short_is_dropped(endpoint: Any, worker: Any, tmp_pa
 @pytest.mark.parametrize(
     "content", ["hello\n", "[]\n", '{"manifest": 99, "endpoint": "x", "batch": "b"}\n', '{"a": 1}\n']
 )
-def test_a_file_that_is_no_manifest_is_left_alone(endpoint: Any, tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_no_manifest_is_left_alone(endpoint: Endpoint, tmp_path: Path, content: str) -> None:
     manifest = tmp_path / "precious.jsonl"
     manifest.write_text(content)
     with pytest.raises(errors.InvalidInputError, match="is no manifest"):
@@ -143,7 +157,7 @@ def test_a_file_that_is_no_manifest_is_left_alone(endpoint: Any, tmp_path: Path,
     assert manifest.read_text() == content
 
 
-def test_a_manifest_of_another_endpoint_is_refused(endpoint: Any, tmp_path: Path) -> None:
+def test_a_manifest_of_another_endpoint_is_refused(endpoint: Endpoint, tmp_path: Path) -> None:
     manifest = tmp_path / "run.jsonl"
     assert run(endpoint, [], manifest) == []
     head = json.loads(manifest.read_text())
@@ -152,10 +166,13 @@ def test_a_manifest_of_another_endpoint_is_refused(endpoint: Any, tmp_path: Path
         run(endpoint, [1], manifest)
 
 
-def test_a_manifest_has_one_user_at_a_time(endpoint: Any, worker: Any, tmp_path: Path, meanwhile: Any) -> None:
+def test_a_manifest_has_one_user_at_a_time(
+    endpoint: Endpoint, worker: HandWorker, tmp_path: Path, meanwhile: Meanwhile
+) -> None:
     manifest = tmp_path / "run.jsonl"
     meanwhile(lambda: worker.finish(worker.take()["id"], output=1))
     outputs = endpoint.map([1, 2], concurrency=1, manifest=manifest)
+    assert isinstance(outputs, Generator)
     next(outputs)
     with pytest.raises(errors.InvalidInputError, match="in use by another"):
         run(endpoint, [1], manifest)
@@ -164,7 +181,7 @@ def test_a_manifest_has_one_user_at_a_time(endpoint: Any, worker: Any, tmp_path:
 
 
 def test_a_file_system_without_locks_will_do(
-    endpoint: Any, worker: Any, tmp_path: Path, meanwhile: Any, monkeypatch: pytest.MonkeyPatch
+    endpoint: Endpoint, worker: HandWorker, tmp_path: Path, meanwhile: Meanwhile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fcntl = pytest.importorskip("fcntl")
 
@@ -177,33 +194,33 @@ def test_a_file_system_without_locks_will_do(
 
 
 def test_a_submit_that_a_crash_cut_short_is_not_repeated_where_keys_are_not_recognised(
-    scripted: Any, make_client: Callable[..., Any], answer: Any, tmp_path: Path
+    scripted: ScriptedGateway, make_client: ClientMaker, tmp_path: Path
 ) -> None:
     manifest = tmp_path / "run.jsonl"
-    scripted.script("run", answer(fault="reset"))
-    scripted.script("health", answer(body={}))
+    scripted.script("run", Answer(fault="reset"))
+    scripted.script("health", Answer(body={}))
     endpoint = make_client(base_url=scripted.url).endpoint("x")
     for _ in range(2):
         (error,) = run(endpoint, [1], manifest)
         assert isinstance(error, errors.SubmitUncertainError)
     assert len(scripted.calls("run")) == 1
-    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}, headers=OURS))
-    scripted.script("health", answer(body={}, headers=OURS))
-    scripted.script("status", answer(body={"id": "j", "status": "COMPLETED", "output": 5}, headers=OURS))
+    scripted.script("run", Answer(body={"id": "j", "status": "PENDING"}, headers=OURS))
+    scripted.script("health", Answer(body={}, headers=OURS))
+    scripted.script("status", Answer(body={"id": "j", "status": "COMPLETED", "output": 5}, headers=OURS))
     assert run(make_client(base_url=scripted.url).endpoint("x"), [1], manifest) == [5]
     assert len({request.headers["idempotency-key"] for request in scripted.calls("run")}) == 1
 
 
 def test_outputs_are_the_same_when_they_come_from_the_manifest(
-    scripted: Any, make_client: Any, answer: Any, tmp_path: Path
+    scripted: ScriptedGateway, make_client: ClientMaker, tmp_path: Path
 ) -> None:
     manifest = tmp_path / "run.jsonl"
     file = {"url": "https://bucket/a.png", "name": "a.png", "sha256": "0" * 64, "size": 1}
     output = b'{"loss": NaN, "text": "\\ud800", "image": %b}' % json.dumps(file).encode()
-    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
+    scripted.script("run", Answer(body={"id": "j", "status": "PENDING"}))
     scripted.script(
         "status",
-        answer(
+        Answer(
             body=b'{"id":"j","status":"COMPLETED","output":%b}' % output, headers={"Content-Type": "application/json"}
         ),
     )
@@ -215,10 +232,10 @@ def test_outputs_are_the_same_when_they_come_from_the_manifest(
     assert len(scripted.calls("status")) == 1
 
 
-def test_a_full_disk_leaves_no_half_lines(scripted: Any, answer: Any, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_half_lines(scripted: ScriptedGateway, tmp_path: Path) -> None:
     manifest = tmp_path / "run.jsonl"
-    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
-    scripted.script("status", answer(body={"id": "j", "status": "COMPLETED", "output": "x" * 2000}))
+    scripted.script("run", Answer(body={"id": "j", "status": "PENDING"}))
+    scripted.script("status", Answer(body={"id": "j", "status": "COMPLETED", "output": "x" * 2000}))
     program = """
 import resource, signal, sys, novita_sdk
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -235,10 +252,12 @@ with novita_sdk.Client(api_key="k", base_url=sys.argv[1]) as client:
     assert not any("status" in line for line in lines)
 
 
-def test_a_submit_that_was_refused_is_made_again(scripted: Any, make_client: Any, answer: Any, tmp_path: Path) -> None:
+def test_a_submit_that_was_refused_is_made_again(
+    scripted: ScriptedGateway, make_client: ClientMaker, tmp_path: Path
+) -> None:
     manifest = tmp_path / "run.jsonl"
-    scripted.script("run", answer(status=401), answer(body={"id": "j", "status": "PENDING"}))
-    scripted.script("status", answer(body={"id": "j", "status": "COMPLETED", "output": 5}))
+    scripted.script("run", Answer(status=401), Answer(body={"id": "j", "status": "PENDING"}))
+    scripted.script("status", Answer(body={"id": "j", "status": "COMPLETED", "output": 5}))
     endpoint = make_client(base_url=scripted.url).endpoint("x")
     (error,) = run(endpoint, [1], manifest)
     assert isinstance(error, errors.AuthenticationError)

@@ -9,6 +9,8 @@ import pytest
 from novita_sdk.flows.remote_error import RemoteError, parse_remote_error
 from novita_sdk.wire.payload import JSONValue
 
+pytestmark = pytest.mark.core
+
 TRACEBACK = """Traceback (most recent call last):
   File "h.py", line 3, in handler
     raise ValueError("boom")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import ssl
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from aiohttp import web
 
 from novita_sdk import errors
+from tests.support.certificates import server_context
+from tests.support.twin import ClientMaker
+from tests.support.web import serve_handler
 
 VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -22,61 +23,44 @@ def no_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-class Server(ThreadingHTTPServer):
+@dataclass
+class Server:
     """Fails twice, then answers."""
 
-    seen = 0
+    url: str = ""
+    seen: int = 0
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Says nothing of handshakes that clients break off."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        assert isinstance(self.server, Server)
-        self.server.seen += 1
-        self.send_response(503 if self.server.seen < 3 else 200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
+    async def handle(self, request: web.Request) -> web.Response:
+        self.seen += 1
+        return web.json_response({}, status=503 if self.seen < 3 else 200)
 
 
 @pytest.fixture
 def server(certificate: Path) -> Iterator[Server]:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
-    with Server(("127.0.0.1", 0), Handler) as server:
-        # Not at accept, where one client's handshake would hold up the others.
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        threading.Thread(target=server.serve_forever).start()
+    server = Server()
+    with serve_handler(server.handle, server_context(certificate)) as url:
+        server.url = f"{url}/v1"
         yield server
-        server.shutdown()
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_reads_are_repeated_over_tls_too(
     server: Server,
-    make_client: Callable[..., Any],
+    make_client: ClientMaker,
     certificate: Path,
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
 ) -> None:
     monkeypatch.setenv(variable, str(certificate))
-    client = make_client(base_url=f"https://127.0.0.1:{server.server_port}/v1", retry_budget=30.0)
+    client = make_client(base_url=server.url, retry_budget=30.0)
     assert client.endpoint("x").health() == {}
     assert server.seen == 3
 
 
 # asyncio leaves the transport of a TLS handshake that the peer broke off to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-def test_a_certificate_that_nobody_vouches_for_gets_no_key(server: Server, make_client: Callable[..., Any]) -> None:
-    client = make_client(base_url=f"https://127.0.0.1:{server.server_port}/v1", retry_budget=0.2)
+def test_a_certificate_that_nobody_vouches_for_gets_no_key(server: Server, make_client: ClientMaker) -> None:
+    client = make_client(base_url=server.url, retry_budget=0.2)
     with pytest.raises(errors.TransportError, match="certificate verify failed"):
         client.endpoint("x").run({})
     assert server.seen == 0

@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 
-from novita_sdk import errors
+from novita_sdk import Endpoint, errors
 from novita_sdk.tracing import job_span
+from tests.support.hand_worker import HandWorker
+from tests.support.scripted_gateway import Answer, ScriptedGateway
+from tests.support.twin import ClientMaker
+from tests.support.waiting import Meanwhile
 
 
 class Switch(Sampler):
@@ -46,26 +50,33 @@ def spans(recorder: tuple[Switch, InMemorySpanExporter]) -> Iterator[InMemorySpa
     switch.is_on = False
 
 
-def test_one_trace_goes_from_submit_through_the_worker_to_the_result(endpoint: Any, worker: Any, spans: Any) -> None:
+def parent_of(span: ReadableSpan) -> int:
+    assert span.parent is not None
+    return span.parent.span_id
+
+
+def test_one_trace_goes_from_submit_through_the_worker_to_the_result(
+    endpoint: Endpoint, worker: HandWorker, spans: InMemorySpanExporter
+) -> None:
     with trace.get_tracer("test").start_as_current_span("request") as request:
         job = endpoint.run({"secret": "prompt"})
         taken = worker.take()
         with job_span(taken):
             inner = trace.get_current_span().get_span_context()
         worker.finish(taken["id"], output=1)
-        job.output(timeout=5)
+        job.output(timeout=60)
     found = {span.name: span for span in spans.get_finished_spans()}
     assert set(found) == {"request", "novita submit", "novita job", "novita wait"}
     assert {span.context.trace_id for span in found.values()} == {request.get_span_context().trace_id}
-    assert found["novita job"].parent.span_id == found["novita submit"].context.span_id
+    assert parent_of(found["novita job"]) == found["novita submit"].context.span_id
     assert found["novita job"].context.span_id == inner.span_id
-    assert found["novita submit"].parent.span_id == found["request"].context.span_id
+    assert parent_of(found["novita submit"]) == found["request"].context.span_id
     assert taken["input"] == {"secret": "prompt"}
     assert "prompt" not in str([span.to_json() for span in found.values()])
 
 
 def test_submit_worker_and_result_are_one_trace_without_an_outer_span_as_well(
-    endpoint: Any, worker: Any, spans: Any, meanwhile: Any
+    endpoint: Endpoint, worker: HandWorker, spans: InMemorySpanExporter, meanwhile: Meanwhile
 ) -> None:
     def work() -> None:
         for _ in range(2):
@@ -74,15 +85,17 @@ def test_submit_worker_and_result_are_one_trace_without_an_outer_span_as_well(
                 worker.finish(taken["id"], output=1)
 
     meanwhile(work)
-    endpoint.run({}).output(timeout=5)
+    endpoint.run({}).output(timeout=60)
     assert len({span.context.trace_id for span in spans.get_finished_spans()}) == 1
     spans.clear()
     list(endpoint.map([1]))
     assert len({span.context.trace_id for span in spans.get_finished_spans() if span.name != "novita job"}) == 1
 
 
-def test_the_context_rides_in_a_header_too(scripted: Any, make_client: Any, answer: Any, spans: Any) -> None:
-    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
+def test_the_context_rides_in_a_header_too(
+    scripted: ScriptedGateway, make_client: ClientMaker, spans: InMemorySpanExporter
+) -> None:
+    scripted.script("run", Answer(body={"id": "j", "status": "PENDING"}))
     make_client(base_url=scripted.url).endpoint("x").run({"a": 1})
     (span,) = spans.get_finished_spans()
     (request,) = scripted.seen
@@ -90,14 +103,18 @@ def test_the_context_rides_in_a_header_too(scripted: Any, make_client: Any, answ
     assert request.headers["traceparent"].encode() in request.body
 
 
-def test_a_context_of_the_users_own_is_kept(scripted: Any, make_client: Any, answer: Any, spans: Any) -> None:
-    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
+def test_a_context_of_the_users_own_is_kept(
+    scripted: ScriptedGateway, make_client: ClientMaker, spans: InMemorySpanExporter
+) -> None:
+    scripted.script("run", Answer(body={"id": "j", "status": "PENDING"}))
     make_client(base_url=scripted.url).endpoint("x").run({"input": {}, "traceparent": "mine"})
     assert scripted.seen[0].body == b'{"input":{},"traceparent":"mine"}'
 
 
-def test_a_failure_is_on_the_span(scripted: Any, make_client: Any, answer: Any, spans: Any) -> None:
-    scripted.script("run", answer(status=401))
+def test_a_failure_is_on_the_span(
+    scripted: ScriptedGateway, make_client: ClientMaker, spans: InMemorySpanExporter
+) -> None:
+    scripted.script("run", Answer(status=401))
     with pytest.raises(errors.AuthenticationError):
         make_client(base_url=scripted.url).endpoint("x").run({})
     (span,) = spans.get_finished_spans()
@@ -105,9 +122,9 @@ def test_a_failure_is_on_the_span(scripted: Any, make_client: Any, answer: Any, 
 
 
 def test_a_trace_that_is_not_sampled_leaves_request_and_job_as_they_are(
-    scripted: Any, make_client: Any, answer: Any, recorder: object
+    scripted: ScriptedGateway, make_client: ClientMaker, recorder: object
 ) -> None:
-    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
+    scripted.script("run", Answer(body={"id": "j", "status": "PENDING"}))
     make_client(base_url=scripted.url).endpoint("x").run({"a": 1})
     (request,) = scripted.seen
     assert request.body == b'{"input":{"a":1}}'

@@ -23,6 +23,8 @@ from novita_sdk.flows.steps import Broken, Done, Emit, Log, Reply, Send, Turn
 from novita_sdk.tracing import span
 from novita_sdk.wire.retry import FailureKind, RetryPolicy
 
+pytestmark = pytest.mark.core
+
 ROUND_TRIP = 0.002
 SETTINGS = resolve(
     api_key="k",

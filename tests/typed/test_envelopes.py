@@ -2,59 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import requests
+from aiohttp import web
 
 from novita_gateway import Gateway
 from novita_sdk import Client, JobFailedError, NotFoundError, NovitaError, ProtocolError
-
-Answer = Callable[[str, str, bytes], tuple[int, bytes]]
-"""From verb, path and body to status and body."""
-
-
-@contextmanager
-def serving(answer: Answer) -> Iterator[str]:
-    """An HTTP server that answers what the test says; yields its base URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def reply(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, data = answer(self.command, self.path, body)
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = reply  # noqa: N815  the names that http.server asks for
-
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1"
-        finally:
-            server.shutdown()
+from tests.support.processes import python_process
+from tests.support.waiting import DEADLINE
+from tests.support.web import Answerer, serve_answers, serve_handler
+from tests.support.world import WorkerRunner, bare_worker_env
 
 
 @contextmanager
-def client_of(answer: Answer) -> Iterator[Client]:
-    with serving(answer) as url, Client(api_key="k", base_url=url, retry_budget=0) as client:
+def client_of(answer: Answerer) -> Iterator[Client]:
+    with serve_answers(answer) as url, Client(api_key="k", base_url=f"{url}/v1", retry_budget=0) as client:
         yield client
 
 
@@ -122,7 +94,7 @@ def test_a_state_that_lacks_its_word_or_has_members_of_other_types_is_an_error(b
 def test_a_page_of_a_stream_may_have_no_chunks(page: bytes, chunks: list[Any]) -> None:
     pages = iter([page])
     with client_of(lambda *_: (200, next(pages, b'{"status":"COMPLETED"}'))) as client:
-        assert list(client.endpoint("e").job("j1").stream(timeout=5)) == chunks
+        assert list(client.endpoint("e").job("j1").stream(timeout=60)) == chunks
 
 
 @pytest.mark.parametrize(
@@ -181,9 +153,14 @@ def test_the_error_of_a_job_is_read_as_far_as_it_can_be(error: str, expected: tu
 # The gateway
 
 
-@pytest.fixture
-def call(gateway: Gateway) -> Callable[..., Any]:
+class Call(Protocol):
     """Sends a body to a route of an endpoint of the test's own, as a client or as a worker."""
+
+    def __call__(self, verb: str, path: str, body: bytes | None = None) -> requests.Response: ...
+
+
+@pytest.fixture
+def call(gateway: Gateway) -> Call:
     # A job that another test left would be taken first.
     endpoint = f"envelopes-{uuid.uuid4().hex}"
 
@@ -191,20 +168,20 @@ def call(gateway: Gateway) -> Callable[..., Any]:
         is_worker = path.startswith(("job-", "ping"))
         key = gateway.worker_token if is_worker else f"Bearer {gateway.api_key}"
         url = f"{gateway.url}/{endpoint}/{path}"
-        return requests.request(verb, url, data=body, headers={"Authorization": key}, timeout=10)
+        return requests.request(verb, url, data=body, headers={"Authorization": key}, timeout=60)
 
     return send
 
 
 @pytest.fixture
-def taken(call: Callable[..., Any]) -> str:
+def taken(call: Call) -> str:
     """A job that the worker w1 has."""
     job_id: str = call("POST", "run", b'{"input":1}').json()["id"]
     assert call("GET", "job-take/w1").json()["id"] == job_id
     return job_id
 
 
-def test_a_submit_with_null_members_is_one_without_them(call: Callable[..., Any]) -> None:
+def test_a_submit_with_null_members_is_one_without_them(call: Call) -> None:
     job_id = call("POST", "run", b'{"input":null,"webhook":null,"policy":null}').json()["id"]
     job = call("GET", "job-take/w1").json()
     assert (job["id"], job["input"], "webhook" in job, "policy" in job) == (job_id, None, False, False)
@@ -221,15 +198,13 @@ def test_a_submit_with_null_members_is_one_without_them(call: Callable[..., Any]
         (b'{"error":{"any":1}}', "FAILED", None),
     ],
 )
-def test_a_result_may_have_more_or_less(
-    call: Callable[..., Any], taken: str, body: bytes, status: str, output: Any
-) -> None:
+def test_a_result_may_have_more_or_less(call: Call, taken: str, body: bytes, status: str, output: Any) -> None:
     assert call("POST", f"job-done/w1/{taken}", body).status_code == 200
     job = call("GET", f"status/{taken}").json()
     assert (job["status"], job.get("output")) == (status, output)
 
 
-def test_a_result_with_a_member_of_another_type_fails_its_job(call: Callable[..., Any], taken: str) -> None:
+def test_a_result_with_a_member_of_another_type_fails_its_job(call: Call, taken: str) -> None:
     assert call("POST", f"job-done/w1/{taken}", b'{"output":1,"stopPod":"yes"}').status_code == 400
     job = call("GET", f"status/{taken}").json()
     assert job["status"] == "FAILED"
@@ -244,23 +219,21 @@ def test_a_result_with_a_member_of_another_type_fails_its_job(call: Callable[...
         (b'{"status":"WARMING_UP","output":2,"new":3}', 2),
     ],
 )
-def test_progress_is_whatever_has_a_status_that_is_not_final(
-    call: Callable[..., Any], taken: str, body: bytes, output: Any
-) -> None:
+def test_progress_is_whatever_has_a_status_that_is_not_final(call: Call, taken: str, body: bytes, output: Any) -> None:
     assert call("POST", f"job-done/w1/{taken}", body).status_code == 200
     job = call("GET", f"status/{taken}").json()
     assert (job["status"], job["output"]) == ("IN_PROGRESS", output)
 
 
 @pytest.mark.parametrize(("body", "status"), [(b'{"output":1,"new":2}', 200), (b"{}", 400), (b"[1]", 400)])
-def test_a_chunk_needs_its_output(call: Callable[..., Any], taken: str, body: bytes, status: int) -> None:
+def test_a_chunk_needs_its_output(call: Call, taken: str, body: bytes, status: int) -> None:
     assert call("POST", f"job-stream/w1/{taken}", body).status_code == status
     chunks = call("GET", f"stream/{taken}").json()["stream"]
     assert chunks == ([{"output": 1}] if status == 200 else [])
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"methods":[{}]}', b'{"methods":1}', b'{"descriptors":1}'])
-def test_a_schema_that_is_none_is_refused(call: Callable[..., Any], body: bytes) -> None:
+def test_a_schema_that_is_none_is_refused(call: Call, body: bytes) -> None:
     assert call("POST", "job-schema/w1", body).status_code == 400
 
 
@@ -268,47 +241,41 @@ def test_a_schema_that_is_none_is_refused(call: Callable[..., Any], body: bytes)
 
 
 def test_members_that_nobody_knows_reach_the_handler(
-    gateway: Gateway, run_worker: Callable[..., Any], tmp_path: Path
+    gateway: Gateway, run_worker: WorkerRunner, tmp_path: Path
 ) -> None:
     script = tmp_path / "mirror.py"
     script.write_text("import novita_gpus\nnovita_gpus.start({'handler': lambda job: job})\n", encoding="utf-8")
     with run_worker(script, "mirror"), Client(api_key=gateway.api_key, base_url=gateway.url) as client:
         job = client.endpoint("mirror").run({"input": 1, "batchId": [1.0], "policy": {"ttl": 60_000}})
-        seen = job.output(timeout=30)
+        seen = job.output(timeout=60)
     assert (seen["id"], seen["input"], seen["batchId"], seen["policy"]["ttl"]) == (job.job_id, 1, [1.0], 60_000)
 
 
-def test_a_worker_survives_every_answer_to_a_take(run_process: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_worker_survives_every_answer_to_a_take(plain_environment: dict[str, str], tmp_path: Path) -> None:
     takes = [b"<html>", b"[]", b"null", b'"job"', b"[3]", b'{"id":7,"input":1}', b'{"id":"","input":1}', b'{"id":"a"}']
     takes += [b'[{"id":"b","input":1,"policy":"none","webhook":5},{"input":2}]']
     posts: dict[str, Any] = {}
     done = threading.Event()
 
-    def answer(verb: str, path: str, body: bytes) -> tuple[int, bytes]:
-        if "/job-take" in path:
+    async def handle(request: web.Request) -> web.Response:
+        if "/job-take" in request.path:
             if takes:
-                return 200, takes.pop(0)
-            time.sleep(0.05)
-            return 204, b""
-        if verb == "POST" and "/job-done/" in path:
-            posts[re.split(r"[/?]", path)[5]] = json.loads(body)
+                return web.Response(body=takes.pop(0))
+            await asyncio.sleep(0.05)
+        if request.method == "POST" and "/job-done/" in request.path:
+            posts[request.path.rpartition("/")[2]] = await request.json()
             if "b" in posts:
                 done.set()
-        return 204, b""
+        return web.Response(status=204)
 
     script = tmp_path / "echo.py"
     script.write_text(
         "import novita_gpus\nnovita_gpus.start({'handler': lambda job: job['input']})\n", encoding="utf-8"
     )
-    with serving(answer) as url:
-        base = f"{url}/ep"
-        variables = {
-            "NOVITA_POD_ID": "w1",
-            "NOVITA_WEBHOOK_GET_JOB": f"{base}/job-take/$ID?x=1",
-            "NOVITA_WEBHOOK_POST_OUTPUT": f"{base}/job-done/$NOVITA_POD_ID/$ID?x=1",
-        }
-        with run_process(script, variables):
-            assert done.wait(60), posts
+    with serve_handler(handle) as url:
+        variables = plain_environment | bare_worker_env(f"{url}/ep")
+        with python_process(script, environment=variables, cwd=tmp_path):
+            assert done.wait(DEADLINE), posts
     assert set(posts) == {"a", "b"}
     assert json.loads(posts["a"]["error"])["code"] == "INVALID_JOB"
     assert posts["b"] == {"output": 1}

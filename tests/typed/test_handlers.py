@@ -13,6 +13,8 @@ import pytest
 
 from novita_sdk.typed import HandlerTypeError, InputError, OutputError, TypedHandler, read_handler
 
+pytestmark = pytest.mark.core
+
 if TYPE_CHECKING:
     from novita_worker import JobContext as OnlyForCheckers
 
@@ -68,7 +70,7 @@ def test_a_second_argument_is_the_context() -> None:
     def annotated(request: Draw, context: Context) -> str:
         return context.id
 
-    def bare(request: Draw, context) -> str:  # type: ignore[no-untyped-def]
+    def bare(request: Draw, context) -> str:  # type: ignore[no-untyped-def] # what users write
         return str(context.id)
 
     def for_checkers(request: Draw, context: OnlyForCheckers) -> str:
@@ -135,23 +137,23 @@ def test_a_lenient_worker_ignores_unknown_members() -> None:
 
 def test_a_bad_output_is_not_sent() -> None:
     def handler(request: Draw) -> Drawn:
-        return Drawn(url=5)  # type: ignore[arg-type]
+        return Drawn(url=5)  # type: ignore[arg-type] # the mistake
 
     with pytest.raises(OutputError, match="url") as caught:
-        read(handler).dump(Drawn(url=5), "output")  # type: ignore[arg-type]
+        read(handler).dump(Drawn(url=5), "output")  # type: ignore[arg-type] # the mistake
     assert caught.value.code == "INVALID_OUTPUT"
 
 
 def test_an_output_without_a_type_is_plain_json() -> None:
-    def handler(request: Draw):  # type: ignore[no-untyped-def]
+    def handler(request: Draw):  # type: ignore[no-untyped-def] # no output type
         return {"a": 1}
 
     assert read(handler).dump({"a": 1}, "output") == b'{"a":1}'
 
 
 def test_published_handlers_stay_untyped() -> None:
-    def bare(job): ...  # type: ignore[no-untyped-def]
-    def as_dict(job: dict[str, Any]) -> dict[str, Any]: ...  # type: ignore[empty-body]
+    def bare(job): ...  # type: ignore[no-untyped-def] # what users write
+    def as_dict(job: dict[str, Any]) -> dict[str, Any]: ...  # type: ignore[empty-body] # only its signature is read
     def as_typed_dict(request: JobDict) -> None: ...
     def named(job: OnlyForCheckers) -> None: ...
     def context_alone(context: Context) -> None: ...
@@ -169,15 +171,15 @@ def several(request: list[Draw]) -> None: ...
 def optional(request: Draw | None) -> None: ...
 def bad_context(request: Draw, context: Opaque) -> None: ...
 def too_many(request: Draw, context: Context, extra: int) -> None: ...
-def bad_output(request: Draw) -> Opaque: ...  # type: ignore[empty-body]
-def no_yield(request: Draw) -> Iterator[Drawn]: ...  # type: ignore[empty-body]
+def bad_output(request: Draw) -> Opaque: ...  # type: ignore[empty-body] # only its signature is read
+def no_yield(request: Draw) -> Iterator[Drawn]: ...  # type: ignore[empty-body] # only its signature is read
 
 
-def yields(request: Draw) -> Drawn:  # type: ignore[misc]
+def yields(request: Draw) -> Drawn:  # type: ignore[misc] # the mistake
     yield Drawn(url="x")
 
 
-async def yields_async(request: Draw) -> Iterator[Drawn]:  # type: ignore[misc]
+async def yields_async(request: Draw) -> Iterator[Drawn]:  # type: ignore[misc] # the mistake
     yield Drawn(url="x")
 
 

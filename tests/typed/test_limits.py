@@ -11,11 +11,11 @@ from typing import Any
 
 import pydantic
 import pytest
-import requests
 
-from novita_gateway import Gateway
-from novita_sdk import Endpoint, JobFailedError
-from novita_sdk.typed import Adapter, ContractError, find_adapter
+from novita_sdk.typed import ContractError
+from tests.support.adapters import adapter
+
+pytestmark = pytest.mark.core
 
 SURROGATE = "\ud800"
 """What `json` makes of the six characters `\\ud800`; no UTF-8 can hold it."""
@@ -32,12 +32,6 @@ class TreeModel(pydantic.BaseModel):
 
     name: str = ""
     children: list[TreeModel] = []
-
-
-def adapter(kind: Any) -> Adapter[Any]:
-    found = find_adapter(kind)
-    assert found is not None
-    return found
 
 
 def problem(kind: Any, value: Any) -> ContractError:
@@ -131,19 +125,3 @@ def test_of_many_violations_a_hundred_are_listed(kinds: ModuleType, kind: Any, v
     assert len(error.violations) == 100
     assert str(error).endswith("; … and more")
     assert len(str(error)) < 200_000
-
-
-@pytest.mark.parametrize(
-    "raw",
-    ['{"named":' + '{"a":' * 300 + "1" + "}" * 301, json.dumps({f"unknown{number}": 1 for number in range(150_000)})],
-)
-def test_such_an_input_fails_its_job_as_any_other(serve: Callable[..., Endpoint], gateway: Gateway, raw: str) -> None:
-    """The sender may be another client than ours."""
-    endpoint = serve("annotated")
-    headers = {"Authorization": f"Bearer {gateway.api_key}"}
-    url = f"{gateway.url}/{endpoint.endpoint_id}/run"
-    answer = requests.post(url, data=f'{{"input":{raw}}}', headers=headers, timeout=30)
-    with pytest.raises(JobFailedError) as caught:
-        endpoint.job(answer.json()["id"]).output(timeout=120)
-    assert caught.value.code == "INVALID_INPUT"
-    assert caught.value.violations

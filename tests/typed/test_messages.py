@@ -14,7 +14,10 @@ from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from novita_sdk.typed import Adapter, ContractError, find_adapter
+from novita_sdk.typed import ContractError
+from tests.support.adapters import adapter
+
+pytestmark = pytest.mark.core
 
 # Google's converter is looser than the mapping: it takes true for 1, 0.5 for an enum's 0, and skips what isn't base64.
 LOOSE = {"color", "colors", "data", "blobs"}
@@ -87,12 +90,6 @@ SATURATED = {
 
 LEAF = st.fixed_dictionaries({}, optional=FIELDS)
 relaxed = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def adapter(kind: Any) -> Adapter[Any]:
-    found = find_adapter(kind)
-    assert found is not None
-    return found
 
 
 def through(kind: Any, value: Any) -> Any:

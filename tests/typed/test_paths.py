@@ -13,7 +13,10 @@ import jsonschema
 import pydantic
 import pytest
 
-from novita_sdk.typed import ContractError, HandlerTypeError, InputError, find_adapter, read_handler
+from novita_sdk.typed import ContractError, HandlerTypeError, InputError, read_handler
+from tests.support.adapters import adapter
+
+pytestmark = pytest.mark.core
 
 FILE = {"url": "https://store/blob?signature=secret", "name": "in.png", "sha256": "ab" * 32, "size": 3}
 URL = "https://example.com/in.png?token=secret"
@@ -67,7 +70,7 @@ def call(handler: Any, value: Any, context: Context) -> Any:
 
 
 def handler_of(kind: Any) -> Any:
-    def handler(request, context):  # type: ignore[no-untyped-def]
+    def handler(request: object, context: object) -> object:
         return request if isinstance(request, dict) else vars(request)
 
     handler.__annotations__ = {"request": kind, "context": Context}
@@ -89,14 +92,14 @@ def test_what_can_not_be_opened_is_named_by_its_field_and_without_the_key_of_its
     assert [item.field for item in caught.value.violations] == ["layers[1]"]
     for wrong in ("in.png", "file:///etc/passwd", "http://", "http://[", 5, {"url": URL}):
         with pytest.raises(ContractError) as bad:
-            find_adapter(kind).parse({"image": wrong})  # type: ignore[union-attr]
+            adapter(kind).parse({"image": wrong})
         assert bad.value.violations[0].field == "image"
         assert "secret" not in str(bad.value)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_schema_takes_files_and_urls(kind: Any) -> None:
-    validator = jsonschema.Draft202012Validator(find_adapter(kind).schema())  # type: ignore[union-attr]
+    validator = jsonschema.Draft202012Validator(adapter(kind).schema())
     assert validator.is_valid({"image": FILE, "mask": None, "layers": [URL]})
     assert validator.is_valid({"image": URL})
     assert not validator.is_valid({"image": "in.png"})
@@ -141,4 +144,4 @@ def test_a_path_is_no_output() -> None:
 @pytest.mark.parametrize("value", [Draw(image=Path("in.png")), DrawModel(image=Path("in.png"))])
 def test_a_path_of_this_machine_is_not_sent(value: Any) -> None:
     with pytest.raises(ContractError):
-        find_adapter(type(value)).dump(value)  # type: ignore[union-attr]
+        adapter(type(value)).dump(value)

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import jsonschema
 import pytest
+from aiohttp import web
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from novita_gateway import Gateway
 from novita_sdk import AsyncClient, Client, Endpoint, InvalidInputError
 from novita_sdk.models import EndpointSchema, MethodSchema
 from novita_sdk.typed import describe, input_check, read_handler
+from tests.support.typed_workers import SCRIPT, Serve
+from tests.support.waiting import DEADLINE, eventually
+from tests.support.web import serve_handler
+from tests.support.world import bare_worker_env
 
 
 @dataclass
@@ -32,18 +36,14 @@ class Sum:
     numbers: list[int]
 
 
-def published(endpoint: Endpoint) -> Any:
+def published(endpoint: Endpoint) -> dict[str, Any]:
     """The schema, as soon as the worker has told it."""
-    deadline = time.monotonic() + 20
-    while (schema := endpoint.schema()) is None:
-        assert time.monotonic() < deadline, "no schema was published"
-        time.sleep(0.05)
+    schema = eventually(endpoint.schema, "no schema was published")
+    assert schema is not None
     return schema
 
 
-def test_a_worker_of_messages_tells_schemas_and_descriptors(
-    serve: Callable[..., Endpoint], shop: ModuleType, gateway: Gateway
-) -> None:
+def test_a_worker_of_messages_tells_schemas_and_descriptors(serve: Serve, shop: ModuleType, gateway: Gateway) -> None:
     endpoint = serve("service")
     schema = published(endpoint)
     (method,) = schema["methods"]
@@ -60,7 +60,7 @@ def test_a_worker_of_messages_tells_schemas_and_descriptors(
     assert "shop/v1/shop.proto" in [file.name for file in files]
 
 
-def test_a_check_refuses_what_the_worker_would_and_queues_nothing(serve: Callable[..., Endpoint]) -> None:
+def test_a_check_refuses_what_the_worker_would_and_queues_nothing(serve: Serve) -> None:
     endpoint = serve("annotated")
     published(endpoint)
     with pytest.raises(InvalidInputError, match="No job was submitted") as caught:
@@ -72,17 +72,17 @@ def test_a_check_refuses_what_the_worker_would_and_queues_nothing(serve: Callabl
     with pytest.raises(InvalidInputError, match="did you mean prompt"):
         endpoint.run({"promt": "x", "width": 64}, check=True)
     assert list(endpoint.jobs()) == []
-    assert endpoint.run({"prompt": "fig", "width": 64}, check=True).output(timeout=30)["images"]
-    assert endpoint.run({"prompt": "fig", "width": 64}, check=True).output(timeout=30)["images"]
+    assert endpoint.run({"prompt": "fig", "width": 64}, check=True).output(timeout=60)["images"]
+    assert endpoint.run({"prompt": "fig", "width": 64}, check=True).output(timeout=60)["images"]
 
 
-def test_a_lenient_worker_is_checked_leniently(serve: Callable[..., Endpoint]) -> None:
+def test_a_lenient_worker_is_checked_leniently(serve: Serve) -> None:
     endpoint = serve("annotated", unknown_fields="ignore")
     assert published(endpoint)["allowsUnknownFields"] is True
-    assert endpoint.run({"prompt": "fig", "width": 64, "new": 1}, check=True).output(timeout=30)["images"]
+    assert endpoint.run({"prompt": "fig", "width": 64, "new": 1}, check=True).output(timeout=60)["images"]
 
 
-async def test_dataclasses_are_checked_by_their_schema(serve: Callable[..., Endpoint], gateway: Gateway) -> None:
+async def test_dataclasses_are_checked_by_their_schema(serve: Serve, gateway: Gateway) -> None:
     endpoint = serve("total")
     assert "descriptors" not in published(endpoint)
     with pytest.raises(InvalidInputError, match="No job was submitted") as caught:
@@ -122,7 +122,7 @@ def test_damaged_descriptors_are_an_error_of_their_own(descriptors: str) -> None
 
 
 def test_a_stream_says_so_and_plain_outputs_have_no_schema() -> None:
-    def handler(request: Sum):  # type: ignore[no-untyped-def]
+    def handler(request: Sum):  # type: ignore[no-untyped-def] # no output type
         yield request.numbers
 
     typed = read_handler(handler, context_type=int)
@@ -139,45 +139,29 @@ def test_a_gateway_without_the_route_is_asked_once_and_nothing_is_logged(
     calls: Counter[str] = Counter()
     enough = threading.Event()
 
-    class Bare(BaseHTTPRequestHandler):
-        def answer(self, status: int) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    async def handle(request: web.Request) -> web.Response:
+        word = request.path.split("/")[2]
+        calls[word] += 1
+        if calls["job-take"] > 3:
+            enough.set()
+        if request.method == "POST":
+            return web.Response(status=404)
+        await asyncio.sleep(0.05)
+        return web.Response(status=204)
 
-        def do_GET(self) -> None:
-            word = self.path.split("/")[2]
-            calls[word] += 1
-            time.sleep(0.05 if word == "job-take" else 0)
-            self.answer(204)
-            if calls["job-take"] > 3:
-                enough.set()
-
-        def do_POST(self) -> None:
-            calls[self.path.split("/")[2]] += 1
-            self.answer(404)
-
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Bare) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        base = f"http://127.0.0.1:{server.server_port}/ep"
+    with serve_handler(handle) as url:
         environment = {
             **plain_environment,
             "PYTHONPATH": os.pathsep.join([str(generated), os.environ.get("PYTHONPATH", "")]),
-            "NOVITA_POD_ID": "w1",
-            "NOVITA_WEBHOOK_GET_JOB": f"{base}/job-take/$ID?x=1",
-            "NOVITA_WEBHOOK_POST_OUTPUT": f"{base}/job-done/$NOVITA_POD_ID/$ID?x=1",
+            **bare_worker_env(f"{url}/ep"),
         }
-        command = [sys.executable, str(Path(__file__).parent / "typed_worker.py"), "total", "{}"]
+        command = [sys.executable, str(SCRIPT), "total", "{}"]
         worker = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
         try:
-            assert enough.wait(30)
+            assert enough.wait(DEADLINE)
         finally:
             worker.terminate()
-            _, log = worker.communicate(timeout=20)
-            server.shutdown()
+            _, log = worker.communicate(timeout=DEADLINE)
     assert worker.returncode == 0
     assert calls["job-schema"] == 1
     assert "types" not in log
@@ -194,7 +178,7 @@ def publish(gateway: Gateway) -> Callable[[str, bytes], None]:
             f"{gateway.url}/{endpoint}/job-schema/w1",
             json={"methods": [{"input": json.loads(schema)}]},
             headers={"Authorization": gateway.worker_token},
-            timeout=10,
+            timeout=60,
         )
         assert reply.status_code == 200, reply.text
 

@@ -13,6 +13,8 @@ import pytest
 
 from novita_sdk.typed import ContractError, HandlerTypeError, InputError, OutputError, TypedHandler, read_handler
 
+pytestmark = pytest.mark.core
+
 VALUE = {"prompt": "x", "width": 64}
 
 
@@ -51,7 +53,7 @@ def read(worker: object) -> TypedHandler:
 def test_a_worker_of_one_method_takes_the_plain_input_and_gives_plain_output(
     draw: ModuleType, shop: ModuleType
 ) -> None:
-    class Painter(draw.DrawWorker):  # type: ignore[misc, name-defined]
+    class Painter(draw.DrawWorker):  # type: ignore[misc, name-defined] # generated in the run
         def draw(self, request: Any, context: Any) -> Any:
             return shop.Drawn(images=[{"url": f"{request.prompt}{context}"}])
 
@@ -67,7 +69,7 @@ def test_a_worker_of_one_method_takes_the_plain_input_and_gives_plain_output(
 
 
 def test_a_worker_that_leaves_a_method_out_cant_be_made(draw: ModuleType) -> None:
-    class Idle(draw.DrawWorker):  # type: ignore[misc, name-defined]
+    class Idle(draw.DrawWorker):  # type: ignore[misc, name-defined] # generated in the run
         pass
 
     with pytest.raises(TypeError, match="abstract"):
@@ -75,7 +77,7 @@ def test_a_worker_that_leaves_a_method_out_cant_be_made(draw: ModuleType) -> Non
 
 
 def test_an_input_for_several_methods_names_its_method(studio: ModuleType, shop: ModuleType) -> None:
-    class Studio(studio.StudioWorker):  # type: ignore[misc, name-defined]
+    class Studio(studio.StudioWorker):  # type: ignore[misc, name-defined] # generated in the run
         def sketch(self, request: Any, context: Any) -> Any:
             return shop.Token(text=f"sketch {request.prompt}")
 
@@ -111,7 +113,7 @@ def test_a_client_of_one_method_sends_the_message_itself(draw: ModuleType, shop:
 
 
 def test_a_streaming_client_is_iterated_and_a_streaming_worker_yields(talk: ModuleType, shop: ModuleType) -> None:
-    class Talker(talk.TalkWorker):  # type: ignore[misc, name-defined]
+    class Talker(talk.TalkWorker):  # type: ignore[misc, name-defined] # generated in the run
         def talk(self, request: Any, context: Any) -> Iterator[Any]:
             yield shop.Token(text="a")
             yield shop.Token(text="")
@@ -129,14 +131,14 @@ def test_a_streaming_client_is_iterated_and_a_streaming_worker_yields(talk: Modu
 def test_the_output_of_another_method_is_refused(studio: ModuleType, shop: ModuleType, is_async: bool) -> None:
     """Read leniently by a client, a message of another type could look like an empty one of its own."""
 
-    class Studio(studio.StudioWorker):  # type: ignore[misc, name-defined]
+    class Studio(studio.StudioWorker):  # type: ignore[misc, name-defined] # generated in the run
         def sketch(self, request: Any, context: Any) -> Any:
             return shop.Drawn(images=[{"url": "u"}])
 
         def paint(self, request: Any, context: Any) -> Any:
             return shop.Drawn(images=[{"url": "u"}])
 
-    class AsyncStudio(studio.StudioWorker):  # type: ignore[misc, name-defined]
+    class AsyncStudio(studio.StudioWorker):  # type: ignore[misc, name-defined] # generated in the run
         async def sketch(self, request: Any, context: Any) -> Any:
             return shop.Drawn(images=[{"url": "u"}])
 
@@ -158,7 +160,7 @@ def test_a_chunk_of_another_method_is_refused_and_the_generator_closed(shop: Mod
     feed: Any = importlib.import_module("shop.v1.feed_service_novita")
     closed = []
 
-    class Feed(feed.FeedWorker):  # type: ignore[misc]
+    class Feed(feed.FeedWorker):  # type: ignore[misc] # generated in the run
         def words(self, request: Any, context: Any) -> Iterator[Any]:
             try:
                 yield shop.Token(text="a")
@@ -169,7 +171,7 @@ def test_a_chunk_of_another_method_is_refused_and_the_generator_closed(shop: Mod
         def pictures(self, request: Any, context: Any) -> Iterator[Any]:
             yield
 
-    class AsyncFeed(feed.FeedWorker):  # type: ignore[misc]
+    class AsyncFeed(feed.FeedWorker):  # type: ignore[misc] # generated in the run
         async def words(self, request: Any, context: Any) -> AsyncIterator[Any]:
             try:
                 yield shop.Token(text="a")
@@ -197,10 +199,10 @@ def test_a_chunk_of_another_method_is_refused_and_the_generator_closed(shop: Mod
 
 
 def test_a_worker_of_the_wrong_kind_is_refused_at_the_start(talk: ModuleType, studio: ModuleType) -> None:
-    class Returns(talk.TalkWorker):  # type: ignore[misc, name-defined]
+    class Returns(talk.TalkWorker):  # type: ignore[misc, name-defined] # generated in the run
         def talk(self, request: Any, context: Any) -> Any: ...
 
-    class Mixed(studio.StudioWorker):  # type: ignore[misc, name-defined]
+    class Mixed(studio.StudioWorker):  # type: ignore[misc, name-defined] # generated in the run
         def sketch(self, request: Any, context: Any) -> Any: ...
 
         async def paint(self, request: Any, context: Any) -> Any: ...

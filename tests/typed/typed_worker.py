@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shop.v1 import shop_pb2  # type: ignore[import-not-found]
-from shop.v1.draw_service_novita import DrawWorker, register_draw  # type: ignore[import-not-found]
-from shop.v1.talk_service_novita import TalkWorker, register_talk  # type: ignore[import-not-found]
+from shop.v1 import shop_pb2
+from shop.v1.draw_service_novita import DrawWorker, register_draw
+from shop.v1.talk_service_novita import TalkWorker, register_talk
 
 import novita_gpus
 
@@ -41,12 +41,12 @@ async def total(request: Sum) -> Total:
     return Total(total=sum(request.numbers))
 
 
-class Painter(DrawWorker):  # type: ignore[misc]
+class Painter(DrawWorker):  # type: ignore[misc] # generated in the run
     def draw(self, request: Any, context: JobContext) -> Any:
         return annotated(request, context)
 
 
-class Talker(TalkWorker):  # type: ignore[misc]
+class Talker(TalkWorker):  # type: ignore[misc] # generated in the run
     def talk(self, request: Any, context: JobContext) -> Iterator[Any]:
         for word in request.prompt.split():
             yield shop_pb2.Token(text=word)

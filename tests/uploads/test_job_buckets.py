@@ -11,6 +11,7 @@ import pytest
 
 from novita_gateway import serve_in_thread
 from novita_sdk import Client
+from tests.support.s3 import S3Server
 
 HANDLERS = {
     "sync": """
@@ -46,7 +47,9 @@ novita_gpus.start({{"handler": handler, "concurrency_modifier": lambda current: 
 
 
 @pytest.mark.parametrize("kind", HANDLERS)
-def test_each_job_uploads_to_its_own_bucket(kind: str, moto_server, rclone_server, tmp_path: Path) -> None:
+def test_each_job_uploads_to_its_own_bucket(
+    kind: str, moto_server: S3Server, rclone_server: S3Server, tmp_path: Path
+) -> None:
     of_worker = {
         "BUCKET_ENDPOINT_URL": moto_server.url,
         "BUCKET_ACCESS_KEY_ID": moto_server.creds["accessId"],

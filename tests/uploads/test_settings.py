@@ -14,6 +14,9 @@ from novita_sdk.storage.s3 import MAX_CLIENTS, client_for, presign
 from novita_sdk.storage.s3_endpoints import is_aws, region_of
 from novita_sdk.uploads import UploadError, upload_bytes, use_s3_config
 from novita_sdk.uploads._names import media_type, object_key
+from tests.support.s3 import the_bucket
+
+pytestmark = pytest.mark.core
 
 CREDS = {"endpointUrl": "https://s3.eu-west-1.amazonaws.com", "accessId": "AK", "accessSecret": "SK-hidden"}
 
@@ -54,8 +57,13 @@ def test_only_amazon_gets_the_newer_checksums() -> None:
 
     r2 = Bucket(name="b", region="auto", access_key_id="a", secret_access_key="s", endpoint_url="https://x.example.com")
     aws = Bucket(name="b", region="eu-west-1", access_key_id="a", secret_access_key="s")
-    assert client_for(r2).meta.config.request_checksum_calculation == "when_required"
-    assert client_for(aws).meta.config.request_checksum_calculation == "when_supported"
+    assert checksums(r2) == "when_required"
+    assert checksums(aws) == "when_supported"
+
+
+def checksums(bucket: Bucket) -> object:
+    client: Any = client_for(bucket)  # boto3's, which ships no types
+    return client.meta.config.request_checksum_calculation
 
 
 def test_a_link_to_aws_without_endpoint_names_the_region() -> None:
@@ -64,10 +72,8 @@ def test_a_link_to_aws_without_endpoint_names_the_region() -> None:
 
 
 def test_equal_settings_share_a_client() -> None:
-    assert client_for(configured_bucket("b", CREDS)) is client_for(configured_bucket("b", dict(CREDS)))
-    assert client_for(configured_bucket("b", CREDS)) is not client_for(
-        configured_bucket("b", CREDS | {"region": "eu-west-3"})
-    )
+    assert client_for(the_bucket("b", CREDS)) is client_for(the_bucket("b", dict(CREDS)))
+    assert client_for(the_bucket("b", CREDS)) is not client_for(the_bucket("b", CREDS | {"region": "eu-west-3"}))
 
 
 def test_arguments_go_before_the_jobs_bucket_and_that_before_the_environments(
@@ -78,24 +84,24 @@ def test_arguments_go_before_the_jobs_bucket_and_that_before_the_environments(
     monkeypatch.setenv("BUCKET_REGION", "us-east-1")
     monkeypatch.setenv("BUCKET_NAME", "env-bucket")
 
-    of_environment = configured_bucket(None, None)
+    of_environment = the_bucket(None, None)
     assert (of_environment.access_key_id, of_environment.name) == ("env", "env-bucket")
     with use_s3_config({"accessId": "job", "accessSecret": "s", "endpointUrl": "http://h", "bucketName": "of-job"}):
-        of_job = configured_bucket(None, None)
+        of_job = the_bucket(None, None)
         assert (of_job.access_key_id, of_job.name, of_job.endpoint_url) == ("job", "of-job", "http://h")
-        of_call = configured_bucket("named", CREDS)
+        of_call = the_bucket("named", CREDS)
         assert (of_call.access_key_id, of_call.name) == ("AK", "named")
         with use_s3_config(None):
-            assert configured_bucket(None, None).access_key_id == "job"
-    assert configured_bucket(None, None).access_key_id == "env"
+            assert the_bucket(None, None).access_key_id == "job"
+    assert the_bucket(None, None).access_key_id == "env"
 
 
 def test_the_bucket_is_named_after_the_month_by_default() -> None:
-    assert re.fullmatch(r"\d{4}-\d\d", configured_bucket(None, CREDS).name)
+    assert re.fullmatch(r"\d{4}-\d\d", the_bucket(None, CREDS).name)
 
 
 def test_a_secret_is_not_shown() -> None:
-    assert "SK-hidden" not in repr(configured_bucket(None, CREDS))
+    assert "SK-hidden" not in repr(the_bucket(None, CREDS))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +119,7 @@ def test_a_secret_is_not_shown() -> None:
         ({"accessId": "a", "accessSecret": "b", "endpointUrl": "http://h/?key=hidden"}, "must be a URL"),
     ],
 )
-def test_incomplete_credentials_are_refused_by_name(creds: dict, named: str) -> None:
+def test_incomplete_credentials_are_refused_by_name(creds: dict[str, object], named: str) -> None:
     with pytest.raises(UploadError, match=named) as caught:
         configured_bucket("b", creds)
     assert caught.value.code == "InvalidSettings"
@@ -139,16 +145,16 @@ def test_a_jobs_s3_config_that_is_no_object_is_refused_and_not_passed_over(s3_co
 
 
 def test_a_worker_for_many_users_does_not_keep_a_client_of_each() -> None:
-    first = weakref.ref(client_for(configured_bucket("b", CREDS | {"accessId": "first"})))
+    first = weakref.ref(client_for(the_bucket("b", CREDS | {"accessId": "first"})))
     for number in range(MAX_CLIENTS):
-        last = client_for(configured_bucket("b", CREDS | {"accessId": f"user-{number}"}))
+        last = client_for(the_bucket("b", CREDS | {"accessId": f"user-{number}"}))
     gc.collect()
     assert first() is None
-    assert client_for(configured_bucket("b", CREDS | {"accessId": f"user-{MAX_CLIENTS - 1}"})) is last
+    assert client_for(the_bucket("b", CREDS | {"accessId": f"user-{MAX_CLIENTS - 1}"})) is last
 
 
 def test_buckets_behind_the_same_key_share_a_client() -> None:
-    assert client_for(configured_bucket("a", CREDS)) is client_for(configured_bucket("b", CREDS))
+    assert client_for(the_bucket("a", CREDS)) is client_for(the_bucket("b", CREDS))
 
 
 @pytest.mark.parametrize("variable", ["NOVITA_WEBHOOK_GET_JOB", "RUNPOD_WEBHOOK_GET_JOB"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -15,13 +15,21 @@ from hypothesis import strategies as st
 from novita_sdk import models
 from novita_sdk.wire import codec
 
+pytestmark = pytest.mark.core
+
 MESSAGES = [item for _, item in sorted(vars(models).items()) if inspect.isclass(item) and issubclass(item, Message)]
+
+
+def descriptor_of(message_type: type[Message]) -> Descriptor:
+    descriptor = message_type.DESCRIPTOR
+    assert isinstance(descriptor, Descriptor)
+    return descriptor
 
 
 def saturated(message_type: type[Message]) -> Message:
     """A message with a value that is not the default in every field."""
     values: dict[str, Any] = {}
-    for number, field in enumerate(cast("Descriptor", message_type.DESCRIPTOR).fields):
+    for number, field in enumerate(descriptor_of(message_type).fields):
         options = field.GetOptions()
         if options.Extensions[models.json_extra]:
             values[field.name] = {"unknown": b'{"kept":[1.0,2]}'}
@@ -52,7 +60,7 @@ def test_every_field_of_every_message_survives(message_type: type[Message]) -> N
     message = saturated(message_type)
     data = codec.encode(message)
     assert codec.decode(message_type, data) == message
-    assert len(json.loads(data)) == len(cast("Descriptor", message_type.DESCRIPTOR).fields)
+    assert len(json.loads(data)) == len(descriptor_of(message_type).fields)
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))

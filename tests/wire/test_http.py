@@ -13,6 +13,8 @@ from novita_sdk import models
 from novita_sdk.rpc import JobsServiceMethods, Method, WorkerServiceMethods
 from novita_sdk.wire import codec, http
 
+pytestmark = pytest.mark.core
+
 BASE = "http://127.0.0.1:9/v1"
 METHODS = [*JobsServiceMethods.ALL, *WorkerServiceMethods.ALL]
 

@@ -6,6 +6,8 @@ import pytest
 
 from novita_sdk.wire.names import InvalidNameError, check_endpoint, check_job_id
 
+pytestmark = pytest.mark.core
+
 
 @pytest.mark.parametrize("name", ["ep", "abc123-my-app", "a.b_c~d", "job:1"])
 def test_good_names_come_back(name: str) -> None:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from novita_sdk.wire import payload
 
+pytestmark = pytest.mark.core
+
 json_values = st.recursive(
     st.none()
     | st.booleans()

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay, parse_retry_after
 
+pytestmark = pytest.mark.core
+
 failures = st.builds(
     Failure,
     kind=st.sampled_from(FailureKind),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from novita_sdk.models import JobState, final, wire_name
 from novita_sdk.wire import states
+
+pytestmark = pytest.mark.core
 
 
 def test_constants_and_final_states_are_those_of_the_proto() -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from novita_sdk.wire.worker_urls import WorkerUrls, append_query
 
+pytestmark = pytest.mark.core
+
 HOST = "http://h/v2/ep1"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -27,7 +28,14 @@ from novita_worker.desk.actions import (
 from novita_worker.desk.desk import Desk
 from novita_worker.desk.outbox import Post, PostKind, WorkerFault
 
+pytestmark = pytest.mark.core
+
 PICK = st.integers(min_value=0, max_value=10**6)
+
+
+def number(body: object) -> int:
+    assert isinstance(body, bytes)
+    return int(body)
 
 
 class DeskMachine(RuleBasedStateMachine):
@@ -126,7 +134,7 @@ class DeskMachine(RuleBasedStateMachine):
         else:
             assert not results, "something follows the result"
             same = [p.body for p in before if p.kind is post.kind]
-            assert not same or int(same[-1]) < int(post.body), "out of order"  # type: ignore[arg-type]
+            assert not same or number(same[-1]) < number(post.body), "out of order"
         if post.kind is PostKind.PROGRESS:
             last = self.last_progress.get(job_id)
             has_ended = job_id in self.finished or job_id in self.cancelled

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +12,12 @@ from markdown_it import MarkdownIt
 from novita_worker import JobContext
 from novita_worker._config import WorkerConfig
 from novita_worker.testing import LocalWorker
+from tests.support.reports import Unsent
+from tests.support.repository import DOCS
 
 pytestmark = pytest.mark.sources
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "worker.md").read_text()
+TEXT = (DOCS / "worker.md").read_text()
 EXAMPLES = [token.content for token in MarkdownIt().parse(TEXT) if token.type == "fence" and token.info == "python"]
 
 
@@ -32,7 +33,7 @@ def test_the_table_of_keys_is_complete() -> None:
 
 
 def test_the_table_of_the_context_names_what_there_is() -> None:
-    context = JobContext({"id": "j", "input": 1}, reports=_Nobody())
+    context = JobContext({"id": "j", "input": 1}, reports=Unsent())
     assert all(hasattr(context, name) for name in column("The context"))
 
 
@@ -43,7 +44,3 @@ def test_the_examples_run() -> None:
     names["test_render"]()
     with LocalWorker(names["handler"]) as worker:
         assert worker.run({"seconds": 0.01}).output == {"slept": True}
-
-
-class _Nobody:
-    def progress(self, context: JobContext) -> None: ...

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import time
-from typing import Any
 
 import pytest
+
+from tests.support.worker_gateway import Fault, WorkerGateway
+from tests.support.worker_process import START, Spawn
 
 LOOPING = {
     "sync progress": """
@@ -74,11 +76,10 @@ HOLDS_FIRST = """
             hold(job["input"])
         return 1
     """
-START = 'start({"handler": handler})'
 
 
 @pytest.mark.parametrize("kind", LOOPING)
-def test_a_stopped_job_ends_and_posts_nothing_more(gateway: Any, spawn: Any, kind: str) -> None:
+def test_a_stopped_job_ends_and_posts_nothing_more(gateway: WorkerGateway, spawn: Spawn, kind: str) -> None:
     worker = spawn(LOOPING[kind] + START)
     job_id = gateway.submit()
     gateway.wait_for(lambda: gateway.of("progress", job_id) and gateway.of("stop"))
@@ -92,7 +93,7 @@ def test_a_stopped_job_ends_and_posts_nothing_more(gateway: Any, spawn: Any, kin
 
 
 @pytest.mark.parametrize("kind", ["async", "async generator"])
-def test_a_job_on_a_loop_of_its_own_can_be_stopped_too(gateway: Any, spawn: Any, kind: str) -> None:
+def test_a_job_on_a_loop_of_its_own_can_be_stopped_too(gateway: WorkerGateway, spawn: Spawn, kind: str) -> None:
     worker = spawn(LOOPING[kind] + 'start({"handler": handler, "own_loop": True})')
     job_id = gateway.submit()
     gateway.wait_for(lambda: gateway.of("progress", job_id) and gateway.of("stop"))
@@ -100,7 +101,7 @@ def test_a_job_on_a_loop_of_its_own_can_be_stopped_too(gateway: Any, spawn: Any,
     worker.wait_for_log("cleaned up")
 
 
-def test_a_job_that_is_stopped_before_its_first_step_gives_its_slot_back(gateway: Any, spawn: Any) -> None:
+def test_a_job_that_is_stopped_before_its_first_step_gives_its_slot_back(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(
         """
         async def handler(job):
@@ -126,7 +127,7 @@ def test_a_job_that_is_stopped_before_its_first_step_gives_its_slot_back(gateway
     assert not gateway.of("done", second)
 
 
-def test_cancel_hooks_run_and_see_their_job(gateway: Any, spawn: Any) -> None:
+def test_cancel_hooks_run_and_see_their_job(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(
         """
         def handler(job, context):
@@ -145,7 +146,7 @@ def test_cancel_hooks_run_and_see_their_job(gateway: Any, spawn: Any) -> None:
     worker.wait_for_log("an on_cancel hook failed")
 
 
-def test_a_stop_order_for_a_prefetched_job_keeps_it_from_starting(gateway: Any, spawn: Any) -> None:
+def test_a_stop_order_for_a_prefetched_job_keeps_it_from_starting(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(HOLDS_FIRST + 'start({"handler": handler, "prefetch": 1})')
     slow, held = gateway.submit("go"), gateway.submit()
     gateway.wait_for(lambda: any(held in ping.query for ping in gateway.of("ping")) and gateway.of("stop"))
@@ -158,8 +159,8 @@ def test_a_stop_order_for_a_prefetched_job_keeps_it_from_starting(gateway: Any, 
 
 
 @pytest.mark.parametrize("status", [404, 405])
-def test_a_gateway_without_the_stop_route_is_asked_once(gateway: Any, spawn: Any, fault: Any, status: int) -> None:
-    gateway.faults["stop"].extend([fault(status=status)] * 100)
+def test_a_gateway_without_the_stop_route_is_asked_once(gateway: WorkerGateway, spawn: Spawn, status: int) -> None:
+    gateway.faults["stop"].extend([Fault(status=status)] * 100)
     worker = spawn("def handler(job):\n    time.sleep(0.2)\n    return 1\n" + START)
     for _ in range(3):
         gateway.result(gateway.submit())
@@ -167,17 +168,17 @@ def test_a_gateway_without_the_stop_route_is_asked_once(gateway: Any, spawn: Any
     assert "stop" not in worker.stderr
 
 
-def test_what_is_no_id_does_not_spoil_a_stop_order(gateway: Any, spawn: Any, fault: Any) -> None:
+def test_what_is_no_id_does_not_spoil_a_stop_order(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(LOOPING["async"] + START)
     for text in ("[", '{"jobsToStop": "%s"}', '{"jobsToStop": [5, "%s", null]}'):
-        gateway.faults["stop"].append(fault(status=200, body=text.replace("%s", "j1")))
+        gateway.faults["stop"].append(Fault(status=200, body=text.replace("%s", "j1")))
     gateway.submit()
     worker.wait_for_log("cleaned up")
     assert not gateway.faults["stop"]
 
 
 @pytest.mark.parametrize("kind", ["sync progress", "async", "generator"])
-def test_a_job_that_runs_too_long_fails(gateway: Any, spawn: Any, kind: str) -> None:
+def test_a_job_that_runs_too_long_fails(gateway: WorkerGateway, spawn: Spawn, kind: str) -> None:
     worker = spawn(LOOPING[kind] + 'start({"handler": handler, "job_timeout": 0.5})')
     error = json.loads(gateway.result(gateway.submit())["error"])
     assert error["code"] == "TIMEOUT"
@@ -186,13 +187,13 @@ def test_a_job_that_runs_too_long_fails(gateway: Any, spawn: Any, kind: str) -> 
     assert "error" in gateway.result(gateway.submit())
 
 
-def test_a_jobs_own_limit_counts_if_it_is_shorter(gateway: Any, spawn: Any) -> None:
+def test_a_jobs_own_limit_counts_if_it_is_shorter(gateway: WorkerGateway, spawn: Spawn) -> None:
     spawn(LOOPING["async"] + 'start({"handler": handler, "job_timeout": 60})')
     job_id = gateway.submit(policy={"executionTimeout": 300})
     assert "0.3 s" in json.loads(gateway.result(job_id)["error"])["error_message"]
 
 
-def test_a_handler_that_ignores_its_time_limit_costs_the_worker(gateway: Any, spawn: Any) -> None:
+def test_a_handler_that_ignores_its_time_limit_costs_the_worker(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn("def handler(job):\n    time.sleep(600)\n" + 'start({"handler": handler, "job_timeout": 0.3})')
     assert json.loads(gateway.result(gateway.submit())["error"])["code"] == "TIMEOUT"
     assert worker.wait() == 1
@@ -200,7 +201,7 @@ def test_a_handler_that_ignores_its_time_limit_costs_the_worker(gateway: Any, sp
 
 
 @pytest.mark.parametrize("kind", ["sync progress", "async"])
-def test_jobs_that_outlast_the_drain_are_cancelled_and_failed(gateway: Any, spawn: Any, kind: str) -> None:
+def test_jobs_that_outlast_the_drain_are_cancelled_and_failed(gateway: WorkerGateway, spawn: Spawn, kind: str) -> None:
     worker = spawn(LOOPING[kind] + 'start({"handler": handler, "shutdown_timeout": 0.3})')
     job_id = gateway.submit()
     gateway.wait_for(lambda: gateway.of("progress", job_id))
@@ -211,7 +212,7 @@ def test_jobs_that_outlast_the_drain_are_cancelled_and_failed(gateway: Any, spaw
     assert "cleaned up" in worker.stderr
 
 
-def test_a_second_signal_forces_the_end_even_in_native_code(gateway: Any, spawn: Any) -> None:
+def test_a_second_signal_forces_the_end_even_in_native_code(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(
         """
         import ctypes
@@ -229,7 +230,7 @@ def test_a_second_signal_forces_the_end_even_in_native_code(gateway: Any, spawn:
     assert worker.wait() == 128 + signal.SIGTERM
 
 
-def test_a_thread_that_an_async_job_left_behind_does_not_keep_the_worker(gateway: Any, spawn: Any) -> None:
+def test_a_thread_that_an_async_job_left_behind_does_not_keep_the_worker(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(
         """
         async def handler(job):
@@ -246,7 +247,7 @@ def test_a_thread_that_an_async_job_left_behind_does_not_keep_the_worker(gateway
     worker.wait_for_log("what handlers left running in the background does not end")
 
 
-def test_a_job_that_arrives_during_shutdown_is_run(gateway: Any, spawn: Any, fault: Any) -> None:
+def test_a_job_that_arrives_during_shutdown_is_run(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn("def handler(job):\n    return 'ran'\n" + START)
     gateway.wait_for(lambda: gateway.of("take"))
     worker.send_signal(signal.SIGTERM)
@@ -257,7 +258,7 @@ def test_a_job_that_arrives_during_shutdown_is_run(gateway: Any, spawn: Any, fau
     assert len(gateway.of("take")) == 1
 
 
-def test_held_jobs_are_finished_at_shutdown(gateway: Any, spawn: Any) -> None:
+def test_held_jobs_are_finished_at_shutdown(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(HOLDS_FIRST + 'start({"handler": handler, "prefetch": 1})')
     slow, held = gateway.submit("go"), gateway.submit()
     gateway.wait_for(lambda: any(held in ping.query for ping in gateway.of("ping")))
@@ -268,8 +269,8 @@ def test_held_jobs_are_finished_at_shutdown(gateway: Any, spawn: Any) -> None:
     assert worker.wait() == 0
 
 
-def test_results_are_flushed_before_the_end(gateway: Any, spawn: Any, fault: Any) -> None:
-    gateway.faults["done"].extend([fault(status=503)] * 3)
+def test_results_are_flushed_before_the_end(gateway: WorkerGateway, spawn: Spawn) -> None:
+    gateway.faults["done"].extend([Fault(status=503)] * 3)
     worker = spawn("def handler(job):\n    return 'kept'\n" + START)
     job_id = gateway.submit()
     gateway.wait_for(lambda: gateway.of("failed"))
@@ -278,7 +279,7 @@ def test_results_are_flushed_before_the_end(gateway: Any, spawn: Any, fault: Any
     assert worker.wait() == 0
 
 
-def test_a_worker_that_cannot_reach_the_network_at_all_ends(gateway: Any, spawn: Any) -> None:
+def test_a_worker_that_cannot_reach_the_network_at_all_ends(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(
         """
         import resource
@@ -295,7 +296,7 @@ def test_a_worker_that_cannot_reach_the_network_at_all_ends(gateway: Any, spawn:
     assert gateway.of("take") == []
 
 
-def test_nothing_is_left_behind(gateway: Any, spawn: Any) -> None:
+def test_nothing_is_left_behind(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn("def handler(job):\n    return 1\n" + START)
     gateway.result(gateway.submit())
     gateway.wait_for(lambda: gateway.of("ping"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
 
 import pytest
+
+from tests.support.worker_gateway import WorkerGateway
+from tests.support.worker_process import Spawn
 
 HOOKS = """
     def setup():
@@ -19,7 +21,7 @@ HOOKS = """
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_setup_and_teardown_run_once_around_the_jobs(gateway: Any, spawn: Any, kind: str) -> None:
+def test_setup_and_teardown_run_once_around_the_jobs(gateway: WorkerGateway, spawn: Spawn, kind: str) -> None:
     worker = spawn(HOOKS if kind == "sync" else HOOKS.replace("def ", "async def "))
     for _ in range(2):
         gateway.result(gateway.submit())
@@ -28,7 +30,7 @@ def test_setup_and_teardown_run_once_around_the_jobs(gateway: Any, spawn: Any, k
     assert worker.stderr.count("setup in MainThread") == worker.stderr.count("teardown") == 1
 
 
-def test_a_setup_that_fails_ends_the_worker_before_its_first_take(gateway: Any, spawn: Any) -> None:
+def test_a_setup_that_fails_ends_the_worker_before_its_first_take(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn("def setup():\n    raise OSError('no weights')\nstart({'handler': lambda job: 1, 'setup': setup})\n")
     assert worker.wait() == 1
     assert "setup failed" in worker.stderr
@@ -37,7 +39,9 @@ def test_a_setup_that_fails_ends_the_worker_before_its_first_take(gateway: Any, 
 
 
 @pytest.mark.parametrize("keyword", ["def", "async def"])
-def test_what_setup_puts_into_the_context_is_there_for_the_handler(gateway: Any, spawn: Any, keyword: str) -> None:
+def test_what_setup_puts_into_the_context_is_there_for_the_handler(
+    gateway: WorkerGateway, spawn: Spawn, keyword: str
+) -> None:
     spawn(
         f"""
         import contextvars
@@ -52,7 +56,7 @@ def test_what_setup_puts_into_the_context_is_there_for_the_handler(gateway: Any,
     assert gateway.result(gateway.submit()) == {"output": "loaded"}
 
 
-def test_a_signal_during_setup_ends_it(gateway: Any, spawn: Any) -> None:
+def test_a_signal_during_setup_ends_it(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(
         "def setup():\n    logging.warning('loading')\n    time.sleep(600)\n"
         "start({'handler': lambda job: 1, 'setup': setup})\n"
@@ -62,7 +66,7 @@ def test_a_signal_during_setup_ends_it(gateway: Any, spawn: Any) -> None:
     assert worker.wait() == 0
 
 
-def test_a_signal_just_before_setup_is_not_slept_through(gateway: Any, spawn: Any) -> None:
+def test_a_signal_just_before_setup_is_not_slept_through(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(
         """
         import signal

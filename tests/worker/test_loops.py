@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
 
 import pytest
+
+from tests.support.worker_gateway import Fault, WorkerGateway
+from tests.support.worker_process import Spawn
 
 WITHOUT = "sys.modules['uvloop'] = None  # as if it were not installed\n"
 WORKER = """
@@ -23,9 +25,9 @@ start({"handler": handler, "return_aggregate_stream": True})
 @pytest.mark.parametrize(
     ("before", "module"), [("", "uvloop"), (WITHOUT, "asyncio.unix_events")], ids=["uvloop", "asyncio"]
 )
-def test_a_workers_life_on_either_loop(gateway: Any, spawn: Any, fault: Any, before: str, module: str) -> None:
-    gateway.faults["take"].append(fault(kind="reset"))
-    gateway.faults["done"].extend([fault(kind="truncate"), fault(status=503)])
+def test_a_workers_life_on_either_loop(gateway: WorkerGateway, spawn: Spawn, before: str, module: str) -> None:
+    gateway.faults["take"].append(Fault(kind="reset"))
+    gateway.faults["done"].extend([Fault(kind="truncate"), Fault(status=503)])
     worker = spawn(before + WORKER)
     job_ids = [gateway.submit() for _ in range(5)]
     for job_id in job_ids:

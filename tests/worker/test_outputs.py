@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
+
+from tests.support.worker_gateway import WorkerGateway
+from tests.support.worker_process import Spawn
 
 UNWRITABLE = {
     "{'image': b'png'}": "output.image is bytes",
@@ -16,7 +18,9 @@ UNWRITABLE = {
 
 
 @pytest.mark.parametrize("how", ["return", "yield"])
-def test_an_output_that_json_cannot_hold_fails_the_job_and_names_the_path(gateway: Any, spawn: Any, how: str) -> None:
+def test_an_output_that_json_cannot_hold_fails_the_job_and_names_the_path(
+    gateway: WorkerGateway, spawn: Spawn, how: str
+) -> None:
     spawn(f'def handler(job):\n    {how} eval(job["input"])\nstart({{"handler": handler}})\n')
     for value, path in UNWRITABLE.items():
         error = json.loads(gateway.result(gateway.submit(value))["error"])
@@ -24,12 +28,12 @@ def test_an_output_that_json_cannot_hold_fails_the_job_and_names_the_path(gatewa
         assert error["code"] == "INVALID_OUTPUT"
 
 
-def test_a_cycle_fails_the_job(gateway: Any, spawn: Any) -> None:
+def test_a_cycle_fails_the_job(gateway: WorkerGateway, spawn: Spawn) -> None:
     spawn('def handler(job):\n    a = []\n    a.append(a)\n    return {"a": a}\nstart({"handler": handler})\n')
     assert "output.a[0]" in json.loads(gateway.result(gateway.submit())["error"])["error_message"]
 
 
-def test_an_output_over_the_limit_fails_the_job_and_names_size_and_limit(gateway: Any, spawn: Any) -> None:
+def test_an_output_over_the_limit_fails_the_job_and_names_size_and_limit(gateway: WorkerGateway, spawn: Spawn) -> None:
     spawn('def handler(job):\n    return "x" * job["input"]\nstart({"handler": handler})\n')
     limit = 4 * 1024 * 1024
     assert gateway.result(gateway.submit(limit - 2)) == {"output": "x" * (limit - 2)}

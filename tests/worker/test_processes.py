@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
 
 import pytest
 
-START = 'start({"handler": handler})'
+from tests.support.worker_gateway import WorkerGateway
+from tests.support.worker_process import START, Spawn, WorkerProcess
+
 QUIET = "import warnings\nwarnings.simplefilter('ignore')  # newer Pythons warn of every fork beside threads\n"
 
 
-def assert_serves(gateway: Any, worker: Any) -> None:
+def assert_serves(gateway: WorkerGateway, worker: WorkerProcess) -> None:
     """It takes another job, and ends in good order on the first signal."""
     gateway.result(gateway.submit(None))
     worker.send_signal(signal.SIGTERM)
@@ -20,7 +21,7 @@ def assert_serves(gateway: Any, worker: Any) -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
-def test_a_pool_of_forked_processes_comes_and_goes(gateway: Any, spawn: Any, concurrency: int) -> None:
+def test_a_pool_of_forked_processes_comes_and_goes(gateway: WorkerGateway, spawn: Spawn, concurrency: int) -> None:
     worker = spawn(
         QUIET
         + f"""
@@ -35,7 +36,9 @@ start({{"handler": handler, "concurrency": {concurrency}}})
     assert_serves(gateway, worker)
 
 
-def test_a_spawned_process_imports_the_main_file_without_becoming_a_worker(gateway: Any, spawn: Any) -> None:
+def test_a_spawned_process_imports_the_main_file_without_becoming_a_worker(
+    gateway: WorkerGateway, spawn: Spawn
+) -> None:
     worker = spawn(
         """
         import multiprocessing
@@ -55,7 +58,7 @@ def test_a_spawned_process_imports_the_main_file_without_becoming_a_worker(gatew
     assert_serves(gateway, worker)
 
 
-def test_a_program_is_run_and_killed(gateway: Any, spawn: Any) -> None:
+def test_a_program_is_run_and_killed(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(
         """
         import subprocess
@@ -75,7 +78,7 @@ def test_a_program_is_run_and_killed(gateway: Any, spawn: Any) -> None:
 )
 @pytest.mark.parametrize("keyword", ["def", "async def"])
 def test_a_forked_child_that_leaves_the_handler_ends(
-    gateway: Any, spawn: Any, keyword: str, leaves: str, status: int
+    gateway: WorkerGateway, spawn: Spawn, keyword: str, leaves: str, status: int
 ) -> None:
     worker = spawn(
         QUIET
@@ -92,7 +95,7 @@ start({{"handler": handler}})
     assert_serves(gateway, worker)
 
 
-def test_a_signal_to_a_forked_child_is_not_the_workers(gateway: Any, spawn: Any) -> None:
+def test_a_signal_to_a_forked_child_is_not_the_workers(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(
         QUIET
         + """
@@ -159,7 +162,7 @@ OWN_SIGNALS = {
     ],
 )
 def test_a_worker_whose_code_takes_the_signals_still_ends_in_good_order(
-    gateway: Any, spawn: Any, how: str, where: str
+    gateway: WorkerGateway, spawn: Spawn, how: str, where: str
 ) -> None:
     config = '{"handler": handler}'
     if where == "setup":
@@ -190,7 +193,7 @@ def test_a_worker_whose_code_takes_the_signals_still_ends_in_good_order(
     ],
 )
 def test_a_handler_that_changes_the_process_does_not_take_the_worker_with_it(
-    gateway: Any, spawn: Any, rude: str
+    gateway: WorkerGateway, spawn: Spawn, rude: str
 ) -> None:
     worker = spawn(
         f"""

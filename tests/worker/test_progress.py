@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from tests.support.worker_gateway import Fault, WorkerGateway
+from tests.support.worker_process import Spawn
 
 
-def test_progress_is_sent_at_most_every_interval_and_the_newest_wins(gateway: Any, spawn: Any) -> None:
+def test_progress_is_sent_at_most_every_interval_and_the_newest_wins(gateway: WorkerGateway, spawn: Spawn) -> None:
     spawn(
         """
         def handler(job):
@@ -27,8 +28,8 @@ def test_progress_is_sent_at_most_every_interval_and_the_newest_wins(gateway: An
     assert gateway.requests.index(reports[-1]) < gateway.requests.index(gateway.of("done", job_id)[0])
 
 
-def test_progress_never_blocks_the_handler(gateway: Any, spawn: Any, fault: Any) -> None:
-    gateway.faults["progress"].append(fault(kind="hang"))
+def test_progress_never_blocks_the_handler(gateway: WorkerGateway, spawn: Spawn) -> None:
+    gateway.faults["progress"].append(Fault(kind="hang"))
     worker = spawn(
         """
         import novita_worker.link.http
@@ -45,8 +46,8 @@ def test_progress_never_blocks_the_handler(gateway: Any, spawn: Any, fault: Any)
     assert gateway.of("progress") == []
 
 
-def test_progress_that_hangs_does_not_hold_a_result_up_for_ever(gateway: Any, spawn: Any, fault: Any) -> None:
-    gateway.faults["progress"].append(fault(kind="hang"))
+def test_progress_that_hangs_does_not_hold_a_result_up_for_ever(gateway: WorkerGateway, spawn: Spawn) -> None:
+    gateway.faults["progress"].append(Fault(kind="hang"))
     spawn(
         """
         import novita_worker.link.http
@@ -60,7 +61,7 @@ def test_progress_that_hangs_does_not_hold_a_result_up_for_ever(gateway: Any, sp
     assert gateway.result(gateway.submit()) == {"output": 2}
 
 
-def test_an_unwritable_progress_is_logged_and_the_job_goes_on(gateway: Any, spawn: Any) -> None:
+def test_an_unwritable_progress_is_logged_and_the_job_goes_on(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(
         'def handler(job):\n    progress_update(job, {"x": b""})\n    return 1\nstart({"handler": handler})\n'
     )

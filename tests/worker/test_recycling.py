@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
-START = 'start({"handler": handler})'
+from tests.support.worker_gateway import WorkerGateway
+from tests.support.worker_process import START, Spawn
 
 
 @pytest.mark.parametrize("config", ['"refresh_worker": True', '"max_jobs": 1', '"max_rss_mb": 1'])
-def test_a_worker_recycles_itself_after_a_job(gateway: Any, spawn: Any, config: str) -> None:
+def test_a_worker_recycles_itself_after_a_job(gateway: WorkerGateway, spawn: Spawn, config: str) -> None:
     worker = spawn(f'def handler(job):\n    return {{"ran": 1}}\nstart({{"handler": handler, {config}}})\n')
     jobs = [gateway.submit(), gateway.submit()]
     body = gateway.result(jobs[0])
@@ -21,7 +21,7 @@ def test_a_worker_recycles_itself_after_a_job(gateway: Any, spawn: Any, config: 
     assert len(gateway.of("take")) == 1
 
 
-def test_a_handler_can_ask_for_a_fresh_worker(gateway: Any, spawn: Any) -> None:
+def test_a_handler_can_ask_for_a_fresh_worker(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn("def handler(job):\n    return {'refresh_worker': True, 'x': 1}\n" + START)
     assert gateway.result(gateway.submit()) == {"output": {"x": 1}, "stopPod": True}
     assert worker.wait() == 0
@@ -37,7 +37,7 @@ def test_a_handler_can_ask_for_a_fresh_worker(gateway: Any, spawn: Any) -> None:
     ],
 )
 def test_what_breaks_the_process_fails_the_job_and_recycles_the_worker(
-    gateway: Any, spawn: Any, raised: str, kind: str
+    gateway: WorkerGateway, spawn: Spawn, raised: str, kind: str
 ) -> None:
     worker = spawn(f"def handler(job):\n    {raised}\n" + START)
     body = gateway.result(gateway.submit())
@@ -50,7 +50,7 @@ ONE_JOBS_OWN = ["asyncio.CancelledError()", "JobCancelled('by itself')", "Genera
 
 
 @pytest.mark.parametrize("keyword", ["def", "async def"])
-def test_what_only_one_job_meets_costs_nobody_else(gateway: Any, spawn: Any, keyword: str) -> None:
+def test_what_only_one_job_meets_costs_nobody_else(gateway: WorkerGateway, spawn: Spawn, keyword: str) -> None:
     spawn(
         f"""
         class Own(BaseException):
@@ -72,7 +72,7 @@ def test_what_only_one_job_meets_costs_nobody_else(gateway: Any, spawn: Any, key
         assert gateway.result(gateway.submit(None)) == {"output": "next"}
 
 
-def test_running_out_of_gpu_memory_does_not_recycle_the_worker(gateway: Any, spawn: Any) -> None:
+def test_running_out_of_gpu_memory_does_not_recycle_the_worker(gateway: WorkerGateway, spawn: Spawn) -> None:
     spawn("def handler(job):\n    raise RuntimeError('CUDA out of memory. Tried to allocate 2.00 GiB')\n" + START)
     assert "stopPod" not in gateway.result(gateway.submit())
     assert "error" in gateway.result(gateway.submit())
@@ -80,7 +80,7 @@ def test_running_out_of_gpu_memory_does_not_recycle_the_worker(gateway: Any, spa
 
 @pytest.mark.parametrize("rude", ["sys.exit(3)", "asyncio.get_running_loop().stop()"])
 def test_a_task_that_breaks_the_loop_loses_no_result_and_recycles_the_worker(
-    gateway: Any, spawn: Any, rude: str
+    gateway: WorkerGateway, spawn: Spawn, rude: str
 ) -> None:
     worker = spawn(
         f"""

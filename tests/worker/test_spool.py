@@ -4,42 +4,27 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ECHO = 'def handler(job):\n    return job["input"]\nstart({"handler": handler})\n'
-
-
-def end(worker: Any) -> None:
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait() == 0
-
-
-def eventually(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 60
-    while not (result := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return result
-
+from tests.support.waiting import eventually
+from tests.support.worker_gateway import Fault, WorkerGateway
+from tests.support.worker_process import ECHO, Spawn
 
 STEPS = {
-    "before the post arrives": {"kind": "hang"},
-    "after the post arrived, before the acknowledgement": {"kind": "reset-after"},
-    "while the gateway is failing": {"status": 503},
+    "before the post arrives": Fault(kind="hang"),
+    "after the post arrived, before the acknowledgement": Fault(kind="reset-after"),
+    "while the gateway is failing": Fault(status=503),
 }
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_killed_worker_loses_no_result(gateway: Any, spawn: Any, fault: Any, spool: Path, step: str) -> None:
+def test_a_killed_worker_loses_no_result(gateway: WorkerGateway, spawn: Spawn, spool: Path, step: str) -> None:
     script = (
         f'def handler(job):\n    return {{"paid": "for"}}\nstart({{"handler": handler, "spool_dir": {str(spool)!r}}})\n'
     )
-    gateway.faults["done"].extend([fault(**STEPS[step])] * 100)
+    gateway.faults["done"].extend([STEPS[step]] * 100)
     first = spawn(script)
     job_id = gateway.submit({"paid": "for"})
     gateway.wait_for(lambda: gateway.of("failed", job_id) or gateway.of("done", job_id))
@@ -52,15 +37,14 @@ def test_a_killed_worker_loses_no_result(gateway: Any, spawn: Any, fault: Any, s
     assert {r.body for r in results} == {b'{"output":{"paid":"for"}}'}
     assert {r.query for r in results} == {"gpu=A+B&isStream=false"}
     gateway.result(gateway.submit())
-    second.send_signal(signal.SIGTERM)
-    assert second.wait() == 0
+    second.end()
     assert list(spool.iterdir()) == []
 
 
 def test_a_result_is_on_disk_before_its_first_post(
-    gateway: Any, spawn: Any, fault: Any, spool: Path, environ: dict[str, str]
+    gateway: WorkerGateway, spawn: Spawn, spool: Path, environ: dict[str, str]
 ) -> None:
-    gateway.faults["done"].append(fault(kind="hang"))
+    gateway.faults["done"].append(Fault(kind="hang"))
     worker = spawn(ECHO, environ=environ)
     gateway.submit({"a": 1})
     gateway.wait_for(lambda: gateway.of("failed"))
@@ -69,12 +53,12 @@ def test_a_result_is_on_disk_before_its_first_post(
     worker.send_signal(signal.SIGKILL)
 
 
-def test_chunks_that_were_not_delivered_survive_a_kill_too(gateway: Any, spawn: Any, fault: Any, spool: Path) -> None:
+def test_chunks_that_were_not_delivered_survive_a_kill_too(gateway: WorkerGateway, spawn: Spawn, spool: Path) -> None:
     script = (
         "def handler(job):\n    yield from range(5)\n    logging.warning('all made')\n"
         f'start({{"handler": handler, "spool_dir": {str(spool)!r}}})\n'
     )
-    gateway.faults["stream"].extend([fault(status=503)] * 100)
+    gateway.faults["stream"].extend([Fault(status=503)] * 100)
     first = spawn(script)
     job_id = gateway.submit()
     first.wait_for_log("all made")
@@ -132,7 +116,7 @@ KILLER = """
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("step", WAY)
 def test_a_kill_at_any_step_loses_no_result(
-    gateway: Any, spawn: Any, spool: Path, environ: dict[str, str], step: str, moment: str
+    gateway: WorkerGateway, spawn: Spawn, spool: Path, environ: dict[str, str], step: str, moment: str
 ) -> None:
     first = spawn(
         KILLER
@@ -161,24 +145,24 @@ def test_a_kill_at_any_step_loses_no_result(
         gateway.offer({"id": job_id, "input": "paid for"})
         gateway.result(job_id)
     gateway.result(gateway.submit())
-    end(second)
+    second.end()
     assert {r.body for r in gateway.of("done", job_id)} == {b'{"output":"paid for"}'}
     assert len(gateway.of("done", job_id)) == arrived + (is_kept or not arrived)
     assert list(spool.iterdir()) == []
 
 
 def test_chunks_that_were_acknowledged_are_not_posted_again(
-    gateway: Any, spawn: Any, fault: Any, spool: Path, environ: dict[str, str]
+    gateway: WorkerGateway, spawn: Spawn, spool: Path, environ: dict[str, str]
 ) -> None:
     script = (
         "def handler(job):\n    yield from range(6)\n    logging.warning('all made')\nstart({'handler': handler})\n"
     )
-    gateway.faults["stream"].extend([fault(status=503)] * 1000)
+    gateway.faults["stream"].extend([Fault(status=503)] * 1000)
     first = spawn(script, environ=environ)
     job_id = gateway.submit()
     first.wait_for_log("all made")
     eventually(lambda: list(spool.glob("*/*.result")))
-    gateway.faults["done"].append(fault(kind="hang"))
+    gateway.faults["done"].append(Fault(kind="hang"))
     gateway.faults["stream"].clear()
     gateway.wait_for(lambda: any(r.body == b'{"output":[]}' for r in gateway.of("failed", job_id)))
     first.send_signal(signal.SIGKILL)
@@ -189,9 +173,9 @@ def test_chunks_that_were_acknowledged_are_not_posted_again(
 
 
 def test_a_forked_process_that_outlives_the_worker_keeps_no_result_back(
-    gateway: Any, spawn: Any, fault: Any, tmp_path: Path, environ: dict[str, str]
+    gateway: WorkerGateway, spawn: Spawn, tmp_path: Path, environ: dict[str, str]
 ) -> None:
-    gateway.faults["done"].append(fault(kind="hang"))
+    gateway.faults["done"].append(Fault(kind="hang"))
     first = spawn(
         f"""
         import warnings
@@ -220,9 +204,9 @@ def test_a_forked_process_that_outlives_the_worker_keeps_no_result_back(
 
 
 def test_the_next_process_delivers_with_its_own_key(
-    gateway: Any, spawn: Any, fault: Any, environ: dict[str, str]
+    gateway: WorkerGateway, spawn: Spawn, environ: dict[str, str]
 ) -> None:
-    gateway.faults["done"].extend([fault(status=401)] * 1000)
+    gateway.faults["done"].extend([Fault(status=401)] * 1000)
     first = spawn(ECHO, environ=environ)
     job_id = gateway.submit("kept")
     gateway.wait_for(lambda: len(gateway.of("failed", job_id)) >= 3)

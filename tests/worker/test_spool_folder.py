@@ -9,22 +9,21 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from novita_worker.desk.outbox import PostKind
 from novita_worker.link.spool import Spool
+from tests.support.worker_gateway import Fault, WorkerGateway
+from tests.support.worker_process import ECHO, Spawn, WorkerProcess
 
-ECHO = 'def handler(job):\n    return job["input"]\nstart({"handler": handler})\n'
 
-
-def end(worker: Any) -> None:
+def end(worker: WorkerProcess) -> None:
     worker.send_signal(signal.SIGTERM)
     assert worker.wait() == 0
 
 
-def test_a_stopped_job_leaves_nothing_in_the_spool(gateway: Any, spawn: Any, spool: Path) -> None:
+def test_a_stopped_job_leaves_nothing_in_the_spool(gateway: WorkerGateway, spawn: Spawn, spool: Path) -> None:
     worker = spawn(
         f"""
         def handler(job, context):
@@ -46,9 +45,9 @@ def test_a_stopped_job_leaves_nothing_in_the_spool(gateway: Any, spawn: Any, spo
 
 
 def test_a_running_process_keeps_its_spool_to_itself(
-    gateway: Any, spawn: Any, fault: Any, environ: dict[str, str]
+    gateway: WorkerGateway, spawn: Spawn, environ: dict[str, str]
 ) -> None:
-    gateway.faults["done"].append(fault(kind="hang"))
+    gateway.faults["done"].append(Fault(kind="hang"))
     spawn(ECHO, environ=environ)
     job_id = gateway.submit()
     gateway.wait_for(lambda: gateway.of("failed"))
@@ -123,9 +122,9 @@ def test_a_damaged_result_is_set_aside(
 
 
 def test_a_damaged_result_keeps_no_other_back(
-    gateway: Any, spawn: Any, fault: Any, spool: Path, environ: dict[str, str]
+    gateway: WorkerGateway, spawn: Spawn, spool: Path, environ: dict[str, str]
 ) -> None:
-    gateway.faults["done"].extend([fault(kind="hang")] * 2)
+    gateway.faults["done"].extend([Fault(kind="hang")] * 2)
     first = spawn(ECHO, environ=environ)
     bad, good = gateway.submit("paid for"), gateway.submit("whole")
     gateway.wait_for(lambda: len(gateway.of("failed")) == 2)
@@ -139,7 +138,9 @@ def test_a_damaged_result_keeps_no_other_back(
     assert gateway.of("done", bad) == []
 
 
-def test_what_else_lies_in_the_folder_is_left_alone(gateway: Any, spawn: Any, spool: Path, environ: Any) -> None:
+def test_what_else_lies_in_the_folder_is_left_alone(
+    gateway: WorkerGateway, spawn: Spawn, spool: Path, environ: dict[str, str]
+) -> None:
     others = [
         spool / "file.txt",
         spool / "models" / "weights.bin",
@@ -159,7 +160,7 @@ def test_what_else_lies_in_the_folder_is_left_alone(gateway: Any, spawn: Any, sp
 
 
 def test_a_full_disk_does_not_keep_a_result_from_the_gateway(
-    gateway: Any, spawn: Any, spool: Path, environ: dict[str, str]
+    gateway: WorkerGateway, spawn: Spawn, spool: Path, environ: dict[str, str]
 ) -> None:
     worker = spawn(
         """
@@ -180,7 +181,7 @@ def test_a_full_disk_does_not_keep_a_result_from_the_gateway(
 
 
 def test_a_folder_that_is_gone_does_not_keep_a_result_from_the_gateway(
-    gateway: Any, spawn: Any, spool: Path, environ: dict[str, str]
+    gateway: WorkerGateway, spawn: Spawn, spool: Path, environ: dict[str, str]
 ) -> None:
     worker = spawn(
         f"""
@@ -223,7 +224,7 @@ def test_a_lock_in_a_folder_that_another_process_removes_is_no_lock(
 ) -> None:
     real = fcntl.flock
 
-    def flock(file: Any, how: int) -> None:
+    def flock(file: int, how: int) -> None:
         monkeypatch.setattr(fcntl, "flock", real)
         for folder in spool.iterdir():
             shutil.rmtree(folder)
@@ -237,7 +238,9 @@ def test_a_lock_in_a_folder_that_another_process_removes_is_no_lock(
         assert [spooled.job_id for spooled in last.recover()] == ["j1"]
 
 
-def test_a_spool_that_cannot_be_made_is_refused_before_the_first_take(gateway: Any, spawn: Any, tmp_path: Any) -> None:
+def test_a_spool_that_cannot_be_made_is_refused_before_the_first_take(
+    gateway: WorkerGateway, spawn: Spawn, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     worker = spawn(ECHO, environ={**gateway.environ(), "NOVITA_SPOOL_DIR": str(tmp_path / "file" / "spool")})
     assert worker.wait() == 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+
+from tests.support.worker_gateway import Fault, WorkerGateway
+from tests.support.worker_process import Spawn
 
 
-def test_a_slow_link_does_not_stall_a_generator(gateway: Any, spawn: Any, fault: Any) -> None:
-    gateway.faults["stream"].extend([fault(status=503)] * 1000)
+def test_a_slow_link_does_not_stall_a_generator(gateway: WorkerGateway, spawn: Spawn) -> None:
+    gateway.faults["stream"].extend([Fault(status=503)] * 1000)
     worker = spawn(
         """
         def handler(job):
@@ -24,8 +26,8 @@ def test_a_slow_link_does_not_stall_a_generator(gateway: Any, spawn: Any, fault:
     assert [chunk.json["output"] for chunk in gateway.of("stream", job_id)] == list(range(200))
 
 
-def test_a_generator_that_is_far_ahead_waits(gateway: Any, spawn: Any, fault: Any) -> None:
-    gateway.faults["stream"].extend([fault(status=503)] * 1000)
+def test_a_generator_that_is_far_ahead_waits(gateway: WorkerGateway, spawn: Spawn) -> None:
+    gateway.faults["stream"].extend([Fault(status=503)] * 1000)
     worker = spawn(
         """
         def handler(job):
@@ -44,8 +46,8 @@ def test_a_generator_that_is_far_ahead_waits(gateway: Any, spawn: Any, fault: An
     assert len(gateway.of("stream", job_id)) == 40
 
 
-def test_a_chunk_that_is_refused_fails_the_job_and_ends_the_generator(gateway: Any, spawn: Any, fault: Any) -> None:
-    gateway.faults["stream"].append(fault(status=413))
+def test_a_chunk_that_is_refused_fails_the_job_and_ends_the_generator(gateway: WorkerGateway, spawn: Spawn) -> None:
+    gateway.faults["stream"].append(Fault(status=413))
     worker = spawn(
         """
         def handler(job):

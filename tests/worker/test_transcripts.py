@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.support.worker_gateway import WorkerGateway
+from tests.support.worker_process import Spawn
+
 SCRIPT = """
     def handler(job):
         kind = job["input"]
@@ -22,11 +25,11 @@ SCRIPT = """
     """
 
 
-def lines(gateway: Any, route: str, job_id: str | None = None) -> list[tuple[str, Any]]:
+def lines(gateway: WorkerGateway, route: str, job_id: str | None = None) -> list[tuple[str, Any]]:
     return [(r.query, json.loads(r.body) if r.body else None) for r in gateway.of(route, job_id)]
 
 
-def test_the_golden_transcripts(gateway: Any, spawn: Any) -> None:
+def test_the_golden_transcripts(gateway: WorkerGateway, spawn: Spawn) -> None:
     spawn(SCRIPT)
     gateway.wait_for(lambda: gateway.of("batch"))
     assert lines(gateway, "batch") == [("gpu=A+B&batch_size=3&job_in_progress=0", None)]
@@ -59,7 +62,7 @@ def test_the_golden_transcripts(gateway: Any, spawn: Any) -> None:
     ]
 
 
-def test_every_post_has_the_published_headers(gateway: Any, spawn: Any) -> None:
+def test_every_post_has_the_published_headers(gateway: WorkerGateway, spawn: Spawn) -> None:
     spawn(SCRIPT)
     jobs = [gateway.submit("progress"), gateway.submit("stream")]
     for job_id in jobs:
@@ -71,7 +74,7 @@ def test_every_post_has_the_published_headers(gateway: Any, spawn: Any) -> None:
         assert request.headers["Authorization"] == "KEY123"
 
 
-def test_a_template_without_a_query_gets_one(gateway: Any, spawn: Any) -> None:
+def test_a_template_without_a_query_gets_one(gateway: WorkerGateway, spawn: Spawn) -> None:
     environ = {
         name: value.removesuffix("?gpu=A+B").replace("/job-take/$ID", "/job-take/$NOVITA_POD_ID")
         for name, value in gateway.environ().items()

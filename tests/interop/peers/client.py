@@ -8,48 +8,79 @@ Prints `submitted` once the first jobs wait in the queue, and at the end one JSO
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from novita_sdk import AsyncJob, Job
+
+JobT = TypeVar("JobT")
+ValueT = TypeVar("ValueT")
 
 KIND, BASE_URL, KEY, PREFIX, SCRATCH, STOPS = sys.argv[1:]
 LARGE = "é☃" + "x" * (3 * 1024 * 1024)
 FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}
 
 
-class Published:
-    """The client that both published packages have."""
+class Peer(Protocol[JobT]):
+    """What the scenarios ask of a client."""
 
-    def __init__(self, sdk):
+    is_whole: bool
+    """Whether it has `run_sync` and `stream`."""
+
+    def run(self, endpoint: str, request: object) -> JobT: ...
+    def run_sync(self, endpoint: str, request: object) -> object: ...
+    def health(self, endpoint: str) -> object: ...
+    def purge(self, endpoint: str) -> object: ...
+    def status(self, job: JobT) -> str: ...
+    def peek(self, job: JobT) -> object: ...
+    def cancel(self, job: JobT) -> Any: ...
+    def stream(self, job: JobT) -> list[object]: ...
+    def end(self, job: JobT) -> dict[str, object]: ...
+
+
+class Published:
+    """The client that both published packages have; they have no types."""
+
+    is_whole = False
+
+    def __init__(self, sdk: Any) -> None:
         self.sdk = sdk
         sdk.api_key = KEY
         sdk.endpoint_url_base = BASE_URL
 
-    def run(self, endpoint, request):
+    def run(self, endpoint: str, request: object) -> Any:
         return self.sdk.Endpoint(endpoint).run(request)
 
-    def health(self, endpoint):
+    def run_sync(self, endpoint: str, request: object) -> object:
+        return self.sdk.Endpoint(endpoint).run_sync(request, timeout=120)
+
+    def health(self, endpoint: str) -> object:
         return self.sdk.Endpoint(endpoint).health()
 
-    def purge(self, endpoint):
+    def purge(self, endpoint: str) -> object:
         return self.sdk.Endpoint(endpoint).purge_queue()
 
-    def job_id(self, job):
-        return job.job_id
+    def status(self, job: Any) -> str:
+        return str(job.status())
 
-    def status(self, job):
-        return job.status()
-
-    def peek(self, job):
+    def peek(self, job: Any) -> object:
         return job.output()
 
-    def cancel(self, job):
+    def cancel(self, job: Any) -> Any:
         return job.cancel()
 
-    def end(self, job):
+    def stream(self, job: Any) -> list[object]:
+        return list(job.stream())
+
+    def end(self, job: Any) -> dict[str, object]:
         try:
-            output = job.output(timeout=40)
+            output = job.output(timeout=120)
         except RuntimeError as error:
             # The project's own client raises what the published one hides.
             output = getattr(error, "output", None)
@@ -57,101 +88,93 @@ class Published:
 
 
 class Runpod(Published):
-    """The published client with `run_sync` and `stream`."""
-
-    def run_sync(self, endpoint, request):
-        return self.sdk.Endpoint(endpoint).run_sync(request, timeout=40)
-
-    def stream(self, job):
-        return list(job.stream())
+    is_whole = True
 
 
 class Sync:
     """The project's synchronous client."""
 
-    def __init__(self):
+    is_whole = True
+
+    def __init__(self) -> None:
         from novita_sdk import Client
 
         self.client = Client(api_key=KEY, base_url=BASE_URL)
 
-    def run(self, endpoint, request):
+    def run(self, endpoint: str, request: Any) -> Job:
         return self.client.endpoint(endpoint).run(request)
 
-    def health(self, endpoint):
+    def run_sync(self, endpoint: str, request: Any) -> object:
+        return self.client.endpoint(endpoint).run_sync(request, timeout=120)
+
+    def health(self, endpoint: str) -> object:
         return self.client.endpoint(endpoint).health()
 
-    def purge(self, endpoint):
+    def purge(self, endpoint: str) -> object:
         return self.client.endpoint(endpoint).purge_queue()
 
-    def run_sync(self, endpoint, request):
-        return self.client.endpoint(endpoint).run_sync(request, timeout=40)
-
-    def job_id(self, job):
-        return job.job_id
-
-    def status(self, job):
+    def status(self, job: Job) -> str:
         return job.status()
 
-    def peek(self, job):
+    def peek(self, job: Job) -> object:
         return job.output()
 
-    def cancel(self, job):
+    def cancel(self, job: Job) -> Any:
         return job.cancel()
 
-    def stream(self, job):
-        return list(job.stream(timeout=40))
+    def stream(self, job: Job) -> list[object]:
+        return list(job.stream(timeout=120))
 
-    def end(self, job):
-        info = job.wait(timeout=40)
+    def end(self, job: Job) -> dict[str, object]:
+        info = job.wait(timeout=120)
         return {"id": job.job_id, "status": info.status, "output": info.output}
 
 
 class Async:
     """The project's asynchronous client, one call at a time."""
 
-    def __init__(self):
+    is_whole = True
+
+    def __init__(self) -> None:
         from novita_sdk import AsyncClient
 
         self.runner = asyncio.Runner()
         self.client = AsyncClient(api_key=KEY, base_url=BASE_URL)
 
-    def run(self, endpoint, request):
+    def run(self, endpoint: str, request: Any) -> AsyncJob:
         return self.runner.run(self.client.endpoint(endpoint).run(request))
 
-    def health(self, endpoint):
+    def run_sync(self, endpoint: str, request: Any) -> object:
+        return self.runner.run(self.client.endpoint(endpoint).run_sync(request, timeout=120))
+
+    def health(self, endpoint: str) -> object:
         return self.runner.run(self.client.endpoint(endpoint).health())
 
-    def purge(self, endpoint):
+    def purge(self, endpoint: str) -> object:
         return self.runner.run(self.client.endpoint(endpoint).purge_queue())
 
-    def run_sync(self, endpoint, request):
-        return self.runner.run(self.client.endpoint(endpoint).run_sync(request, timeout=40))
-
-    def job_id(self, job):
-        return job.job_id
-
-    def status(self, job):
+    def status(self, job: AsyncJob) -> str:
         return self.runner.run(job.status())
 
-    def peek(self, job):
+    def peek(self, job: AsyncJob) -> object:
         return self.runner.run(job.output())
 
-    def cancel(self, job):
+    def cancel(self, job: AsyncJob) -> Any:
         return self.runner.run(job.cancel())
 
-    def stream(self, job):
-        async def collect():
-            return [chunk async for chunk in job.stream(timeout=40)]
+    def stream(self, job: AsyncJob) -> list[object]:
+        async def collect() -> list[object]:
+            return [chunk async for chunk in job.stream(timeout=120)]
 
         return self.runner.run(collect())
 
-    def end(self, job):
-        info = self.runner.run(job.wait(timeout=40))
+    def end(self, job: AsyncJob) -> dict[str, object]:
+        info = self.runner.run(job.wait(timeout=120))
         return {"id": job.job_id, "status": info.status, "output": info.output}
 
 
-def until(condition):
-    deadline = time.monotonic() + 40
+def until(condition: Callable[[], ValueT]) -> ValueT:
+    deadline = time.monotonic() + 120
     while not (value := condition()):
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.05)
@@ -159,17 +182,21 @@ def until(condition):
 
 
 def main() -> None:
-    if KIND == "sync":
-        client = Sync()
-    elif KIND == "async":
-        client = Async()
-    else:
-        import importlib
+    match KIND:
+        case "sync":
+            play(Sync())
+        case "async":
+            play(Async())
+        case "runpod":
+            play(Runpod(importlib.import_module(KIND)))
+        case _:
+            play(Published(importlib.import_module(KIND)))
 
-        client = {"novita_gpus": Published, "runpod": Runpod}[KIND](importlib.import_module(KIND))
+
+def play(client: Peer[JobT]) -> None:
     plain, nobody = f"{PREFIX}-plain", f"{PREFIX}-nobody"
     scratch = Path(SCRATCH)
-    results = {}
+    results: dict[str, Any] = {}
 
     everybody = [str(scratch / f"met-{index}") for index in range(4)]
     meet = [client.run(plain, {"input": {"what": "meet", "mine": mine, "all": everybody}}) for mine in everybody]
@@ -191,7 +218,7 @@ def main() -> None:
     results["purge"] = client.purge(nobody)
     results["purged"] = [client.status(job) for job in purged]
 
-    if hasattr(client, "stream"):
+    if client.is_whole:
         results["stream"] = client.stream(jobs["generator"])
     results["meet"] = [client.end(job) for job in meet]
     for name, job in jobs.items():
@@ -215,7 +242,7 @@ def main() -> None:
     results["after cancel"] = client.end(client.run(plain, {"what": "echo", "value": "still there"}))
     results["cancelled"] = client.end(hanging)
 
-    if hasattr(client, "run_sync"):
+    if client.is_whole:
         results["run_sync"] = client.run_sync(plain, {"what": "echo", "value": "at once"})
     print(json.dumps(results), flush=True)
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 sdk = importlib.import_module(sys.argv[1])
 mode = sys.argv[2]
@@ -23,7 +25,7 @@ async def there(*files: str) -> None:
         await asyncio.sleep(0.02)
 
 
-async def handler(job):
+async def handler(job: dict[str, Any]) -> Any:
     asked = job["input"]
     what = asked["what"]
     if what == "echo":
@@ -51,7 +53,7 @@ async def handler(job):
     raise AssertionError(what)
 
 
-async def generator(job):
+async def generator(job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     for index in range(job["input"]["count"]):
         yield {"i": index, "u": "é"}
 

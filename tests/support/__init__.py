@@ -1,0 +1,1 @@
+"""What several tests use: servers, workers, clients and processes, typed and importable. Nothing here is a test."""
