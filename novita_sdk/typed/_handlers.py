@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar, assert_never, cast
 
+from novita_sdk.threads import FILE_THREADS
 from novita_sdk.typed._annotations import (
     UNRESOLVED,
     FunctionKind,
@@ -128,23 +128,24 @@ def _call_with_files(kind: FunctionKind, read: _Read, work: _Work) -> _Call:
         case FunctionKind.PLAIN | FunctionKind.GENERATOR:
             return _call(read, work)
         case FunctionKind.COROUTINE:
-            return _call_after_thread(read, cast("Callable[[object, object], Awaitable[object]]", work))
+            return _call_after_thread(read, work)
         case FunctionKind.ASYNC_GENERATOR:
             return _stream_after_thread(read, cast("Callable[[object, object], AsyncGenerator[object]]", work))
         case _:
             assert_never(kind)
 
 
-def _call_after_thread(read: _Read, work: Callable[[object, object], Awaitable[object]]) -> _Call:
+def _call_after_thread(read: _Read, work: _Work) -> _Call:
     async def call(job: dict[str, JSONValue], context: object) -> object:
-        return await work(await asyncio.to_thread(read, job, context), context)
+        result = work(await FILE_THREADS.run(read, job, context), context)
+        return await result if inspect.isawaitable(result) else result
 
     return call
 
 
 def _stream_after_thread(read: _Read, work: Callable[[object, object], AsyncGenerator[object]]) -> _Call:
     async def call(job: dict[str, JSONValue], context: object) -> AsyncIterator[object]:
-        async with aclosing(work(await asyncio.to_thread(read, job, context), context)) as chunks:
+        async with aclosing(work(await FILE_THREADS.run(read, job, context), context)) as chunks:
             async for chunk in chunks:
                 yield chunk
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing, closing
@@ -99,7 +100,9 @@ def _check_kinds(name: str, methods: dict[str, Method[Message, Message]], functi
     kinds: dict[str, FunctionKind] = {}
     for method in methods.values():
         kind = kinds[method.name] = kind_of(functions[method.name])
-        if method.server_streaming != kind.is_stream:
+        # A decorator's function may give what the one behind it gives.
+        behind = kind_of(inspect.unwrap(functions[method.name])) if kind is FunctionKind.PLAIN else kind
+        if method.server_streaming not in (kind.is_stream, behind.is_stream):
             verb = "yield" if method.server_streaming else "return"
             raise HandlerTypeError(f"{name} must {verb} the output of {method.name}, but its method is {kind.value}")
     if len(set(kinds.values())) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -196,6 +197,22 @@ def test_a_chunk_of_another_method_is_refused_and_the_generator_closed(shop: Mod
 
     asyncio.run(drain())
     assert closed == ["sync", "async"]
+
+
+def test_a_method_behind_a_decorator_is_of_the_kind_behind_it(talk: ModuleType, shop: ModuleType) -> None:
+    def plain(method: Any) -> Any:
+        @functools.wraps(method)
+        def call(self: object, request: Any, context: Any) -> Any:
+            return method(self, request, context)
+
+        return call
+
+    class Talker(talk.TalkWorker):  # type: ignore[misc, name-defined] # generated in the run
+        @plain
+        async def talk(self, request: Any, context: Any) -> AsyncIterator[Any]:
+            yield shop.Word(text=request.prompt)
+
+    assert read(Talker()).name.endswith("Talker")
 
 
 def test_a_worker_of_the_wrong_kind_is_refused_at_the_start(talk: ModuleType, studio: ModuleType) -> None:

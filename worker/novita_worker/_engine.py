@@ -108,9 +108,7 @@ class Engine:
         )
         self._inbox = Inbox(self._perform)
         self._ids: tuple[str, ...] = ()
-        self._runs = Runs(
-            lanes, writer, self, worker_id=environment.worker_id, aggregate=config.return_aggregate_stream
-        )
+        self._runs = Runs(lanes, writer, self, config, worker_id=environment.worker_id)
         self._streams: set[str] = set()
         self._tasks: set[asyncio.Task[object]] = set()
         self._post_tasks: dict[str, asyncio.Task[None]] = {}

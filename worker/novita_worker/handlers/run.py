@@ -9,10 +9,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Coroutine, Generator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Never, Protocol
+from typing import Final, Protocol, TypeGuard
 
+from novita_sdk.threads import FILE_THREADS, Threads
 from novita_sdk.tracing import job_span
 from novita_worker._errors import JobCancelled, describe
 from novita_worker.desk.outbox import WorkerFault
@@ -22,7 +23,10 @@ from novita_worker.handlers.offload import NeedsStoreError
 from novita_worker.handlers.outcome import Outcome, Writer, yielded_error
 from novita_worker.process.forks import leave
 
-__all__ = ["JobRun", "Sink"]
+__all__ = ["JobRun", "Sink", "is_async"]
+
+_GENERATORS: Final = Threads("novita-generator", 1024)
+"""For those that an async handler gave: each has a thread to itself, for it may block."""
 
 
 class Sink(Protocol):
@@ -45,6 +49,7 @@ class JobRun:
         aggregate: Whether a generator's chunks are repeated in its result.
         is_bounded: Whether a generator waits for `delivered` when it is too far ahead.
         limit: Seconds that the job may run, or None.
+        own_loop: Whether what has to be awaited gets a loop of its own in the thread of its handler.
 
     Attributes:
         started_at: When it was told to start, on the clock of whoever did, or None while it is only prepared.
@@ -60,8 +65,10 @@ class JobRun:
         aggregate: bool = False,
         is_bounded: bool = True,
         limit: float | None = None,
+        own_loop: bool = False,
     ) -> None:
         self.context = context
+        self._own_loop = own_loop
         self._limit = limit
         self.started_at: float | None = None
         self._window: ChunkWindow | None = None
@@ -98,31 +105,13 @@ class JobRun:
         """Whether the output comes in chunks, as known so far."""
         return self._is_stream
 
-    def run(self) -> None:
-        """Runs the handler in this thread."""
-        self._begin()
-        try:
-            self.context.checkpoint()
-            with self._span():
-                outcome = self._call()
-        except BaseException as error:  # noqa: BLE001  a handler's error never ends the worker
-            outcome = self._raised(error)
-        self._finished(outcome)
+    def run(self) -> Coroutine[object, None, None] | None:
+        """Calls the handler in this thread, and finishes the job unless its result has to be awaited.
 
-    def _span(self) -> AbstractContextManager[None]:
-        # Nothing can be recorded where nobody has loaded the API, and loading it is the application's to do.
-        return job_span(self.context.job) if "opentelemetry" in sys.modules else nullcontext()
-
-    def _call(self) -> Outcome:
-        result = self._writer.spec.call(self.context.job, self.context)
-        if inspect.isgenerator(result):
-            return self._stream(result)
-        if inspect.isawaitable(result) or inspect.isasyncgen(result):
-            return asyncio.run(self._finish_here(result))
-        try:
-            return self._writer.returned(result)
-        except NeedsStoreError:
-            return self._writer.moved(result)
+        Returns:
+            What is left to do then: to be run in this context, on the loop that all such jobs share.
+        """
+        return self._run(on_loop=False)
 
     def start(self) -> None:
         """Runs the handler as a task of the running loop."""
@@ -131,14 +120,37 @@ class JobRun:
 
     async def run_async(self) -> None:
         """Runs the handler in this task."""
-        self._begin()
+        if (rest := self._run(on_loop=True)) is not None:
+            await rest
+
+    def _run(self, *, on_loop: bool) -> Coroutine[object, None, None] | None:
+        span = contextlib.ExitStack()
         try:
-            self.context.checkpoint()
-            with self._span():
-                outcome = await self._finish(self._writer.spec.call(self.context.job, self.context))
+            with span:
+                self._begin()
+                self.context.checkpoint()
+                span.enter_context(self._span())
+                result = self._writer.spec.call(self.context.job, self.context)
+                # What the handler is shows in what it gives, whatever its function looks like behind decorators.
+                if on_loop or (is_async(result) and not self._own_loop):
+                    return self._go_on(result, span.pop_all())
+                outcome = asyncio.run(self._finish(result)) if is_async(result) else self._finish_sync(result)
         except BaseException as error:  # noqa: BLE001  a handler's error never ends the worker
             outcome = self._raised(error)
         self._finished(outcome)
+        return None
+
+    async def _go_on(self, result: object, span: contextlib.ExitStack) -> None:
+        try:
+            with span:
+                outcome = await self._finish(result)
+        except BaseException as error:  # noqa: BLE001  a handler's error never ends the worker
+            outcome = self._raised(error)
+        self._finished(outcome)
+
+    def _span(self) -> AbstractContextManager[None]:
+        # Nothing can be recorded where nobody has loaded the API, and loading it is the application's to do.
+        return job_span(self.context.job) if "opentelemetry" in sys.modules else nullcontext()
 
     def _begin(self) -> None:
         """Makes the job known to this context; uploads go to its bucket."""
@@ -158,24 +170,35 @@ class JobRun:
         self.context.close_files()
         self._sink.finished(self.context.id, outcome)
 
-    async def _finish_here(self, result: object) -> Outcome:
-        """On a loop that is this job's own."""
-        self._task = asyncio.current_task()
-        self.context.checkpoint()
-        return await self._finish(result)
+    def _finish_sync(self, result: object) -> Outcome:
+        if isinstance(result, Generator):
+            return self._stream(result)
+        try:
+            return self._writer.returned(result)
+        except NeedsStoreError:
+            return self._writer.moved(result)
 
     async def _finish(self, result: object) -> Outcome:
-        if inspect.isasyncgen(result):
+        self._task = asyncio.current_task()
+        if self.context.cancelled:
+            # A cancel that came before there was a task.
+            _drop(result)
+            self.context.checkpoint()
+        # More than once where a decorator's coroutine gives that of its function.
+        while _is_awaitable(result):
+            result = await result
+        if isinstance(result, AsyncIterable):
             return await self._stream_async(result)
-        if not inspect.isawaitable(result):
-            raise TypeError(f"an async handler gave {type(result).__name__}, which can't be awaited")
-        value = await result
+        if isinstance(result, Generator):
+            # Its thread ends it at a `yield`; a task that is cancelled would leave it behind.
+            self._task = None
+            return await _GENERATORS.run(self._stream, result)
         try:
-            return self._writer.returned(value)
+            return self._writer.returned(result)
         except NeedsStoreError:
-            return await asyncio.to_thread(self._writer.moved, value)
+            return await FILE_THREADS.run(self._writer.moved, result)
 
-    def _stream(self, values: Generator[object, Never, object]) -> Outcome:
+    def _stream(self, values: Generator[object, None, object]) -> Outcome:
         window = self._begin_stream()
         kept: list[bytes] = []
         with contextlib.closing(values):
@@ -193,17 +216,20 @@ class JobRun:
                     values.throw(JobCancelled(self.context.cancel_reason))
         return self._writer.streamed(kept)
 
-    async def _stream_async(self, values: AsyncGenerator[object, Never]) -> Outcome:
+    async def _stream_async(self, values: AsyncIterable[object]) -> Outcome:
         window = self._begin_stream()
         kept: list[bytes] = []
-        async with contextlib.aclosing(values):
-            async for value in values:
+        async with contextlib.AsyncExitStack() as stack:
+            iterator = aiter(values)
+            if isinstance(iterator, AsyncGenerator):
+                stack.push_async_callback(iterator.aclose)
+            async for value in iterator:
                 if message := yielded_error(value):
                     return self._writer.stream_failed(message)
                 try:
                     chunk = self._writer.dump_chunk(value)
                 except NeedsStoreError:
-                    chunk = await asyncio.to_thread(self._writer.moved_chunk, value)
+                    chunk = await FILE_THREADS.run(self._writer.moved_chunk, value)
                 self._emit(chunk, kept, window)
                 await window.wait_async()
         return self._writer.streamed(kept)
@@ -231,3 +257,18 @@ class JobRun:
             return self._writer.raised(error)
         except Exception:  # noqa: BLE001  code of the exception's own, such as its `__str__`
             return self._writer.raised(RuntimeError(describe(error)).with_traceback(error.__traceback__))
+
+
+def is_async(result: object) -> bool:
+    """Whether a handler gave what only a loop can finish."""
+    return isinstance(result, AsyncIterable) or _is_awaitable(result)
+
+
+def _is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
+    return inspect.isawaitable(value) and not isinstance(value, AsyncIterator)
+
+
+def _drop(result: object) -> None:
+    """Python warns of a coroutine that nobody ran."""
+    if isinstance(result, Coroutine):
+        result.close()

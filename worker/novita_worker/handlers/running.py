@@ -7,6 +7,7 @@ import logging
 import time
 from typing import Final, Protocol
 
+from novita_worker._config import WorkerConfig
 from novita_worker.desk.actions import CancelReason, TakenJob
 from novita_worker.handlers.context import JobContext, Reports, running_contexts
 from novita_worker.handlers.lanes import Lanes
@@ -33,15 +34,17 @@ class Runs:
         writer: Writes outcomes.
         events: Takes what comes out.
         worker_id: Who runs the jobs.
-        aggregate: Whether a generator's chunks are repeated in its result.
+        config: Says what becomes of a generator's chunks, and whether each job has an event loop of its own.
     """
 
-    def __init__(self, lanes: Lanes, writer: Writer, events: RunEvents, *, worker_id: str, aggregate: bool) -> None:
+    def __init__(
+        self, lanes: Lanes, writer: Writer, events: RunEvents, config: WorkerConfig, *, worker_id: str
+    ) -> None:
         self._lanes = lanes
         self._writer = writer
         self._events = events
         self._worker_id = worker_id
-        self._aggregate = aggregate
+        self._config = config
         self._runs: dict[str, JobRun] = {}
 
     def get(self, job_id: str) -> JobRun | None:
@@ -90,7 +93,14 @@ class Runs:
 
     def _make(self, job: TakenJob) -> JobRun:
         context = JobContext(job.members, reports=self._events, worker_id=self._worker_id)
-        run = JobRun(context, self._writer, self._events, aggregate=self._aggregate, limit=job.timeout)
+        run = JobRun(
+            context,
+            self._writer,
+            self._events,
+            aggregate=self._config.return_aggregate_stream,
+            limit=job.timeout,
+            own_loop=self._config.own_loop,
+        )
         self._runs[job.id] = run
         running_contexts[job.id] = context
         return run

@@ -64,13 +64,13 @@ def run_locally(config: WorkerConfig, spec: HandlerSpec, test_input: str | None)
         return 1
     console = _Console()
     context = JobContext(job, reports=console, worker_id="local")
-    run = JobRun(context, Writer(spec=spec), console, aggregate=True, is_bounded=False)
+    run = JobRun(context, Writer(spec=spec), console, aggregate=True, is_bounded=False, own_loop=config.own_loop)
     running_contexts[context.id] = context
-    lanes = LoopLanes() if spec.kind.is_async else ThreadLanes()
+    lanes = LoopLanes() if spec.kind.is_async and not config.own_loop else ThreadLanes()
     try:
         if config.setup is not None:
             lanes.call(config.setup)
-        lanes.call(run.run_async if spec.kind.is_async else run.run)
+        lanes.call(run.run_async if isinstance(lanes, LoopLanes) else run.run)
         if config.teardown is not None:
             lanes.call(config.teardown)
     finally:
