@@ -31,7 +31,7 @@ class Threads:
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls the function in one of the threads, in a copy of the caller's context, as `asyncio.to_thread` does."""
-        call = partial(copy_context().run, function, *args, **kwargs)
+        call = partial(copy_context().run, _call, partial(function, *args, **kwargs))
         return await asyncio.get_running_loop().run_in_executor(self._pool(), call)
 
     def _pool(self) -> ThreadPoolExecutor:
@@ -41,6 +41,13 @@ class Threads:
             # used has no threads.
             pool = self._pools.setdefault(process, ThreadPoolExecutor(self._most, thread_name_prefix=self._name))
         return pool
+
+
+def _call(function: Callable[[], T]) -> T:
+    try:
+        return function()
+    except StopIteration as error:  # which no future can hold: whoever waits for it would wait for ever
+        raise RuntimeError("StopIteration was raised") from error
 
 
 FILE_THREADS: Final = Threads("novita-files", 32)

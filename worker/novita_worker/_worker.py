@@ -10,6 +10,7 @@ from typing import Final
 from novita_worker._config import WorkerConfig
 from novita_worker._engine import Engine
 from novita_worker._environment import Environment
+from novita_worker._errors import log_failure
 from novita_worker.handlers.lanes import Lanes, LoopLanes, ThreadLanes
 from novita_worker.handlers.outcome import Writer
 from novita_worker.handlers.spec import HandlerSpec
@@ -90,8 +91,8 @@ class Worker:
                 self._lanes.call(self._config.setup)
         except Interrupted:
             return False
-        except BaseException:  # noqa: BLE001  user code
-            _log.exception("setup failed; no job was taken")
+        except BaseException as error:  # noqa: BLE001  user code
+            log_failure(_log, "setup failed; no job was taken", error)
             self._engine.exit_code = 1
             return False
         self._signals.renew()
@@ -103,8 +104,10 @@ class Worker:
             try:
                 self._lanes.serve()
                 return
-            except BaseException:  # noqa: BLE001  user code
-                _log.exception("something that a handler left behind broke its thread's loop; the worker ends")
+            except BaseException as error:  # noqa: BLE001  user code
+                log_failure(
+                    _log, "something that a handler left behind broke its thread's loop; the worker ends", error
+                )
                 self._engine.recycle()
 
     def _tear_down(self) -> None:
@@ -112,8 +115,8 @@ class Worker:
             return
         try:
             self._lanes.call(self._config.teardown)
-        except BaseException:  # noqa: BLE001  user code
-            _log.exception("teardown failed")
+        except BaseException as error:  # noqa: BLE001  user code
+            log_failure(_log, "teardown failed", error)
             self._engine.exit_code = 1
 
     def _run_io(self, ready: threading.Event) -> None:

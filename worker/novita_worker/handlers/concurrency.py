@@ -8,7 +8,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
-from novita_worker._errors import describe
+from novita_worker._errors import describe, quoted
 
 __all__ = ["Modifier"]
 
@@ -48,13 +48,13 @@ class Modifier:
     def _call(self, current: int) -> int | None:
         try:
             value = self._modifier(current)
+            if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+                return int(value)
         except BaseException as error:  # noqa: BLE001  user code; the last good value stays
             self._complain(f"raised {describe(error)}", current)
             return None
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            self._complain(f"returned {value!r}, not a whole number of at least 1", current)
-            return None
-        return value
+        self._complain(f"returned {quoted(lambda: repr(value))}, not a whole number of at least 1", current)
+        return None
 
     def _complain(self, what: str, current: int) -> None:
         """Once for each kind of mistake, because it is asked before every take."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from novita_sdk.wire.payload import JSONValue, PayloadError, dump
-from novita_worker._errors import JobCancelled
+from novita_worker._errors import JobCancelled, log_failure
 
 if TYPE_CHECKING:
     from novita_sdk.files import JobFiles
@@ -252,8 +252,8 @@ class JobContext:
         current_context.set(self)
         try:
             hook()
-        except Exception:  # noqa: BLE001  user code; whatever it raises belongs into the log
-            _log.exception("an on_cancel hook failed")
+        except BaseException as error:  # noqa: BLE001  user code; whatever it raises belongs into the log
+            log_failure(_log, "an on_cancel hook failed", error)
 
 
 def _encode_progress(fraction: float | None, message: str | None, data: JSONValue) -> bytes:

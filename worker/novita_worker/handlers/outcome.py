@@ -19,6 +19,7 @@ from novita_sdk.models import HandlerError, JobResult
 from novita_sdk.typed import ContractError, Violation
 from novita_sdk.wire.codec import encode
 from novita_sdk.wire.payload import JSONValue, PayloadError, PayloadTooLargeError, check_size, dump
+from novita_worker._errors import quoted, type_name
 from novita_worker.desk.outbox import WorkerFault
 from novita_worker.handlers.offload import NeedsStoreError, can_move, move
 from novita_worker.handlers.spec import HandlerSpec
@@ -129,26 +130,27 @@ class Writer:
 
     def raised(self, error: BaseException) -> Outcome:
         """The outcome of a handler that raised."""
+        # The class alone is asked what it is: `isinstance` would ask the object, too, whose code may fail.
+        kind = type(error)
         recycle = Recycle.REFRESH if self.refresh else None
-        if isinstance(error, PayloadError):
+        if issubclass(kind, PayloadError) and isinstance(error, PayloadError):
             return self._unwritable(error, recycle)
-        if isinstance(error, ContractError):
+        if issubclass(kind, ContractError) and isinstance(error, ContractError):
             return self._broken_contract(error, error.code, recycle)
+        message = quoted(lambda: str(error))
         # No other BaseException says anything about the process: libraries use them to cancel.
-        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        if issubclass(kind, (SystemExit, KeyboardInterrupt)):
             recycle = Recycle.EXIT
-        elif _STICKY_CUDA.search(str(error)):
+        elif _STICKY_CUDA.search(message):
             recycle = Recycle.CUDA
-        trace = "".join(traceback.format_exception(type(error), error, _users_part(error.__traceback__)))
-        code = getattr(error, "code", None)
         body = self._error(
-            type_name=str(type(error)),
-            message=_text(str(error)),
-            trace=_text(trace),
-            code=code if isinstance(code, str) else None,
+            type_name=_text(quoted(lambda: str(kind), f"<class '{type_name(error)}'>")),
+            message=_text(message),
+            trace=_text(_trace(error)),
+            code=quoted(lambda: _code(error), "") or None,
             recycle=recycle,
         )
-        return Outcome(body=body, error=f"{type(error).__name__}: {error}", recycle=recycle)
+        return Outcome(body=body, error=f"{type_name(error)}: {message}", recycle=recycle)
 
     def failed(self, fault: WorkerFault) -> bytes:
         """The body for a job that the worker itself fails."""
@@ -252,6 +254,18 @@ def _dump_violations(violations: Sequence[Violation]) -> bytes:
         return dump([violation.to_json() for violation in violations])
     except PayloadError:  # a value may be NaN, and may be what is wrong
         return dump([replace(violation, value=repr(violation.value)).to_json() for violation in violations])
+
+
+def _code(error: BaseException) -> str:
+    code = getattr(error, "code", None)
+    return _utf8(code) if isinstance(code, str) else ""
+
+
+def _trace(error: BaseException) -> str:
+    def whole() -> str:
+        return "".join(traceback.format_exception(type(error), error, _users_part(error.__traceback__)))
+
+    return quoted(whole, "") or quoted(lambda: "".join(traceback.format_tb(_users_part(error.__traceback__))))
 
 
 def _users_part(trace: TracebackType | None) -> TracebackType | None:

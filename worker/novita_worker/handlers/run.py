@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeGuard
 
 from novita_sdk.threads import FILE_THREADS, Threads
 from novita_sdk.tracing import job_span
-from novita_worker._errors import JobCancelled, describe
+from novita_worker._errors import JobCancelled, type_name
 from novita_worker.desk.outbox import WorkerFault
 from novita_worker.handlers.chunk_window import ChunkWindow
 from novita_worker.handlers.context import JobContext, current_context
@@ -249,14 +249,17 @@ class JobRun:
 
     def _raised(self, error: BaseException) -> Outcome:
         if os.getpid() != self._process:
-            leave(error)
-        if self.context.cancelled and isinstance(error, (JobCancelled, asyncio.CancelledError)):
+            try:
+                leave(error)
+            finally:  # its traceback could not be shown
+                os._exit(1)
+        if self.context.cancelled and issubclass(type(error), (JobCancelled, asyncio.CancelledError)):
             reason = self.context.cancel_reason or ""
             return Outcome(body=self._writer.failed(WorkerFault(code="CANCELLED", message=reason)), error=reason)
         try:
             return self._writer.raised(error)
-        except Exception:  # noqa: BLE001  code of the exception's own, such as its `__str__`
-            return self._writer.raised(RuntimeError(describe(error)).with_traceback(error.__traceback__))
+        except BaseException:  # noqa: BLE001  code of the exception's own, and nothing may come between a job and its end
+            return self._writer.raised(RuntimeError(f"{type_name(error)}: it can't be shown"))
 
 
 def is_async(result: object) -> bool:

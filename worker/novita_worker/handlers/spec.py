@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from novita_sdk.wire.payload import JSONValue, dump
 from novita_worker._errors import ConfigError
+from novita_worker._errors import describe as error_text
 from novita_worker.handlers.context import JobContext
 
 if TYPE_CHECKING:
     from novita_sdk.models import EndpointSchema
+    from novita_sdk.typed import TypedHandler
 
 __all__ = ["Handler", "HandlerKind", "HandlerSpec", "inspect_handler"]
 
@@ -80,7 +82,7 @@ def inspect_handler(handler: object, *, lenient: bool = False) -> HandlerSpec:
         ConfigError: It is not callable, can't be called with a job, or has annotations that can't work.
     """
     # Here, because they load protobuf, which importing the worker must not.
-    from novita_sdk.typed import HandlerTypeError, describe, read_handler
+    from novita_sdk.typed import HandlerTypeError, read_handler
 
     try:
         typed = read_handler(handler, context_type=JobContext, lenient=lenient, open_file=_open_input)
@@ -92,7 +94,7 @@ def inspect_handler(handler: object, *, lenient: bool = False) -> HandlerSpec:
             kind=_kind(typed.function),
             call=typed.call,
             dump=typed.dump,
-            describe=lambda: describe(typed, lenient=lenient),
+            describe=lambda: _describe(typed, lenient=lenient),
         )
     if not callable(handler):
         raise ConfigError(f"the handler must be a function that takes a job, not {type(handler).__name__}")
@@ -100,6 +102,17 @@ def inspect_handler(handler: object, *, lenient: bool = False) -> HandlerSpec:
     if inspect.isclass(handler):
         raise ConfigError(f"the handler {name} is a class; pass a function or an instance with __call__")
     return HandlerSpec(name=name, kind=_kind(handler), call=_adapt(handler, name))
+
+
+def _describe(typed: TypedHandler, *, lenient: bool) -> EndpointSchema:
+    from novita_sdk.typed import describe
+
+    try:
+        return describe(typed, lenient=lenient)
+    except Exception:
+        raise
+    except BaseException as error:  # noqa: BLE001  a type's own code; in a task it would end the I/O loop
+        raise RuntimeError(error_text(error)) from None
 
 
 def _open_input(context: JobContext, file: JSONValue) -> Path:
