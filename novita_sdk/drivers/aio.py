@@ -15,6 +15,7 @@ from yarl import URL
 
 from novita_sdk import errors
 from novita_sdk._settings import Settings
+from novita_sdk.drivers.names import make_resolver
 from novita_sdk.drivers.shared import CONNECT_TIMEOUT, Observer, certificates, log, make_flows, root_of
 from novita_sdk.flows.steps import (
     Broken,
@@ -32,6 +33,7 @@ from novita_sdk.flows.steps import (
     Turn,
     Work,
 )
+from novita_sdk.threads import FILE_THREADS
 from novita_sdk.wire.retry import FailureKind
 
 __all__ = ["AsyncDriver"]
@@ -112,7 +114,7 @@ class AsyncDriver:
             case Turn():
                 return Done(await self._take_place(step.seconds))
             case Work():
-                return Done(await asyncio.to_thread(step.function))
+                return Done(await FILE_THREADS.run(step.function))
             case Log():
                 log(step)
                 return None
@@ -164,7 +166,7 @@ def _make_session(settings: Settings) -> aiohttp.ClientSession:
     if settings.base_url.startswith("https:") and (found := certificates()):
         is_folder = Path(found).is_dir()
         context = ssl.create_default_context(cafile=None if is_folder else found, capath=found if is_folder else None)
-    connector = aiohttp.TCPConnector(limit=settings.max_connections, ssl=context)
+    connector = aiohttp.TCPConnector(limit=settings.max_connections, ssl=context, resolver=make_resolver())
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 

@@ -10,7 +10,7 @@ class FileError(Exception):
 
     Attributes:
         code: What happened: ``EXPIRED``, ``NOT_FOUND``, ``REFUSED``, ``TOO_LARGE``, ``TOO_SLOW``, ``CORRUPT``,
-            ``UNREACHABLE``, ``NO_STORE`` or ``INVALID``.
+            ``UNREACHABLE``, ``NO_STORE``, ``CHANGED`` or ``INVALID``.
         retryable: Whether the same call may succeed later.
     """
 

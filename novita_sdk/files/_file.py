@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from novita_sdk.files._download import download_file
+from novita_sdk.files._named import NamedFile
 from novita_sdk.files._progress import OnProgress
 from novita_sdk.wire.payload import JSONValue
 
@@ -36,11 +37,16 @@ _MAX_SIZE: Final = (1 << 63) - 1
 class LocalFile:
     """A file or bytes of this machine, to be passed as an input or returned as an output.
 
-    It is read, and uploaded unless the store has its content already, when the value that holds it is sent.
+    The content is what the file holds when this is made. It is uploaded, unless the store has it already, when the
+    value that holds it is sent.
 
     Attributes:
         name: File name, without folders.
         media_type: For example ``image/png``.
+
+    Raises:
+        FileError: The path is no regular file's.
+        OSError: The file can't be read.
     """
 
     def __init__(
@@ -53,9 +59,9 @@ class LocalFile:
     ) -> None:
         if (path is None) == (data is None):
             raise ValueError("a file is made from a path or from bytes, not both or none")
-        self._path = None if path is None else Path(path)
+        self._file = None if path is None else NamedFile(path)
         self._data = b"" if data is None else bytes(data)
-        self.name = safe_name(name or (self._path.name if self._path else "file"))
+        self.name = safe_name(name or (self._file.path.name if self._file else "file"))
         self.media_type = media_type or mimetypes.guess_type(self.name)[0] or UNKNOWN_TYPE
         self._sha256 = ""
 
@@ -64,13 +70,13 @@ class LocalFile:
 
     @property
     def path(self) -> Path | None:
-        """Where it is, or None for bytes."""
-        return self._path
+        """Where it was when it was named, absolute; None for bytes."""
+        return None if self._file is None else self._file.path
 
     @property
     def size(self) -> int:
         """Size in bytes."""
-        return len(self._data) if self._path is None else self._path.stat().st_size
+        return len(self._data) if self._file is None else self._file.size
 
     @property
     def sha256(self) -> str:
@@ -81,11 +87,16 @@ class LocalFile:
         return self._sha256
 
     def open(self) -> io.BytesIO | io.BufferedReader:
-        """The content, from its start."""
-        return io.BytesIO(self._data) if self._path is None else self._path.open("rb")
+        """The content, from its start.
+
+        Raises:
+            FileError: The file has changed since it was named.
+            OSError: It can't be read.
+        """
+        return io.BytesIO(self._data) if self._file is None else self._file.open()
 
     def read(self) -> bytes:
-        """The content."""
+        """The content; raises as `open` does."""
         with self.open() as stream:
             return stream.read()
 
@@ -106,7 +117,15 @@ class File(dict[str, JSONValue]):
 
     @staticmethod
     def from_path(path: str | os.PathLike[str], *, name: str | None = None, media_type: str | None = None) -> LocalFile:
-        """A file of this machine, to be sent; it has to stay until the value that holds it was sent."""
+        """A file of this machine as it is now, to be sent.
+
+        One of up to 1 MiB is read at once. A larger one is kept open instead: it may be moved or deleted, but to write
+        to it before it was sent is an error, which names it.
+
+        Raises:
+            FileError: It is no regular file.
+            OSError: It can't be read.
+        """
         return LocalFile(path=path, name=name, media_type=media_type)
 
     @staticmethod

@@ -55,8 +55,7 @@ class BucketStore:
         if not s3.has(self._bucket, key, size):
             counter = None if on_progress is None else s3.ByteCounter(size, on_progress)
             with file.open() as stream:
-                source = str(file.path) if file.path else stream
-                s3.put(self._bucket, key, source, content_type=file.media_type, on_bytes=counter)
+                s3.put(self._bucket, key, stream, content_type=file.media_type, on_bytes=counter)
         url = s3.presign(self._bucket, key, _WEEK, file_name=file.name)
         return File(url=url, name=file.name, media_type=file.media_type, size=size, sha256=file.sha256)
 

@@ -27,6 +27,7 @@ from novita_gateway._errors import (
 )
 from novita_gateway.files.linked_store import LinkedStore
 from novita_sdk.files import ContentFolder, FileError
+from novita_sdk.threads import FILE_THREADS
 from novita_sdk.wire.payload import PayloadError, load
 
 __all__ = ["FileRoutes"]
@@ -122,8 +123,8 @@ class FileRoutes:
     async def _receive(self, request: web.BaseRequest, path: str, query: Mapping[str, str]) -> web.StreamResponse:
         with self._store.receive(path, query) as upload:
             while piece := await self._next_piece(request):
-                await asyncio.to_thread(upload.write, piece)
-            await asyncio.to_thread(upload.finish)
+                await FILE_THREADS.run(upload.write, piece)
+            await FILE_THREADS.run(upload.finish)
         return web.Response()
 
     async def _next_piece(self, request: web.BaseRequest) -> bytes:

@@ -18,12 +18,14 @@ from novita_gateway.board.rows import Row
 from novita_gateway.store.board_store import BoardStore
 from novita_gateway.store.journal import Part
 from novita_gateway.store.sqlite_file import SqliteFile, WriteBatch, body_key
+from novita_sdk.threads import Threads
 
 __all__ = ["SQLiteStore", "SqliteJournal"]
 
 CACHE: Final = 16 * 1024 * 1024
 """Bytes of payloads kept in memory, so that a job that is taken soon is not read back."""
 
+_THREADS: Final = Threads("novita-gateway-store", 4)
 _log = logging.getLogger("novita_gateway")
 
 
@@ -59,12 +61,12 @@ class SqliteJournal:
     async def open(self) -> Sequence[Row]:
         """Opens the file and reads its rows."""
         self._loop = asyncio.get_running_loop()
-        self._file = await asyncio.to_thread(SqliteFile, self._path)
+        self._file = await _THREADS.run(SqliteFile, self._path)
         # A queue of its own, because an executor's futures cost more than the commit itself.
         self._queue: SimpleQueue[WriteBatch | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="novita-gateway-writer", daemon=True)
         self._thread.start()
-        return await asyncio.to_thread(self._file.load)
+        return await _THREADS.run(self._file.load)
 
     async def close(self) -> None:
         """Writes what is left, and closes the file."""
@@ -72,8 +74,8 @@ class SqliteJournal:
             await self.commit()
         finally:
             self._queue.put(None)
-            await asyncio.to_thread(self._thread.join)
-            await asyncio.to_thread(self._file.close)
+            await _THREADS.run(self._thread.join)
+            await _THREADS.run(self._file.close)
 
     def save(self, row: Row) -> None:
         """Keeps the row with the next batch."""
