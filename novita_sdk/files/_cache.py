@@ -35,7 +35,7 @@ class ContentFolder:
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, max_bytes: int | None = None) -> None:
-        self.directory = Path(directory)
+        self.directory = Path(directory).absolute()
         self.max_bytes = max_bytes
         self._lock = threading.Lock()
         self._room = 0

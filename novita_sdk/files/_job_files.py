@@ -21,14 +21,19 @@ from novita_sdk.files._policy import GIB, FetchPolicy
 DEFAULT_CACHE_BYTES: Final = 10 * GIB
 
 
-def default_cache() -> ContentFolder:
+def default_cache(start: Path | None = None) -> ContentFolder:
     """A worker's cache: in NOVITA_FILE_CACHE, of NOVITA_FILE_CACHE_BYTES; else in the temporary folder, of 10 GiB.
+
+    Args:
+        start: What a relative folder is relative to; by default the working directory as it is now.
 
     Raises:
         FileError: The one in the temporary folder belongs to somebody else.
     """
     directory = os.environ.get("NOVITA_FILE_CACHE") or _own_temporary_folder()
-    return _cache_at(Path(directory), int(os.environ.get("NOVITA_FILE_CACHE_BYTES") or DEFAULT_CACHE_BYTES))
+    return _cache_at(
+        Path(start or "", directory).absolute(), int(os.environ.get("NOVITA_FILE_CACHE_BYTES") or DEFAULT_CACHE_BYTES)
+    )
 
 
 def _own_temporary_folder() -> Path:

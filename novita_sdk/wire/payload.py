@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
+from novita_sdk.wire.plain import to_plain
+
 __all__ = [
     "MAX_PAYLOAD",
     "OFFLOADED_TYPE",
@@ -59,7 +61,8 @@ def dump(value: object, what: str = "input") -> bytes:
     """Serialises a value to compact UTF-8 JSON.
 
     Args:
-        value: What to serialise. Tuples become arrays and scalar keys become strings, as in `json`.
+        value: What to serialise. Tuples become arrays and scalar keys become strings, as in `json`; arrays of numpy and
+            torch, dates, decimals, UUIDs, enums, paths, dataclasses, mappings and sets become what `to_plain` says.
         what: How an error calls the value.
 
     Raises:
@@ -69,8 +72,26 @@ def dump(value: object, what: str = "input") -> bytes:
         return _ENCODER.encode(value).encode()
     except RecursionError:
         raise PayloadError(f"{what} is nested too deeply for JSON") from None
-    except (TypeError, ValueError) as error:
+    except TypeError:
+        return _dump_plain(value, what)
+    except ValueError as error:
         raise PayloadError(_explain(value, what, error)) from None
+
+
+def _dump_plain(value: object, what: str) -> bytes:
+    """Writes what JSON hasn't as what it has, where that is the same."""
+    try:
+        plain = to_plain(value)
+    except RecursionError:
+        raise PayloadError(_explain(value, what, ValueError("it is nested too deeply"))) from None
+    except ValueError as error:
+        raise PayloadError(f"{what} can't be written as JSON: {error}") from None
+    try:
+        return _ENCODER.encode(plain).encode()
+    except RecursionError:
+        raise PayloadError(f"{what} is nested too deeply for JSON") from None
+    except (TypeError, ValueError) as error:
+        raise PayloadError(_explain(plain, what, error)) from None
 
 
 def load(data: bytes) -> JSONValue:

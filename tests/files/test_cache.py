@@ -167,3 +167,14 @@ def test_a_thread_that_outlives_its_job_opens_nothing_more(
         with pytest.raises(FileError, match="the job has ended"):
             context.open(value)
     assert list(tmp_path.glob("novita-job-*")) == []
+
+
+def test_a_relative_cache_is_the_one_that_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "start").mkdir()
+    monkeypatch.setenv("NOVITA_FILE_CACHE", "cache")
+    monkeypatch.chdir(tmp_path / "start")
+    folder = ContentFolder("other")
+    monkeypatch.chdir(tmp_path)
+    assert default_cache(tmp_path / "start").directory == tmp_path / "start" / "cache"
+    assert default_cache().directory == tmp_path / "cache"
+    assert folder.directory == tmp_path / "start" / "other"

@@ -211,3 +211,45 @@ def test_a_handler_that_changes_the_process_does_not_take_the_worker_with_it(
     )
     assert gateway.result(gateway.submit(True)) == {"output": 1}
     assert_serves(gateway, worker)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "program"])
+def test_what_a_child_process_reports_in_vain_is_told_once(gateway: WorkerGateway, spawn: Spawn, method: str) -> None:
+    script = f"""
+        import multiprocessing, subprocess
+        CHILD = "import novita_worker; [novita_worker.progress_update({{'id': 'j1'}}, 1) for _ in range(3)]"
+        def child(job):
+            for number in range(3):
+                progress_update(job, number)
+        def handler(job):
+            if {method!r} == "program":
+                return subprocess.run([sys.executable, "-c", CHILD]).returncode
+            process = multiprocessing.get_context({method!r}).Process(target=child, args=(job,))
+            process.start()
+            process.join()
+            return process.exitcode
+        if __name__ == "__main__":
+            start({{"handler": handler}})
+        """
+    worker = spawn(script)
+    job_id = gateway.submit()
+    assert gateway.result(job_id) == {"output": 0}
+    assert worker.stderr.count(f"job {job_id}: progress, checkpoint and cancelled do nothing in process") == 1
+    worker.end()
+
+
+@pytest.mark.parametrize("what", ["context.cancelled", "context.checkpoint()", "list(context.track([1, 2]))"])
+def test_a_forked_child_that_asks_whether_to_end_is_told(gateway: WorkerGateway, spawn: Spawn, what: str) -> None:
+    script = f"""
+        def handler(job, context):
+            if not (child := os.fork()):
+                {what}
+                os._exit(0)
+            os.waitpid(child, 0)
+            {what}
+        start({{"handler": handler}})
+        """
+    worker = spawn(script)
+    gateway.result(gateway.submit())
+    assert worker.stderr.count("progress, checkpoint and cancelled do nothing in process") == 1
+    worker.end()

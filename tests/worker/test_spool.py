@@ -41,6 +41,26 @@ def test_a_killed_worker_loses_no_result(gateway: WorkerGateway, spawn: Spawn, s
     assert list(spool.iterdir()) == []
 
 
+@pytest.mark.parametrize("said", ["in the configuration", "in the environment"])
+def test_a_relative_folder_is_the_one_of_the_start(
+    gateway: WorkerGateway, spawn: Spawn, tmp_path: Path, said: str
+) -> None:
+    config = '"spool_dir": "spool"' if "configuration" in said else ""
+    variables = {} if config else {"NOVITA_SPOOL_DIR": "spool"}
+    script = f"""
+        def handler(job):
+            os.chdir("/")
+            return 1
+        start({{"handler": handler, {config}}})
+        """
+    gateway.faults["done"].extend([Fault(kind="hang")] * 100)
+    worker = spawn(script, environ={**gateway.environ(), **variables})
+    job_id = gateway.submit()
+    gateway.wait_for(lambda: gateway.of("failed", job_id))
+    assert list((tmp_path / "worker0" / "spool").glob("*/*.result"))
+    assert "spool" not in worker.stderr
+
+
 def test_a_result_is_on_disk_before_its_first_post(
     gateway: WorkerGateway, spawn: Spawn, spool: Path, environ: dict[str, str]
 ) -> None:

@@ -263,6 +263,36 @@ def test_a_programs_own_logging_is_left_alone(gateway: WorkerGateway, spawn: Spa
     worker.wait_for_log("mine job j1 done")
 
 
+@pytest.mark.parametrize("where", ["at import", "in setup", "in the handler"])
+def test_a_configuration_of_logging_does_not_silence_the_worker(
+    gateway: WorkerGateway, spawn: Spawn, where: str
+) -> None:
+    script = f"""
+        import logging.config
+        def configure():
+            logging.config.dictConfig({{"version": 1}})
+        def handler(job):
+            {"configure()" if "handler" in where else ""}
+            time.sleep(0.2)
+        {"configure()" if "import" in where else ""}
+        start({{"handler": handler, "setup": {"configure" if "setup" in where else "None"}}})
+        """
+    worker = spawn(script)
+    gateway.result(gateway.submit())
+    worker.wait_for_log("job j1 done")
+    worker.end()
+
+
+def test_flags_of_another_package_are_told_of(gateway: WorkerGateway, spawn: Spawn) -> None:
+    script = "print(sys.argv[1:], file=sys.stderr)\n" + HANDLER + START + "\nprint(sys.argv[1:], file=sys.stderr)\n"
+    worker = spawn(script, "--rp_serve_api", "--rp_api_port=8000", "--rp_log_level", "DEBUG", "--mine")
+    gateway.result(gateway.submit())
+    worker.wait_for_log(r"WARNING.*--rp_serve_api, --rp_api_port does nothing here: novita-gpus dev handler\.py")
+    worker.wait_for_log("DEBUG.* job j1 starts")
+    worker.end()
+    assert "['--rp_serve_api', '--rp_api_port=8000', '--mine']" in worker.stderr
+
+
 class TestLocalRun:
     def run(
         self, spawn: Spawn, script: str, *arguments: str, capfd: pytest.CaptureFixture[str], file: str | None = None
@@ -285,6 +315,22 @@ class TestLocalRun:
     def test_a_test_input_is_run_once(self, spawn: Spawn, capfd: pytest.CaptureFixture[str]) -> None:
         code, out, _ = self.run(spawn, HANDLER + START, "--test_input", '{"input": {"a": 1}}', capfd=capfd)
         assert (code, json.loads(out)) == (0, {"output": {"a": 1}})
+
+    def test_an_output_fits_any_terminal(self, spawn: Spawn, capfd: pytest.CaptureFixture[str]) -> None:
+        script = "sys.stdout.reconfigure(encoding='ascii')\n" + HANDLER + START
+        code, out, _ = self.run(spawn, script, "--test_input", '{"input": "é☃😀 \\u0000"}', capfd=capfd)
+        assert out.isascii()
+        assert (code, json.loads(out)) == (0, {"output": "é☃😀 \0"})
+
+    @pytest.mark.parametrize("sign", ["del sys.modules['__main__'].__file__", "sys.modules['ipykernel'] = sys"])
+    def test_a_notebook_is_shown_what_works_there(
+        self, spawn: Spawn, capfd: pytest.CaptureFixture[str], sign: str
+    ) -> None:
+        script = f"sys.argv[0] = 'ipykernel_launcher.py'\n{sign}\n" + HANDLER + START
+        code, _, err = self.run(spawn, script, capfd=capfd)
+        assert code == 1
+        assert "ipykernel_launcher" not in err
+        assert "embedded(handler)" in err
 
     def test_an_input_without_its_envelope_is_accepted(self, spawn: Spawn, capfd: pytest.CaptureFixture[str]) -> None:
         code, out, _ = self.run(spawn, HANDLER + START, "--test_input", '{"a": 1}', capfd=capfd)

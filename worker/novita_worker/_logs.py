@@ -12,7 +12,9 @@ from typing import Final, TextIO
 
 from novita_worker.handlers.context import current_context
 
-__all__ = ["JsonLogFormatter", "TextLogFormatter", "set_up_logging"]
+__all__ = ["JsonLogFormatter", "TextLogFormatter", "keep_logging", "set_up_logging"]
+
+_OURS: Final = ("novita_worker", "novita_worker.job", "novita_sdk")
 
 _LEVELS: Final = {
     "NOTSET": logging.CRITICAL + 1,
@@ -81,6 +83,12 @@ class JsonLogFormatter(logging.Formatter):
         return json.dumps({key: value for key, value in fields.items() if value is not None})
 
 
+def keep_logging() -> None:
+    """Lets our loggers speak again after a `dictConfig` or `fileConfig`, which disable all that they don't name."""
+    for name in _OURS:
+        logging.getLogger(name).disabled = False
+
+
 def set_up_logging(level: str | None, environ: Mapping[str, str], worker_id: str | None = None) -> None:
     """Writes logs to stderr, unless the program has set up logging itself; then only the worker's level is set.
 
@@ -92,6 +100,7 @@ def set_up_logging(level: str | None, environ: Mapping[str, str], worker_id: str
     word = (level or environ.get("NOVITA_LOG_LEVEL") or environ.get("RUNPOD_LOG_LEVEL") or "INFO").upper()
     number = _LEVELS.get(word, logging.INFO)
     logging.getLogger("novita_worker").setLevel(number)
+    keep_logging()
     root = logging.getLogger()
     if not root.handlers:
         handler = _Lines(sys.stderr)

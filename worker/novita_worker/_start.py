@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
 
 from novita_worker._config import parse_config
 from novita_worker._environment import is_worker_environment, read_environment
@@ -13,6 +16,8 @@ from novita_worker.handlers.spec import inspect_handler
 from novita_worker.process.forks import is_starting_up
 
 __all__ = ["start"]
+
+_log: Final = logging.getLogger("novita_worker")
 
 
 def start(config: Mapping[str, object]) -> None:
@@ -30,7 +35,7 @@ def start(config: Mapping[str, object]) -> None:
     if is_starting_up():
         # A handler uses multiprocessing, and this file does not guard its call with `if __name__ == "__main__"`.
         return
-    arguments = _parse_arguments()
+    arguments, foreign = _parse_arguments()
     settings = parse_config(config)
     spec = inspect_handler(settings.handler, lenient=settings.unknown_fields == "ignore")
     from novita_worker._logs import set_up_logging
@@ -42,21 +47,35 @@ def start(config: Mapping[str, object]) -> None:
         from novita_worker.link.heartbeat import Heartbeat
         from novita_worker.link.http import HttpCalls
 
+        _warn_of(foreign)
         code = Worker(settings, spec, environment, HttpCalls(environment), Heartbeat(environment)).run()
     else:
         set_up_logging(arguments.log_level, os.environ)
         from novita_worker.local.once import run_locally
 
+        _warn_of(foreign)
         code = run_locally(settings, spec, arguments.test_input)
     if code:
         sys.exit(code)
 
 
-def _parse_arguments() -> argparse.Namespace:
-    """Reads the worker's own flags and leaves all others in `sys.argv`, where the user's program finds them."""
+def _parse_arguments() -> tuple[argparse.Namespace, list[str]]:
+    """Reads the worker's own flags and leaves all others in `sys.argv`, where the user's program finds them.
+
+    Returns:
+        The flags, and those among the others that another package's `start` would take.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--log_level")
+    parser.add_argument("--log_level", "--rp_log_level")
     parser.add_argument("--test_input")
     arguments, others = parser.parse_known_args()
     sys.argv = [sys.argv[0], *others]
-    return arguments
+    return arguments, [other.partition("=")[0] for other in others if other.startswith("--rp_")]
+
+
+def _warn_of(foreign: list[str]) -> None:
+    if foreign:
+        text = (
+            "%s does nothing here: novita-gpus dev %s serves the handler on this machine, over HTTP, with --reload too"
+        )
+        _log.warning(text, ", ".join(foreign), Path(sys.argv[0]).name or "FILE")

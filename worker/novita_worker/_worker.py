@@ -11,6 +11,7 @@ from novita_worker._config import WorkerConfig
 from novita_worker._engine import Engine
 from novita_worker._environment import Environment
 from novita_worker._errors import log_failure
+from novita_worker._logs import keep_logging
 from novita_worker.handlers.lanes import Lanes, LoopLanes, ThreadLanes
 from novita_worker.handlers.outcome import Writer
 from novita_worker.handlers.spec import HandlerSpec
@@ -88,7 +89,10 @@ class Worker:
             return True
         try:
             with self._signals.interrupting():
-                self._lanes.call(self._config.setup)
+                try:
+                    self._lanes.call(self._config.setup)
+                finally:
+                    keep_logging()
         except Interrupted:
             return False
         except BaseException as error:  # noqa: BLE001  user code

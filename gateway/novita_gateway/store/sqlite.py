@@ -39,7 +39,7 @@ class SQLiteStore(BoardStore):
     """
 
     def __init__(self, path: str | Path, *, limits: Limits | None = None, clock: Clock | None = None) -> None:
-        super().__init__(SqliteJournal(Path(path)), limits=limits, clock=clock)
+        super().__init__(SqliteJournal(Path(path).absolute()), limits=limits, clock=clock)
 
 
 class SqliteJournal:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from novita_sdk.wire.payload import JSONValue, PayloadError, dump
 from novita_worker._errors import JobCancelled, log_failure
+from novita_worker.handlers.children import runs_here, warn_in_child
 
 if TYPE_CHECKING:
     from novita_sdk.files import JobFiles
@@ -57,6 +58,7 @@ class JobContext:
         reports: Reports,
         deadline: float | None = None,
         worker_id: str = "",
+        folder: Path | None = None,
     ) -> None:
         self.id: str = job["id"]
         self.input: JSONValue = job.get("input")
@@ -70,6 +72,8 @@ class JobContext:
         self._progress: bytes | None = None
         self._cancel_reason: str | None = None
         self._files: JobFiles | None = None
+        self._folder = folder
+        runs_here()
         self._is_over = False
         self._hooks: list[Callable[[], object]] = []
 
@@ -84,6 +88,7 @@ class JobContext:
     @property
     def cancelled(self) -> bool:
         """Whether the job is to end. Look at it in long loops, or call `checkpoint`."""
+        warn_in_child(self.id)
         return self._cancel_reason is not None
 
     @property
@@ -97,6 +102,7 @@ class JobContext:
         Raises:
             JobCancelled: The job was stopped, ran out of time, or the worker shuts down.
         """
+        warn_in_child(self.id)
         if self._cancel_reason is not None:
             raise JobCancelled(self._cancel_reason)
 
@@ -213,7 +219,7 @@ class JobContext:
 
         with self._lock:
             if self._files is None:
-                self._files = JobFiles(default_cache(), FetchPolicy.from_environment())
+                self._files = JobFiles(default_cache(self._folder), FetchPolicy.from_environment())
                 if self._is_over:
                     self._files.close()
         return self._files.open(file)
@@ -256,6 +262,14 @@ class JobContext:
             log_failure(_log, "an on_cancel hook failed", error)
 
 
+def start_folder() -> Path | None:
+    """The working directory, for what is relative to the one of the start; None where it is gone."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None
+
+
 def _encode_progress(fraction: float | None, message: str | None, data: JSONValue) -> bytes:
     # Here, because they load protobuf, which importing the worker must not.
     from novita_sdk.models import Progress
@@ -280,6 +294,7 @@ def progress_update(job: dict[str, JSONValue], progress: JSONValue) -> None:
     """
     context = running_contexts.get(job["id"])
     if context is None:
+        warn_in_child(str(job["id"]))
         _log.debug("progress of a job that does not run in this process is not sent")
         return
     context.report(progress)

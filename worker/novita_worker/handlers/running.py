@@ -8,8 +8,9 @@ import time
 from typing import Final, Protocol
 
 from novita_worker._config import WorkerConfig
+from novita_worker._logs import keep_logging
 from novita_worker.desk.actions import CancelReason, TakenJob
-from novita_worker.handlers.context import JobContext, Reports, running_contexts
+from novita_worker.handlers.context import JobContext, Reports, running_contexts, start_folder
 from novita_worker.handlers.lanes import Lanes
 from novita_worker.handlers.outcome import Writer
 from novita_worker.handlers.run import JobRun, Sink
@@ -45,6 +46,7 @@ class Runs:
         self._events = events
         self._worker_id = worker_id
         self._config = config
+        self._folder = start_folder()
         self._runs: dict[str, JobRun] = {}
 
     def get(self, job_id: str) -> JobRun | None:
@@ -89,10 +91,11 @@ class Runs:
     def end(self, job_id: str) -> JobRun:
         """Takes out a run whose handler ended."""
         running_contexts.pop(job_id, None)
+        keep_logging()
         return self._runs.pop(job_id)
 
     def _make(self, job: TakenJob) -> JobRun:
-        context = JobContext(job.members, reports=self._events, worker_id=self._worker_id)
+        context = JobContext(job.members, reports=self._events, worker_id=self._worker_id, folder=self._folder)
         run = JobRun(
             context,
             self._writer,

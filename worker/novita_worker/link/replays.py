@@ -81,6 +81,7 @@ def open_spool(config: WorkerConfig, environment: Environment) -> Spool | None:
     if folder is None:
         return None
     try:
-        return Spool(Path(folder), environment.worker_id)
+        # What a relative one means must not change with the working directory, which is a handler's to change.
+        return Spool(Path(folder).absolute(), environment.worker_id)
     except OSError as error:
         raise ConfigError(f"the spool folder {folder} can't be used: {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ from novita_sdk.wire.codec import WireError, decode
 from novita_sdk.wire.payload import JSONValue, PayloadError, load
 from novita_worker._config import WorkerConfig
 from novita_worker._errors import ConfigError
-from novita_worker.handlers.context import JobContext, running_contexts
+from novita_worker.handlers.context import JobContext, running_contexts, start_folder
 from novita_worker.handlers.lanes import LoopLanes, ThreadLanes
 from novita_worker.handlers.outcome import Outcome, Writer
 from novita_worker.handlers.run import JobRun
@@ -27,6 +28,22 @@ This is not a worker environment (NOVITA_WEBHOOK_GET_JOB is not set), and there 
   run the handler once:        python {script} --test_input '{{"input": {{"prompt": "hello"}}}}'
   or with a file beside it:    {file} holding {{"input": {{…}}}}
   or against a local gateway:  novita-gpus dev {script} --input '{{"prompt": "hello"}}'"""
+
+
+_HOW_WITHOUT_FILE: Final = """\
+This is not a worker environment (NOVITA_WEBHOOK_GET_JOB is not set), and this handler is in no file: it was typed in a
+notebook or a prompt. Either
+  run it here, on a gateway of its own:  from novita_testing import embedded
+                                         with embedded(handler) as endpoint:
+                                             print(endpoint.run_sync({"prompt": "hello"}))
+  or write it to a file, worker.py:      novita-gpus dev worker.py --input '{"prompt": "hello"}'"""
+
+
+def _how() -> str:
+    # Without a file, `sys.argv` names the program that runs the notebook.
+    if getattr(sys.modules.get("__main__"), "__file__", None) is None or "ipykernel" in sys.modules:
+        return _HOW_WITHOUT_FILE
+    return _HOW.format(script=Path(sys.argv[0]).name, file=TEST_FILE)
 
 
 class _Console:
@@ -60,10 +77,10 @@ def run_locally(config: WorkerConfig, spec: HandlerSpec, test_input: str | None)
     """
     job = _read_job(test_input)
     if job is None:
-        print(_HOW.format(script=Path(sys.argv[0]).name, file=TEST_FILE), file=sys.stderr)  # noqa: T201
+        print(_how(), file=sys.stderr)  # noqa: T201
         return 1
     console = _Console()
-    context = JobContext(job, reports=console, worker_id="local")
+    context = JobContext(job, reports=console, worker_id="local", folder=start_folder())
     run = JobRun(context, Writer(spec=spec), console, aggregate=True, is_bounded=False, own_loop=config.own_loop)
     running_contexts[context.id] = context
     lanes = LoopLanes() if spec.kind.is_async and not config.own_loop else ThreadLanes()
@@ -79,7 +96,7 @@ def run_locally(config: WorkerConfig, spec: HandlerSpec, test_input: str | None)
     outcome = console.outcome
     if outcome is None:
         raise RuntimeError("the handler did not run")
-    print(outcome.body.decode())  # noqa: T201
+    print(_printable(outcome.body.decode()))  # noqa: T201
     if outcome.error is not None:
         _show_error(decode(JobResult, outcome.body))
         return 1
@@ -102,6 +119,15 @@ def _parse_job(text: bytes, source: str) -> dict[str, JSONValue]:
         raise ConfigError(f"{source} must be a JSON object, not {type(value).__name__}")
     job = value if "input" in value else {"input": value}
     return {"id": LOCAL_ID, **job}
+
+
+def _printable(text: str) -> str:
+    """The same JSON, in ASCII where standard output can't take it as it is."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeError:
+        return "".join(character if character.isascii() else json.dumps(character)[1:-1] for character in text)
+    return text
 
 
 def _show_error(result: JobResult) -> None:
