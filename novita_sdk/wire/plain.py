@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import datetime
 import json
-import sys
 from collections.abc import Callable, Mapping, Set
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
-from pathlib import PurePath
-from typing import Final
-from uuid import UUID
+from typing import Any, Final
 
 __all__ = ["to_plain"]
 
-_AS_TEXT: Final = (Decimal, UUID, PurePath)
 _MOMENTS: Final = (datetime.datetime, datetime.date, datetime.time)
 _EXACT_KINDS: Final = frozenset("?bBhHiIlLqQefdUO")
 """numpy's codes of the types whose values Python has, too; of the others some digits or the time zone would be lost."""
@@ -39,13 +35,13 @@ def to_plain(value: object) -> object:
         return _plain_mapping(value)
     if isinstance(value, Set):
         return _in_order([to_plain(item) for item in value])
-    if isinstance(value, _AS_TEXT):
+    if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, _MOMENTS):
         return value.isoformat()
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
-    return _plain_array(value)
+    return _plain_by_name(value)
 
 
 def _plain_mapping(value: Mapping[object, object]) -> dict[object, object]:
@@ -72,12 +68,15 @@ def _in_order(items: list[object]) -> list[object]:
     return items
 
 
-def _plain_array(value: object) -> object:
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    if numpy is not None and isinstance(value, (numpy.generic, numpy.ndarray)):
+def _plain_by_name(value: Any) -> object:
+    """Of a class that is known by its name: nothing is loaded, and whoever made the value has the package."""
+    names = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(value).__mro__}
+    if not names.isdisjoint({("uuid", "UUID"), ("pathlib", "PurePath")}):
+        return str(value)
+    if not names.isdisjoint({("numpy", "generic"), ("numpy", "ndarray")}):
         if value.dtype.kind == "M":
-            return numpy.datetime_as_string(value).tolist()
+            return value.astype("U").tolist()
         return to_plain(value.tolist()) if value.dtype.char in _EXACT_KINDS else value
-    if torch is not None and isinstance(value, torch.Tensor):
+    if ("torch", "Tensor") in names:
         return to_plain(value.tolist())
     return value
