@@ -185,16 +185,21 @@ class Service:
         return FinishJobResponse()
 
     async def refuse_result(self, endpoint: str, worker_id: str, job_id: str, message: str) -> None:
-        """Fails a job whose result can't be kept.
+        """Fails a job whose result or chunk can't be kept.
 
-        The published workers post a result once and only log a refusal; without this its job would run again and again.
+        The published workers post each once and only log a refusal; without this the job of a result would run again
+        and again, and that of a chunk would be completed without it.
         """
         result = JobResult(error=dump(f"job {job_id}: the gateway refused the worker's result: {message}"))
         await self._store.finish(endpoint, worker_id, job_id, result)
 
     async def stream_job(self, request: StreamJobRequest, _: RequestContext, /) -> StreamJobResponse:
-        """Adds a chunk."""
-        check_size(request.chunk.output, "chunk")
+        """Adds a chunk; one that is too large fails its job, whose stream would have a hole."""
+        try:
+            check_size(request.chunk.output, "chunk")
+        except PayloadTooLargeError as error:
+            await self.refuse_result(request.endpoint, request.worker_id, request.id, str(error))
+            raise TooLargeError(str(error), job_id=request.id) from None
         await self._store.append(request.endpoint, request.worker_id, request.id, request.chunk.output)
         return StreamJobResponse()
 

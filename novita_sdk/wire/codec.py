@@ -39,6 +39,7 @@ _ANY = msgspec.json.Decoder()
 # msgspec's own errors are no ValueErrors before 0.21.
 _DECODE_ERRORS = (ValueError, msgspec.MsgspecError)
 
+_ESCAPES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<lone>\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
 _DIGITS = re.compile(r"-?[0-9]{1,20}")
 
 _INTEGERS = {
@@ -390,4 +391,6 @@ def _reason(data: bytes, error: Exception) -> str:
         return "empty where a JSON object was expected"
     if isinstance(error, msgspec.ValidationError):
         return str(error)
+    if lone := next((match for match in _ESCAPES.finditer(data) if match["lone"]), None):
+        return f"the lone surrogate {lone[0].decode('ascii', 'replace')} at byte {lone.start():,}, which is no text"
     return f"not JSON ({error}): {str(data[:40], 'utf-8', 'replace')!r}"

@@ -21,6 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from novita_sdk.models import header
 from novita_sdk.rpc import Method
 from novita_sdk.wire import codec
+from novita_sdk.wire.readable import check_readable
 
 __all__ = ["HttpRequest", "build_query", "build_request", "build_response", "parse_request", "parse_response"]
 
@@ -120,7 +121,7 @@ def parse_request(
         body: The whole body.
 
     Raises:
-        WireError: A parameter or the body is not what the contract says.
+        WireError: A parameter or the body is not what the contract says, or not everybody could read it.
     """
     binding = _binding(method)
     values: dict[str, object] = {name: codec.parse_scalar(method.request, name, path[name]) for name in binding.path}
@@ -131,6 +132,7 @@ def parse_request(
         if (text := headers.get(key)) is not None:
             values[name] = _header_text(key, text)
     if binding.body is not None:
+        check_readable(body, binding.body.DESCRIPTOR.name)
         values[method.body] = codec.decode(binding.body, body)
     return method.request(**values)
 

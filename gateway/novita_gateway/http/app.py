@@ -28,7 +28,7 @@ from novita_gateway.http.context import RequestContext
 from novita_gateway.http.faults import Fate, FaultInjector
 from novita_gateway.http.metrics import Metrics
 from novita_gateway.http.routes import Route, Routes
-from novita_sdk.models import ApiError
+from novita_sdk.models import ApiError, JobResult
 from novita_sdk.rpc import JobsServiceHandler, WorkerServiceHandler, WorkerServiceMethods
 from novita_sdk.wire import codec
 from novita_sdk.wire.codec import WireError
@@ -141,16 +141,19 @@ class App:
             if (refusal := self._faults.refusal(context.method)) is not None:
                 raise refusal
             context.fate = self._faults.fate(context.method)
+        body = b""
         try:
+            if request.body_exists:
+                body = await self._read(request)
             message = parse_request(
                 route.method,
                 path=params,
                 query=_query(query) if query else {},
                 headers=request.headers,
-                body=await self._read(request) if request.body_exists else b"",
+                body=body,
             )
         except (WireError, TooLargeError) as error:
-            await self._refused(route, params, error)
+            await self._refused(route, params, body, error)
             raise
         if context.fate is Fate.IGNORED:
             reply = route.method.response()
@@ -193,9 +196,10 @@ class App:
         except web.RequestPayloadError as error:
             raise WireError(f"the body is damaged: {error}") from None
 
-    async def _refused(self, route: Route, params: Mapping[str, str], error: Exception) -> None:
-        """Fails the job of a result that can't be read, instead of letting its lease end."""
-        if route.method is WorkerServiceMethods.FINISH_JOB:
+    async def _refused(self, route: Route, params: Mapping[str, str], body: bytes, error: Exception) -> None:
+        """Fails the job of a result or chunk that can't be read, instead of letting it wait or go on with a hole."""
+        is_result = route.method is WorkerServiceMethods.FINISH_JOB and not _is_progress(body)
+        if is_result or route.method is WorkerServiceMethods.STREAM_JOB:
             await self._services.refuse_result(params["endpoint"], params["worker_id"], params["id"], str(error))
 
     async def _hand_over(self, request: web.BaseRequest, response: web.StreamResponse, context: RequestContext) -> None:
@@ -236,6 +240,14 @@ class App:
 def _query(text: str) -> Mapping[str, str]:
     """Parses a query; a worker sends the same few over and over."""
     return dict(parse_qsl(text, keep_blank_values=True))
+
+
+def _is_progress(body: bytes) -> bool:
+    """Whether a body that was refused is at least readable enough to have a status."""
+    try:
+        return codec.decode(JobResult, body, lenient=True).HasField("status")
+    except WireError:
+        return False
 
 
 async def _dribble(request: web.BaseRequest, response: web.Response, body: bytes) -> None:
