@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
 
 from novita_gateway._errors import BadRequestError, TooLargeError
 from novita_gateway.http.context import RequestContext
@@ -21,6 +24,8 @@ from novita_sdk.models import (
     GetSchemaResponse,
     GetStatusRequest,
     GetStatusResponse,
+    Job,
+    JobRequest,
     JobResult,
     ListJobsRequest,
     ListJobsResponse,
@@ -59,6 +64,16 @@ MAX_BATCH: Final = 1000
 MAX_KEY: Final = 255
 
 
+def _names(message: type[Message]) -> set[str]:
+    return {field.json_name for field in cast("Descriptor", message.DESCRIPTOR).fields}
+
+
+_GIVEN: Final = sorted(_names(Job) - _names(JobRequest))
+"""What a worker's job has and a submit has not: `attempt` and `id`."""
+_MOST_WARNED: Final = 1000
+"""Endpoints that are remembered, so that a client can't fill log and memory."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
     """How long requests are parked, in milliseconds."""
@@ -85,6 +100,7 @@ class Service:
         self._store = store
         self._waits = waits
         self._check_webhook = check_webhook
+        self._warned: set[str] = set()
 
     # JobsServiceHandler
 
@@ -225,6 +241,7 @@ class Service:
         return PingResponse()
 
     def _check(self, submit: RunRequest | RunSyncRequest) -> None:
+        self._strip(submit)
         if submit.HasField("idempotency_key") and not 1 <= len(submit.idempotency_key) <= MAX_KEY:
             raise BadRequestError(f"an Idempotency-Key has from 1 to {MAX_KEY} characters")
         request = submit.request
@@ -234,3 +251,21 @@ class Service:
         for field in ("execution_timeout", "ttl"):
             if request.policy.HasField(field) and not 1 <= getattr(request.policy, field) < 1 << 48:
                 raise BadRequestError(f"policy.{field} must be a positive number of milliseconds")
+
+    def _strip(self, submit: RunRequest | RunSyncRequest) -> None:
+        """Leaves out what would stand in the job beside, or in place of, a word of the gateway's own.
+
+        It is no refusal, for the published clients send whatever members their users name.
+        """
+        extra = submit.request.extra
+        names = [name for name in _GIVEN if name in extra]
+        for name in names:
+            del extra[name]
+        if names and submit.endpoint not in self._warned and len(self._warned) < _MOST_WARNED:
+            self._warned.add(submit.endpoint)
+            _log.warning(
+                "a submit to endpoint %s holds %s, which the gateway gives a job; left out, now and from now on",
+                submit.endpoint,
+                " and ".join(map(repr, names)),
+                extra={"endpoint": submit.endpoint},
+            )

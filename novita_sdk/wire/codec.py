@@ -3,7 +3,8 @@
 What each kind of surprise does:
 
 - a missing required key, a value of the wrong type, invalid JSON: `WireError`, naming message and field
-- an unknown key: kept where the message has a `json_extra` map, else ignored
+- an unknown key: kept where the message has a `json_extra` map, else ignored; one that names a field is never written
+  from that map, so that no member stands twice
 - `null` for anything but a JSON payload: as if the key were missing
 - an opaque payload: carried byte for byte, never parsed into Python objects
 - NaN, Infinity and escaped lone surrogates, which are no JSON but what Python's `json` and so published workers write:
@@ -169,7 +170,7 @@ def encode(message: Message) -> bytes:
         parts.append(field.encoded_key + text)
     if table.extra is not None:
         extra = cast("dict[str, bytes]", getattr(message, table.extra))
-        parts.extend(msgspec.json.encode(key) + b":" + extra[key] for key in extra)
+        parts.extend(msgspec.json.encode(key) + b":" + extra[key] for key in extra if key not in table.by_key)
     return b"{" + b",".join(parts) + b"}"
 
 
