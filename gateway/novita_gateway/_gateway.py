@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -15,6 +16,7 @@ from aiohttp import web
 
 from novita_gateway._service import Service, Waits
 from novita_gateway._worker_env import Flavour, worker_env
+from novita_gateway.files.public_url import LOOPBACK, PublicUrl
 from novita_gateway.files.routes import FileRoutes
 from novita_gateway.http.app import App, Page
 from novita_gateway.http.auth import Keys, Role, check_key, new_key
@@ -47,6 +49,10 @@ class Gateway:
         webhook_secret: Signs webhooks, `whsec_…`; left out, one is made.
         allow_private_webhooks: Whether webhooks may reach private addresses.
         files: Directory for files that travel beside jobs; left out, one that is removed in the end.
+        public_url: Where others reach the gateway, such as `https://gateway.example.com`: the address of the links to
+            those files. Left out, it is what each request names as its host.
+        trusted_proxies: Addresses or networks of reverse proxies; what they say in `X-Forwarded-Proto` and
+            `X-Forwarded-Host` counts for such links, and nobody else's word; left out, those of this machine.
         faults: What is to go wrong on purpose.
 
     Attributes:
@@ -55,7 +61,8 @@ class Gateway:
         webhook_secret: For who receives webhooks.
 
     Raises:
-        ValueError: The host is not loopback and a key is missing, or a key or the secret can't be one.
+        ValueError: The host is not loopback and a key is missing, or a key, the secret, the public URL or a proxy
+            can't be one.
     """
 
     def __init__(
@@ -71,6 +78,8 @@ class Gateway:
         webhook_secret: str | None = None,
         allow_private_webhooks: bool = False,
         files: Path | None = None,
+        public_url: str | None = None,
+        trusted_proxies: Sequence[str] | None = None,
         faults: Faults | None = None,
     ) -> None:
         if not _is_loopback(host) and (api_key is None or worker_token is None):
@@ -87,7 +96,8 @@ class Gateway:
         self.webhook_secret: Final = new_secret() if webhook_secret is None else webhook_secret
         self._sender = WebhookSender(self.store, secret=self.webhook_secret, allow_private=allow_private_webhooks)
         self._sending: asyncio.Task[None] | None = None
-        self._files = FileRoutes(files, timeout=body_timeout)
+        self._public_url = PublicUrl(public_url, LOOPBACK if trusted_proxies is None else trusted_proxies)
+        self._files = FileRoutes(files, timeout=body_timeout, public_url=self._public_url)
         self._faults = faults
         self._host = host
         self._port = port
@@ -109,6 +119,11 @@ class Gateway:
         """The base URL for clients, such as `http://127.0.0.1:8000/v1`."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}/v1"
+
+    @property
+    def public_url(self) -> str:
+        """The base URL for clients elsewhere: below the `public_url` that was given, else the same as `url`."""
+        return f"{self._public_url}/v1" if str(self._public_url) else self.url
 
     def worker_env(self, endpoint: str, flavour: Flavour = "novita", worker_id: str | None = None) -> dict[str, str]:
         """The environment variables that connect a worker; see `novita_gateway.worker_env`."""

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import requests
 
 from novita_sdk import Client
 from tests.support.command import Cli, Start
@@ -60,6 +61,21 @@ def test_goes_on_with_the_jobs_of_its_file(start: Start, tmp_path: Path) -> None
     assert "secret" not in done.err
 
 
+def test_links_lead_to_the_public_url(start: Start) -> None:
+    environment = {
+        "NOVITA_GATEWAY_PUBLIC_URL": "https://gw.example.com",
+        "NOVITA_GATEWAY_TRUSTED_PROXIES": "10.0.0.1 ::1",
+    }
+    command = start("gateway", "--port", "0", "--memory", "--json", env=environment)
+    assert command.process.stdout is not None
+    told = json.loads(command.process.stdout.readline())
+    command.wait_for("export NOVITA_ENDPOINT_BASE_URL=https://gw.example.com/v1\n")
+    announcement = {"name": "a", "mediaType": "x/y", "size": 1, "sha256": "0" * 64}
+    headers = {"Authorization": told["api_key"]}
+    reply = requests.post(f"{told['url']}/ep/files", json=announcement, headers=headers, timeout=10)
+    assert reply.json()["upload"].startswith("https://gw.example.com/v1/blobs/")
+
+
 def test_a_taken_port_is_named(inline: Cli) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -77,6 +93,8 @@ def test_a_taken_port_is_named(inline: Cli) -> None:
         (("--memory", "--db", "x.db"), 2, "exclude each other"),
         (("--db", "missing/jobs.db"), 1, "missing/jobs.db"),
         (("--port", "99999"), 2, "99999"),
+        (("--public-url", "gateway.example.com"), 2, "https://gateway.example.com"),
+        (("--trusted-proxy", "proxy.local"), 2, "proxy.local"),
     ],
 )
 def test_what_cannot_be_served_is_refused(inline: Cli, arguments: tuple[str, ...], code: int, said: str) -> None:

@@ -31,6 +31,8 @@ _DEFAULT_FILE: Final = Path("novita-gateway.db")
 _ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 _KEY_VARIABLE: Final = "NOVITA_GATEWAY_API_KEY"
 _TOKEN_VARIABLE: Final = "NOVITA_GATEWAY_WORKER_TOKEN"  # noqa: S105 - the variable's name
+_URL_VARIABLE: Final = "NOVITA_GATEWAY_PUBLIC_URL"
+_PROXIES_VARIABLE: Final = "NOVITA_GATEWAY_TRUSTED_PROXIES"
 _SECRET_VARIABLE: Final = "NOVITA_GATEWAY_WEBHOOK_SECRET"  # noqa: S105 - the variable's name
 
 
@@ -65,6 +67,26 @@ _secret_options: Final = stacked(
 )
 
 
+_proxy_options: Final = stacked(
+    click.option(
+        "--public-url",
+        envvar=_URL_VARIABLE,
+        metavar="URL",
+        help="Where others reach the gateway through a proxy, such as https://gateway.example.com; links of files lead "
+        f"there. Default: ${_URL_VARIABLE}, or what each request names as its host.",
+    ),
+    click.option(
+        "--trusted-proxy",
+        "trusted_proxies",
+        multiple=True,
+        envvar=_PROXIES_VARIABLE,
+        metavar="ADDRESS",
+        help="Address or network of a proxy whose X-Forwarded-Proto and X-Forwarded-Host count for links; may be given "
+        f"several times. Default: ${_PROXIES_VARIABLE} (with spaces between them), or this machine.",
+    ),
+)
+
+
 @click.command("gateway")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -81,6 +103,7 @@ _secret_options: Final = stacked(
 )
 @click.option("--memory", is_flag=True, help="Keep jobs in memory; they are gone when the gateway ends.")
 @_secret_options
+@_proxy_options
 @click.option("--allow-private-webhooks", is_flag=True, help="Let webhooks reach private and loopback addresses.")
 @click.option(
     "--log-level",
@@ -100,6 +123,8 @@ def command(
     api_key: str | None,
     worker_token: str | None,
     webhook_secret: str | None,
+    public_url: str | None,
+    trusted_proxies: tuple[str, ...],
     allow_private_webhooks: bool,
     log_level: str,
     as_json: bool,
@@ -128,6 +153,8 @@ def command(
             webhook_secret=secrets.webhook_secret,
             allow_private_webhooks=allow_private_webhooks,
             files=None if kept is None else kept.with_name(f"{kept.name}-files"),
+            public_url=public_url,
+            trusted_proxies=trusted_proxies or None,
         )
 
     def introduce(gateway: Gateway) -> None:
@@ -161,8 +188,8 @@ def _serve(make_gateway: Callable[[int], Gateway], introduce: Callable[[Gateway]
 
 def _introduction(gateway: Gateway, host: str, kept: Path | None, secrets: _Secrets) -> str:
     """Where the gateway is and how to reach it; secrets that the caller gave are not repeated."""
-    url = gateway.url
-    if host in _ANY_ADDRESS:
+    url = gateway.public_url
+    if host in _ANY_ADDRESS and url == gateway.url:
         url = f"http://{socket.gethostname()}:{gateway.port}/v1"
     key = gateway.api_key if secrets.api_key is None else "<the key you gave>"
     token = gateway.worker_token if secrets.worker_token is None else "<the token you gave>"

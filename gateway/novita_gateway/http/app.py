@@ -12,15 +12,16 @@ from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 from aiohttp import web
+from aiohttp.http import HttpVersion11
 
 from novita_gateway._errors import (
+    AmbiguousBodyError,
     BadRequestError,
     GatewayError,
     MethodNotAllowedError,
     RouteNotFoundError,
     SlowSenderError,
     TooLargeError,
-    TooManyRequestsError,
 )
 from novita_gateway.files.routes import FileRoutes
 from novita_gateway.http.auth import Keys, Role
@@ -109,7 +110,7 @@ class App:
             response = await self._answer(request, context)
         except GatewayError as error:
             response = self._error(error, context)
-            context.is_last = isinstance(error, SlowSenderError)
+            context.is_last = isinstance(error, (SlowSenderError, AmbiguousBodyError))
         except PayloadTooLargeError as error:
             response = self._error(TooLargeError(str(error)), context)
         except (WireError, InvalidNameError) as error:
@@ -127,6 +128,8 @@ class App:
         return response
 
     async def _answer(self, request: web.BaseRequest, context: RequestContext) -> web.StreamResponse:
+        if "Transfer-Encoding" in request.headers:
+            _check_framing(request)
         path, _, query = request.raw_path.partition("?")
         if (page := self._pages.get(path)) is not None:
             return await self._show(request, page)
@@ -164,8 +167,8 @@ class App:
         return web.Response(body=build_response(route.method, reply), headers=self._json_headers)
 
     async def _show(self, request: web.BaseRequest, page: Page) -> web.Response:
-        if request.method != "GET":
-            raise MethodNotAllowedError(f"{request.path!r} takes GET, not {request.method}")
+        if request.method not in {"GET", "HEAD"}:
+            raise MethodNotAllowedError(request.path, request.method, "GET", "HEAD")
         if page.role is not None:
             self._keys.check(request.headers.get("Authorization"), page.role)
         return web.Response(body=await page.make(), headers={**self._headers, "Content-Type": page.content_type})
@@ -230,16 +233,23 @@ class App:
     def _error(self, error: GatewayError, context: RequestContext) -> web.Response:
         job_id = error.job_id or context.job_id
         body = codec.encode(ApiError(code=error.code, message=str(error), job_id=job_id))
-        response = web.Response(status=error.status, body=body, headers=self._json_headers)
-        if isinstance(error, TooManyRequestsError):
-            response.headers["Retry-After"] = "0"
-        return response
+        return web.Response(status=error.status, body=body, headers={**self._json_headers, **error.headers})
 
 
 @lru_cache(maxsize=1024)
 def _query(text: str) -> Mapping[str, str]:
     """Parses a query; a worker sends the same few over and over."""
     return dict(parse_qsl(text, keep_blank_values=True))
+
+
+def _check_framing(request: web.BaseRequest) -> None:
+    """Refuses what a proxy in front may understand otherwise, so that one request would become two (RFC 9112, 6.1)."""
+    codings = request.headers.getall("Transfer-Encoding")
+    if request.version < HttpVersion11 or [coding.strip().lower() for coding in codings] != ["chunked"]:
+        raise AmbiguousBodyError(
+            f"Transfer-Encoding: {', '.join(codings)[:80]!r} in HTTP/{request.version.major}.{request.version.minor};"
+            " this gateway takes 'chunked' in HTTP/1.1, or a Content-Length"
+        )
 
 
 def _is_progress(body: bytes) -> bool:
