@@ -7,7 +7,8 @@ import contextlib
 import ipaddress
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -19,7 +20,7 @@ from novita_gateway._worker_env import Flavour, worker_env
 from novita_gateway.files.public_url import LOOPBACK, PublicUrl
 from novita_gateway.files.routes import FileRoutes
 from novita_gateway.http.app import App, Page
-from novita_gateway.http.auth import Keys, Role, check_key, new_key
+from novita_gateway.http.auth import Keys, Role, check_key, kept_keys, new_key
 from novita_gateway.http.connections import Server
 from novita_gateway.http.faults import FaultInjector, Faults
 from novita_gateway.http.metrics import CONTENT_TYPE, Metrics
@@ -31,6 +32,16 @@ from novita_gateway.webhooks.sender import WebhookSender, new_secret
 __all__ = ["Gateway"]
 
 _log = logging.getLogger("novita_gateway")
+
+_API_KEY: Final = "NOVITA_GATEWAY_API_KEY"
+_WORKER_TOKEN: Final = "NOVITA_GATEWAY_WORKER_TOKEN"  # noqa: S105 - the variable's name
+_WEBHOOK_SECRET: Final = "NOVITA_GATEWAY_WEBHOOK_SECRET"  # noqa: S105 - the variable's name
+_MAKERS: Final[Mapping[str, Callable[[], str]]] = {
+    _API_KEY: partial(new_key, "key"),
+    _WORKER_TOKEN: partial(new_key, "worker"),
+    _WEBHOOK_SECRET: new_secret,
+}
+"""By the variables that the command line reads, so that a file of them can be sourced for it."""
 
 
 class Gateway:
@@ -53,6 +64,8 @@ class Gateway:
             those files. Left out, it is what each request names as its host.
         trusted_proxies: Addresses or networks of reverse proxies; what they say in `X-Forwarded-Proto` and
             `X-Forwarded-Host` counts for such links, and nobody else's word; left out, those of this machine.
+        keys_file: Keeps the keys and the secret that were not given, so that a restart has the same; left out, they go
+            with the gateway.
         faults: What is to go wrong on purpose.
 
     Attributes:
@@ -61,6 +74,7 @@ class Gateway:
         webhook_secret: For who receives webhooks.
 
     Raises:
+        OSError: The file of the keys can't be read or written.
         ValueError: The host is not loopback and a key is missing, or a key, the secret, the public URL or a proxy
             can't be one.
     """
@@ -80,6 +94,7 @@ class Gateway:
         files: Path | None = None,
         public_url: str | None = None,
         trusted_proxies: Sequence[str] | None = None,
+        keys_file: Path | None = None,
         faults: Faults | None = None,
     ) -> None:
         if not _is_loopback(host) and (api_key is None or worker_token is None):
@@ -87,13 +102,14 @@ class Gateway:
                 f"refusing to listen on {host!r} without keys: others could reach it; pass api_key and worker_token"
             )
         self.store: Final[Store] = MemoryStore() if store is None else store
-        self.api_key: Final = new_key("key") if api_key is None else check_key("api_key", api_key)
+        made = _make_keys(keys_file, {_API_KEY: api_key, _WORKER_TOKEN: worker_token, _WEBHOOK_SECRET: webhook_secret})
+        self.api_key: Final = made[_API_KEY] if api_key is None else check_key("api_key", api_key)
         self.worker_token: Final = (
-            new_key("worker") if worker_token is None else check_key("worker_token", worker_token)
+            made[_WORKER_TOKEN] if worker_token is None else check_key("worker_token", worker_token)
         )
         if self.api_key == self.worker_token:
             raise ValueError("api_key and worker_token must differ: each opens what the other must not")
-        self.webhook_secret: Final = new_secret() if webhook_secret is None else webhook_secret
+        self.webhook_secret: Final = made[_WEBHOOK_SECRET] if webhook_secret is None else webhook_secret
         self._sender = WebhookSender(self.store, secret=self.webhook_secret, allow_private=allow_private_webhooks)
         self._sending: asyncio.Task[None] | None = None
         self._public_url = PublicUrl(public_url, LOOPBACK if trusted_proxies is None else trusted_proxies)
@@ -209,6 +225,16 @@ async def _stop_listening(server: asyncio.Server) -> None:
     for _ in range(3):  # accept, connect, tell the protocol
         await asyncio.sleep(0)
     server.close()
+
+
+def _make_keys(file: Path | None, given: Mapping[str, str | None]) -> dict[str, str]:
+    """Those that were not given, as the file keeps them where there is one."""
+    makers = {name: make for name, make in _MAKERS.items() if given[name] is None}
+    if file is None or not makers:
+        return {name: make() for name, make in makers.items()}
+    keys = kept_keys(file, makers)
+    _log.info("%s: kept in %s", ", ".join(keys), file)
+    return keys
 
 
 def _report(task: asyncio.Task[None]) -> None:

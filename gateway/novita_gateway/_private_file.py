@@ -40,7 +40,10 @@ def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:
         FileExistsError: There is another, and `replace` is false.
         OSError: It can't be written; nothing is left of it.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # for its owner alone
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # for its owner alone
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # not the name that was made up
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)

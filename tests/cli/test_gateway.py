@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,31 @@ def test_goes_on_with_the_jobs_of_its_file(start: Start, tmp_path: Path) -> None
     done = again.outcome()
     assert done.code == 0
     assert "secret" not in done.err
+
+
+def test_a_restart_has_the_same_keys_and_says_where_they_are_but_not_what(start: Start, tmp_path: Path) -> None:
+    told = []
+    for _ in range(2):
+        command = start("gateway", "--port", "0", "--db", "my jobs.db", "--json")
+        assert command.process.stdout is not None
+        told.append(json.loads(command.process.stdout.readline()))
+        command.wait_for("Ctrl-C ends the gateway")
+        lines = re.findall(r"^  (?:\.|export) .*$", command.err, re.MULTILINE)
+        shell = subprocess.run(
+            ["sh", "-c", "\n".join([*lines, "env"])], cwd=tmp_path, env={}, capture_output=True, text=True, check=True
+        )
+        variables = dict(line.split("=", 1) for line in shell.stdout.splitlines())
+        assert variables["NOVITA_API_KEY"] == told[0]["api_key"]
+        assert variables["NOVITA_GATEWAY_WORKER_TOKEN"] == told[0]["worker_token"]
+        secret = variables["NOVITA_GATEWAY_WEBHOOK_SECRET"]
+        with Client(api_key=told[0]["api_key"], base_url=variables["NOVITA_ENDPOINT_BASE_URL"]) as client:
+            assert client.endpoint("ep").run({"a": 1})
+        command.interrupt()
+        done = command.outcome()
+        assert "my jobs.db-keys" in done.err
+        assert not any(key in done.err for key in (told[0]["api_key"], told[0]["worker_token"], secret))
+    assert {key: told[0][key] for key in ("api_key", "worker_token")}.items() <= told[1].items()
+    assert (tmp_path / "my jobs.db-keys").stat().st_mode & 0o077 == 0
 
 
 def test_links_lead_to_the_public_url(start: Start) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import shlex
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -50,19 +51,19 @@ _secret_options: Final = stacked(
         "--api-key",
         envvar=_KEY_VARIABLE,
         metavar="KEY",
-        help=f"What clients send. Default: ${_KEY_VARIABLE}, or a new one.",
+        help=f"What clients send. Default: ${_KEY_VARIABLE}, or one that is made.",
     ),
     click.option(
         "--worker-token",
         envvar=_TOKEN_VARIABLE,
         metavar="TOKEN",
-        help=f"What workers send. Default: ${_TOKEN_VARIABLE}, or a new one.",
+        help=f"What workers send. Default: ${_TOKEN_VARIABLE}, or one that is made.",
     ),
     click.option(
         "--webhook-secret",
         envvar=_SECRET_VARIABLE,
         metavar="SECRET",
-        help=f"Signs webhooks (whsec_…). Default: ${_SECRET_VARIABLE}, or a new one.",
+        help=f"Signs webhooks (whsec_…). Default: ${_SECRET_VARIABLE}, or one that is made.",
     ),
 )
 
@@ -99,7 +100,7 @@ _proxy_options: Final = stacked(
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where jobs are kept, so that a restart goes on with them, and beside it, in FILE-files, the files that "
-    f"travel with them. Default: {_DEFAULT_FILE} in this folder.",
+    f"travel with them, and in FILE-keys the keys that were not given. Default: {_DEFAULT_FILE} in this folder.",
 )
 @click.option("--memory", is_flag=True, help="Keep jobs in memory; they are gone when the gateway ends.")
 @_secret_options
@@ -132,7 +133,8 @@ def command(
     """Run the embedded gateway until Ctrl-C.
 
     Needs no API key. It speaks the platform's protocol to every published client and worker. Keys that were not given
-    are made anew at each start; an address other than loopback needs both. Ctrl-C or SIGTERM ends it with exit code 0.
+    are made, and kept beside the jobs in FILE-keys; an address other than loopback needs both. Ctrl-C or SIGTERM ends
+    it with exit code 0.
     """
     click.get_current_context().meta[AS_JSON] = as_json
     if memory and file is not None:
@@ -142,6 +144,7 @@ def command(
     log_to(level=logging.getLevelNamesMapping()[log_level.upper()])
     secrets = _Secrets(api_key=api_key, worker_token=worker_token, webhook_secret=webhook_secret)
     kept = None if memory else file or _DEFAULT_FILE
+    keys = None if kept is None else kept.with_name(f"{kept.name}-keys")
 
     def make_gateway(port: int) -> Gateway:
         return Gateway(
@@ -155,10 +158,11 @@ def command(
             files=None if kept is None else kept.with_name(f"{kept.name}-files"),
             public_url=public_url,
             trusted_proxies=trusted_proxies or None,
+            keys_file=keys,
         )
 
     def introduce(gateway: Gateway) -> None:
-        click.echo(_introduction(gateway, host, kept, secrets), err=True)
+        click.echo(_introduction(gateway, host, kept, keys, secrets), err=True)
         if as_json:
             told = {"url": gateway.url, "api_key": gateway.api_key, "worker_token": gateway.worker_token}
             write_stdout(compact(told))
@@ -186,23 +190,33 @@ def _serve(make_gateway: Callable[[int], Gateway], introduce: Callable[[Gateway]
     raise CommandError(f"{span} taken; choose another with --port, or a free one with --port 0", reason="GATEWAY")
 
 
-def _introduction(gateway: Gateway, host: str, kept: Path | None, secrets: _Secrets) -> str:
-    """Where the gateway is and how to reach it; secrets that the caller gave are not repeated."""
+def _introduction(gateway: Gateway, host: str, kept: Path | None, keys: Path | None, secrets: _Secrets) -> str:
+    """Where the gateway is and how to reach it; secrets that the caller gave, or that a file keeps, are not told."""
     url = gateway.public_url
     if host in _ANY_ADDRESS and url == gateway.url:
         url = f"http://{socket.gethostname()}:{gateway.port}/v1"
-    key = gateway.api_key if secrets.api_key is None else "<the key you gave>"
-    token = gateway.worker_token if secrets.worker_token is None else "<the token you gave>"
-    secret = gateway.webhook_secret if secrets.webhook_secret is None else "<the secret you gave>"
-    return (
-        f"gateway listens on {url}, and keeps jobs {'in memory' if kept is None else f'in {kept}'}\n"
-        "connect a client:\n"
-        f"  export NOVITA_ENDPOINT_BASE_URL={url}\n"
-        f"  export NOVITA_API_KEY={key}\n"
-        "connect a worker:\n"
-        f"  export {_TOKEN_VARIABLE}={token}\n"
-        f'  eval "$(novita-gpus worker-env ENDPOINT --gateway {url})"\n'
-        "  python handler.py\n"
-        f"webhooks are signed with {secret}\n"
-        "Ctrl-C ends the gateway"
-    )
+
+    def shown(given: str | None, made: str, variable: str) -> str:
+        if given is not None:
+            return f"<the {variable.rpartition('_')[2].lower()} you gave>"
+        return made if keys is None else f'"${variable}"'
+
+    def sourced(given: str | None) -> list[str]:
+        return [] if given is not None or keys is None else [f"  . {shlex.quote(str(keys.absolute()))}"]
+
+    secret = shown(secrets.webhook_secret, gateway.webhook_secret, _SECRET_VARIABLE)
+    lines = [
+        f"gateway listens on {url}, and keeps jobs {'in memory' if kept is None else f'in {kept}'}",
+        "connect a client:",
+        *sourced(secrets.api_key),
+        f"  export NOVITA_ENDPOINT_BASE_URL={url}",
+        f"  export NOVITA_API_KEY={shown(secrets.api_key, gateway.api_key, _KEY_VARIABLE)}",
+        "connect a worker:",
+        *sourced(secrets.worker_token),
+        f"  export {_TOKEN_VARIABLE}={shown(secrets.worker_token, gateway.worker_token, _TOKEN_VARIABLE)}",
+        f'  eval "$(novita-gpus worker-env ENDPOINT --gateway {url})"',
+        "  python handler.py",
+        f"webhooks are signed with {secret}",
+        "Ctrl-C ends the gateway",
+    ]
+    return "\n".join(lines)
