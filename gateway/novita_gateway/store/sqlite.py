@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from novita_gateway._clock import Clock
@@ -23,6 +24,9 @@ __all__ = ["SQLiteStore", "SqliteJournal"]
 
 CACHE: Final = 16 * 1024 * 1024
 """Bytes of payloads kept in memory, so that a job that is taken soon is not read back."""
+
+QUIET: Final = 1.0
+"""Seconds without a change after which the log is folded into the file, so that a copy of the file alone is whole."""
 
 _log = logging.getLogger("novita_gateway")
 
@@ -55,11 +59,20 @@ class SqliteJournal:
         self._writing: WriteBatch | None = None
         self._writing_waiters: list[asyncio.Future[None]] = []
         self._is_scheduled = False
+        self._is_folded = True
+        """Everything is in the file itself, or it is not worth another try."""
 
     async def open(self) -> Sequence[Row]:
         """Opens the file and reads its rows."""
         self._loop = asyncio.get_running_loop()
         self._file = await asyncio.to_thread(SqliteFile, self._path)
+        if self._file.lacks_log:
+            _log.warning(
+                "%s was copied from a running gateway without its log, %s-wal: the newest jobs may be missing. Stop"
+                " that gateway and copy again, or make the copy with: sqlite3 ORIGINAL '.backup COPY'",
+                self._path,
+                self._path.name,
+            )
         # A queue of its own, because an executor's futures cost more than the commit itself.
         self._queue: SimpleQueue[WriteBatch | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="novita-gateway-writer", daemon=True)
@@ -157,14 +170,29 @@ class SqliteJournal:
         self._queue.put(self._writing)
 
     def _write(self) -> None:
-        """The writer thread: one transaction after the other."""
-        while (batch := self._queue.get()) is not None:
+        """The writer thread: one transaction after the other; in between, when it is quiet, the log is folded."""
+        while True:
+            try:
+                batch = self._queue.get(timeout=None if self._is_folded else QUIET)
+            except Empty:
+                self._fold()
+                continue
+            if batch is None:
+                return
             error: Exception | None = None
+            self._is_folded = False
             try:
                 self._file.write(batch)
             except Exception as failure:  # noqa: BLE001 - who waits is told
                 error = failure
             self._loop.call_soon_threadsafe(self._written, error)
+
+    def _fold(self) -> None:
+        try:
+            self._is_folded = self._file.make_whole()
+        except sqlite3.Error as error:
+            _log.warning("cannot fold the log into %s until the next change: %s", self._path, error)
+            self._is_folded = True
 
     def _written(self, error: Exception | None) -> None:
         batch, waiters = self._writing, self._writing_waiters

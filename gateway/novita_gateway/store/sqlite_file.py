@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from operator import attrgetter
@@ -23,6 +24,15 @@ _SIZES: Final = (256, 64, 16, 4, 1)
 _NAMES: Final = tuple(column.name for column in COLUMNS)
 _BOOLS: Final = tuple(column.name for column in COLUMNS if column.is_bool)
 _values = attrgetter(*_NAMES)
+
+LOG_SIZE: Final = 4 * 1024 * 1024
+"""Bytes written to the log, about, after which it is folded into the file even while there is more to write."""
+_PAGES: Final = 8 * 4096
+"""Bytes that a transaction writes beside its payloads, about."""
+_LACKING: Final = -1
+"""Key of a row in the table `body`, where payloads have none below 0: the file lacks what its log has."""
+_MARK: Final = f"INSERT OR REPLACE INTO body (key, body) VALUES ({_LACKING}, x'')"  # noqa: S608 - constants
+_UNMARK: Final = f"DELETE FROM body WHERE key = {_LACKING}"  # noqa: S608 - constants
 
 
 def body_key(seq: int, part: int) -> int:
@@ -56,6 +66,10 @@ class WriteBatch:
 class SqliteFile:
     """One database file, opened for one gateway.
 
+    What is written stands in the log (`FILE-wal`) until it is folded into the file. So that a copy of the file alone is
+    known for one, the file says in a row that it lacks something, and the log takes that row away: whoever has both, as
+    a backup by SQLite and the next gateway after a kill have, does not see it.
+
     Args:
         path: The file; made where there is none, readable for its owner alone, because inputs may hold secrets.
 
@@ -86,6 +100,14 @@ class SqliteFile:
                     raise StoreError(f"{path} {_not_ours(error)}") from None
             raise
         self._reader = self._connect()
+        found = self._writer.execute("SELECT 1 FROM body WHERE key = ?", (_LACKING,)).fetchone()
+        self.lacks_log: Final = found is not None
+        """Whether it is a copy that was made without the log, so that the newest changes are missing."""
+        self._is_marked = False
+        """The file itself has the row."""
+        self._is_mark_seen = self.lacks_log
+        """And the log has not taken it away."""
+        self._unfolded = 0
 
     def load(self) -> list[Row]:
         """Reads every row."""
@@ -107,8 +129,12 @@ class SqliteFile:
     def write(self, batch: WriteBatch) -> None:
         """Writes a frozen batch; it is durable when this returns."""
         execute = self._writer.execute
+        if not self._is_marked:
+            self._mark()
         execute("BEGIN IMMEDIATE")
         try:
+            if self._is_mark_seen:
+                execute(_UNMARK)
             for seq in batch.cleared:
                 execute("DELETE FROM body WHERE key > ? AND key < ?", (body_key(seq, 0), body_key(seq + 1, 0)))
             for seq in batch.dropped:
@@ -125,12 +151,44 @@ class SqliteFile:
             if self._writer.in_transaction:
                 execute("ROLLBACK")
             raise
+        self._is_mark_seen = False
+        self._unfolded += _PAGES + sum(len(body) for _, body in bodies)
+        if self._unfolded > LOG_SIZE:
+            with suppress(sqlite3.Error):  # the batch is durable, and the next one tries again
+                self._mark()
+                execute(_UNMARK)
+                self._is_mark_seen = False
+
+    def make_whole(self) -> bool:
+        """Folds the log into the file, so that a copy of the file alone has everything; waits for nobody.
+
+        Returns:
+            Whether it has; not, while somebody else reads what was there before.
+
+        Raises:
+            sqlite3.Error: The disk fails.
+        """
+        if not self._fold():
+            return False
+        self._is_marked = False
+        return True
 
     def close(self) -> None:
         """Closes the file, and folds the log into it."""
         self._reader.close()
         self._writer.close()
         self._lock.close()
+
+    def _mark(self) -> None:
+        """Folds the log into the file, and the row that says that the file lacks what comes from now on."""
+        self._writer.execute(_MARK)
+        self._is_mark_seen = True
+        self._is_marked = self._fold()  # unless a reader is in the way; then the next write tries again
+
+    def _fold(self) -> bool:
+        _, written, folded = self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._unfolded = 0
+        return bool(written == folded)
 
     def _read(self, query: str, key: int | str) -> bytes | None:
         try:
@@ -173,6 +231,7 @@ class SqliteFile:
         execute("PRAGMA journal_mode = WAL")
         # Every commit is followed by an fsync of the log; SQLite syncs the folder when it makes the log.
         execute("PRAGMA synchronous = FULL")
+        execute("PRAGMA wal_autocheckpoint = 0")  # it would fold the log and take the row away that says so
         execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync leaves the data in the drive's cache
         migrate(self._writer, version)
 
