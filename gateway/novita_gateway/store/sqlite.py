@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -186,6 +187,8 @@ class SqliteJournal:
             except Exception as failure:  # noqa: BLE001 - who waits is told
                 error = failure
             self._loop.call_soon_threadsafe(self._written, error)
+            with suppress(sqlite3.Error):
+                self._file.settle()
 
     def _fold(self) -> None:
         try:

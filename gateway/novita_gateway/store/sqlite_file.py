@@ -27,7 +27,7 @@ _values = attrgetter(*_NAMES)
 
 LOG_SIZE: Final = 4 * 1024 * 1024
 """Bytes written to the log, about, after which it is folded into the file even while there is more to write."""
-_PAGES: Final = 8 * 4096
+_PAGES: Final = 3 * 4096
 """Bytes that a transaction writes beside its payloads, about."""
 _LACKING: Final = -1
 """Key of a row in the table `body`, where payloads have none below 0: the file lacks what its log has."""
@@ -129,11 +129,12 @@ class SqliteFile:
     def write(self, batch: WriteBatch) -> None:
         """Writes a frozen batch; it is durable when this returns."""
         execute = self._writer.execute
-        if not self._is_marked:
-            self._mark()
+        is_first = not self._is_marked
         execute("BEGIN IMMEDIATE")
         try:
-            if self._is_mark_seen:
+            if is_first:
+                execute(_MARK)
+            elif self._is_mark_seen:
                 execute(_UNMARK)
             for seq in batch.cleared:
                 execute("DELETE FROM body WHERE key > ? AND key < ?", (body_key(seq, 0), body_key(seq + 1, 0)))
@@ -151,13 +152,21 @@ class SqliteFile:
             if self._writer.in_transaction:
                 execute("ROLLBACK")
             raise
-        self._is_mark_seen = False
+        self._is_mark_seen = is_first
         self._unfolded += _PAGES + sum(len(body) for _, body in bodies)
-        if self._unfolded > LOG_SIZE:
+        if is_first or self._unfolded > LOG_SIZE:
             with suppress(sqlite3.Error):  # the batch is durable, and the next one tries again
                 self._mark()
-                execute(_UNMARK)
-                self._is_mark_seen = False
+
+    def settle(self) -> None:
+        """Ends what a write leaves to be done when those who wait for it were told.
+
+        Raises:
+            sqlite3.Error: The disk fails; the next write makes up for it.
+        """
+        if self._is_mark_seen:
+            self._writer.execute(_UNMARK)
+            self._is_mark_seen = False
 
     def make_whole(self) -> bool:
         """Folds the log into the file, so that a copy of the file alone has everything; waits for nobody.
@@ -168,6 +177,7 @@ class SqliteFile:
         Raises:
             sqlite3.Error: The disk fails.
         """
+        self.settle()
         if not self._fold():
             return False
         self._is_marked = False
@@ -175,14 +185,17 @@ class SqliteFile:
 
     def close(self) -> None:
         """Closes the file, and folds the log into it."""
+        with suppress(sqlite3.Error):
+            self.settle()
         self._reader.close()
         self._writer.close()
         self._lock.close()
 
     def _mark(self) -> None:
-        """Folds the log into the file, and the row that says that the file lacks what comes from now on."""
-        self._writer.execute(_MARK)
-        self._is_mark_seen = True
+        """Folds the log into the file, and with it the row that says that the file lacks what comes from now on."""
+        if not self._is_mark_seen:
+            self._writer.execute(_MARK)
+            self._is_mark_seen = True
         self._is_marked = self._fold()  # unless a reader is in the way; then the next write tries again
 
     def _fold(self) -> bool:
