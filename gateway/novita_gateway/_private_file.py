@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["read_private", "write_private"]
+__all__ = ["read_private", "sync_folder", "write_private"]
 
 _log = logging.getLogger("novita_gateway")
 
@@ -55,10 +55,11 @@ def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:
             os.link(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder survive power loss."""
     if os.name == "nt":
         return  # folders can't be opened there
     descriptor = os.open(folder, os.O_RDONLY)

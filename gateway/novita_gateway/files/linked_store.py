@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from novita_gateway._private_file import sync_folder
 from novita_sdk.files import ContentFolder, File, FileError
 from novita_sdk.wire.payload import JSONValue
 
@@ -178,17 +179,7 @@ class Upload(AbstractContextManager["Upload"]):
         self._stream.close()
         kept = self._folder.adopt(self._sha256, self._path)
         for folder in kept.parents[:3]:  # its name, and the folders that may be new
-            _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # folders can't be opened there
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync_folder(folder)
 
 
 def _signed(path: str) -> str:
