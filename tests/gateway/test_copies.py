@@ -7,6 +7,7 @@ import logging
 import signal
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import requests
 from novita_gateway import SQLiteStore
 from novita_gateway.store import sqlite
 from novita_sdk.models import JobRequest, JobResult, RunRequest
+from tests.support.gateway_process import GatewayProcess
+from tests.support.waiting import eventually_async
 
 LACKS = "the newest jobs may be missing"
 
@@ -35,6 +38,10 @@ async def jobs_of(path: Path, caplog: pytest.LogCaptureFixture) -> tuple[int, bo
     return count, any(LACKS in record.getMessage() for record in caplog.records)
 
 
+async def is_folded(store: Any) -> bool:
+    return bool(store._journal._is_folded)
+
+
 def copy(path: Path, name: str) -> Path:
     """The file alone, as `cp` would take it."""
     target = path.with_name(name)
@@ -43,16 +50,16 @@ def copy(path: Path, name: str) -> Path:
 
 
 async def test_a_copy_of_a_quiet_gateways_file_alone_is_whole(
-    tmp_path: Path, eventually: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "QUIET", 0.05)
     path = tmp_path / "jobs.db"
-    store: Any = SQLiteStore(path)
+    store = SQLiteStore(path)
     await store.open()
     for round_number in range(1, 4):
         for _ in range(20):
             await store.submit(run_request(b'"' + b"x" * 9000 + b'"'))
-        await eventually(lambda: store._journal._is_folded)
+        await eventually_async(partial(is_folded, store))
         assert await jobs_of(copy(path, f"{round_number}.db"), caplog) == (round_number * 20, False)
     await store.close()
 
@@ -92,7 +99,7 @@ async def test_a_proper_backup_of_a_running_gateway_is_whole_and_nothing_is_said
 
 
 async def test_both_files_of_a_killed_gateway_are_whole_and_nothing_is_said(
-    process: Any, caplog: pytest.LogCaptureFixture
+    process: GatewayProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(5):
         reply = await asyncio.to_thread(
@@ -108,7 +115,7 @@ async def test_both_files_of_a_killed_gateway_are_whole_and_nothing_is_said(
 
 
 async def test_a_reader_that_takes_its_time_holds_up_neither_jobs_nor_the_log(
-    tmp_path: Path, eventually: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "QUIET", 0.05)
     path = tmp_path / "jobs.db"
@@ -122,6 +129,6 @@ async def test_a_reader_that_takes_its_time_holds_up_neither_jobs_nor_the_log(
         await store.take("ep", "w", 2, 0)
         await store.finish("ep", "w", job.id, JobResult(output=b"1"))
         reader.execute("COMMIT")
-    await eventually(lambda: store._journal._is_folded)
+    await eventually_async(partial(is_folded, store))
     await store.close()
     assert not caplog.records

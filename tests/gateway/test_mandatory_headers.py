@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from novita_gateway import Gateway, SQLiteStore
+from tests.support.gateway_api import Api, Connect
 
 from .test_files import upload
 
@@ -25,25 +26,25 @@ from .test_files import upload
         ("GET", "/v1/ep/files", "POST"),
     ],
 )
-async def test_a_405_says_what_is_allowed(api: Any, verb: str, path: str, allowed: str) -> None:
+async def test_a_405_says_what_is_allowed(api: Api, verb: str, path: str, allowed: str) -> None:
     reply = await api.client(verb, path)
     assert (reply.status, reply.headers["Allow"]) == (405, allowed)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/openapi.json", "/metrics"])
-async def test_pages_answer_head_as_get_without_a_body(api: Any, path: str) -> None:
+async def test_pages_answer_head_as_get_without_a_body(api: Api, path: str) -> None:
     head, whole = await api.client("HEAD", path), await api.client("GET", path)
     assert (head.status, head.body, head.headers["Content-Type"]) == (200, b"", whole.headers["Content-Type"])
 
 
 @pytest.mark.parametrize("key", [None, "wrong"])
 @pytest.mark.parametrize("path", ["/v1/ep/health", "/v1/ep/job-take/w", "/metrics"])
-async def test_a_401_says_how_to_authenticate(api: Any, path: str, key: str | None) -> None:
-    reply = await api.call("GET", path, **({} if key is None else {"Authorization": f"Bearer {key}"}))
+async def test_a_401_says_how_to_authenticate(api: Api, path: str, key: str | None) -> None:
+    reply = await api.call("GET", path, None, **({} if key is None else {"Authorization": f"Bearer {key}"}))
     assert (reply.status, reply.headers["WWW-Authenticate"]) == (401, 'Bearer realm="novita-gateway"')
 
 
-async def test_a_503_says_when_to_ask_again(connect: Any, tmp_path: Path) -> None:
+async def test_a_503_says_when_to_ask_again(connect: Connect, tmp_path: Path) -> None:
     store: Any = SQLiteStore(tmp_path / "jobs.db")
     api = await connect(Gateway(store=store))
     connection = store._journal._file._writer
@@ -53,7 +54,7 @@ async def test_a_503_says_when_to_ask_again(connect: Any, tmp_path: Path) -> Non
     connection.execute("PRAGMA max_page_count = 1000000")
 
 
-async def test_a_range_that_is_not_there_is_told_the_length(api: Any) -> None:
+async def test_a_range_that_is_not_there_is_told_the_length(api: Api) -> None:
     reply = await api.call("GET", await upload(api), Range="bytes=400000-")
     assert (reply.status, reply.headers["Content-Range"]) == (416, "bytes */300000")
 
@@ -64,7 +65,7 @@ async def test_a_range_that_is_not_there_is_told_the_length(api: Any) -> None:
 )
 @pytest.mark.parametrize("target", ["POST /v1/ep/run", "PUT /v1/blobs/" + "0" * 64])
 async def test_a_body_whose_end_two_servers_could_see_in_two_places_is_refused(
-    api: Any, target: str, version: str, coding: str
+    api: Api, target: str, version: str, coding: str
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     head = f"{target} HTTP/{version}\r\nHost: x\r\nAuthorization: {api.gateway.api_key}\r\nConnection: keep-alive\r\n"

@@ -12,6 +12,7 @@ import pytest
 from novita_gateway import Gateway, MemoryStore, SQLiteStore
 from novita_sdk.models import Job, JobRequest, RunRequest
 from novita_sdk.wire import codec
+from tests.support.gateway_api import Api, Connect
 
 BODY = b'{"input": 1, "id": "victim", "attempt": 7, "\\u0069d": "victim", "batchId": 5, "s3Config": {"a": 1}, "Id": 2}'
 
@@ -29,7 +30,7 @@ def members(text: bytes) -> list[tuple[str, object]]:
 
 @pytest.mark.parametrize("route", ["run", "runsync?wait=1"])
 async def test_a_submit_can_not_name_the_members_that_the_gateway_gives(
-    connect: Any, store: Any, route: str, caplog: pytest.LogCaptureFixture
+    connect: Connect, store: Any, route: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     api = await connect(Gateway(store=store))
     with caplog.at_level(logging.WARNING, "novita_gateway"):
@@ -57,7 +58,7 @@ async def test_a_submit_can_not_name_the_members_that_the_gateway_gives(
     }
 
 
-async def test_a_job_of_an_older_gateway_has_one_id_too(connect: Any, store: Any) -> None:
+async def test_a_job_of_an_older_gateway_has_one_id_too(connect: Connect, store: Any) -> None:
     api = await connect(Gateway(store=store))
     request = JobRequest(input=b"1", extra={"id": b'"victim"', "attempt": b"9", "more": b"2"})
     job = await store.submit(RunRequest(endpoint="ep", request=request))
@@ -70,7 +71,7 @@ def test_a_message_is_never_written_with_one_member_twice() -> None:
     assert codec.encode(job) == b'{"id":"a","input":1,"x":3}'
 
 
-async def test_what_a_worker_says_beside_its_result_does_not_become_the_jobs_state(api: Any) -> None:
+async def test_what_a_worker_says_beside_its_result_does_not_become_the_jobs_state(api: Api) -> None:
     job_id = await api.submit()
     await api.take()
     said = b'{"output": 1, "id": "victim", "workerId": "other", "retries": 9, "revision": 99, "delayTime": -1}'

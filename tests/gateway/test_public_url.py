@@ -12,13 +12,14 @@ import pytest
 from aiohttp import web
 
 from novita_gateway import Gateway
+from tests.support.gateway_api import Api, Connect
 
 from .test_files import ANNOUNCEMENT, CONTENT, path_of
 
 PROXIED = {"Host": "gw.example.com", "X_Forwarded_Proto": "https"}
 
 
-async def links(api: Any, **headers: str) -> set[str]:
+async def links(api: Api, **headers: str) -> set[str]:
     """Where the two links of an announcement lead, without their paths."""
     reply = await api.client("POST", "/v1/ep/files", ANNOUNCEMENT, **headers)
     assert reply.status == 200, reply.body
@@ -41,7 +42,7 @@ async def links(api: Any, **headers: str) -> set[str]:
     ],
 )
 async def test_links_have_the_address_that_counts(
-    connect: Any, settings: dict[str, Any], headers: dict[str, str], expected: str
+    connect: Connect, settings: dict[str, Any], headers: dict[str, str], expected: str
 ) -> None:
     assert await links(await connect(Gateway(**settings)), **headers) == {expected}
 
@@ -56,13 +57,13 @@ async def test_links_have_the_address_that_counts(
         ({"X_Forwarded_Proto": "javascript"}, "X-Forwarded-Proto"),
     ],
 )
-async def test_what_can_be_no_address_makes_no_link(api: Any, headers: dict[str, str], word: str) -> None:
+async def test_what_can_be_no_address_makes_no_link(api: Api, headers: dict[str, str], word: str) -> None:
     reply = await api.client("POST", "/v1/ep/files", ANNOUNCEMENT, **headers)
     assert (reply.status, reply.json["code"]) == (400, "BAD_REQUEST")
     assert word in reply.json["message"]
 
 
-async def test_without_a_host_the_link_has_the_gateways_own(api: Any) -> None:
+async def test_without_a_host_the_link_has_the_gateways_own(api: Api) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
     length = f"Content-Length: {len(ANNOUNCEMENT)}\r\n\r\n".encode()
     key = f"Authorization: {api.gateway.api_key}\r\n".encode()
@@ -91,7 +92,7 @@ def test_settings_that_can_be_no_address_are_refused(settings: dict[str, Any]) -
         Gateway(**settings)
 
 
-async def test_a_file_travels_through_a_proxy_that_takes_a_prefix_away(connect: Any) -> None:
+async def test_a_file_travels_through_a_proxy_that_takes_a_prefix_away(connect: Connect) -> None:
     target = ""
 
     async def forward(request: web.BaseRequest) -> web.StreamResponse:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 import msgspec
 import pytest
@@ -16,6 +15,7 @@ from novita_sdk.rpc import JobsServiceMethods
 from novita_sdk.wire import codec, payload
 from novita_sdk.wire.codec import WireError
 from novita_sdk.wire.http import parse_request
+from tests.support.gateway_api import Api
 
 UNREADABLE = {
     "integer": (b"9" * 5000, "an integer of 5,000 digits at byte "),
@@ -51,7 +51,7 @@ READABLE = [
 
 @pytest.mark.parametrize(("value", "word"), UNREADABLE.values(), ids=UNREADABLE.keys())
 @pytest.mark.parametrize("member", [b"input", b"s3Config", b"anything", b"policy", b"webhook"])
-async def test_a_submit_that_others_can_not_read_is_refused(api: Any, member: bytes, value: bytes, word: str) -> None:
+async def test_a_submit_that_others_can_not_read_is_refused(api: Api, member: bytes, value: bytes, word: str) -> None:
     others = b"" if member == b"input" else b'"input": 1, '
     reply = await api.client("POST", "/v1/ep/run", b"{" + others + b'"' + member + b'": ' + value + b"}")
     assert (reply.status, reply.json["code"]) == (400, "BAD_REQUEST")
@@ -64,7 +64,7 @@ async def test_a_submit_that_others_can_not_read_is_refused(api: Any, member: by
 @pytest.mark.parametrize("member", [b"output", b"error"])
 @pytest.mark.parametrize("route", ["job-done", "job-stream"])
 async def test_a_result_or_chunk_that_others_can_not_read_fails_its_job(
-    api: Any, route: str, member: bytes, value: bytes, word: str
+    api: Api, route: str, member: bytes, value: bytes, word: str
 ) -> None:
     job_id = await api.submit()
     await api.take()
@@ -79,7 +79,7 @@ async def test_a_result_or_chunk_that_others_can_not_read_fails_its_job(
 
 
 @pytest.mark.parametrize("kind", ["integer", "exponent", "depth", "constant", "surrogate"])
-async def test_progress_that_others_can_not_read_is_refused_and_the_job_goes_on(api: Any, kind: str) -> None:
+async def test_progress_that_others_can_not_read_is_refused_and_the_job_goes_on(api: Api, kind: str) -> None:
     value, word = UNREADABLE[kind]
     job_id = await api.submit()
     await api.take()
@@ -92,7 +92,7 @@ async def test_progress_that_others_can_not_read_is_refused_and_the_job_goes_on(
 
 
 @pytest.mark.parametrize("value", READABLE, ids=range(len(READABLE)))
-async def test_what_is_odd_but_can_be_read_travels_as_it_is(api: Any, value: bytes) -> None:
+async def test_what_is_odd_but_can_be_read_travels_as_it_is(api: Api, value: bytes) -> None:
     job_id = await api.submit(b'{"input": ' + value + b', "beside": ' + value + b"}")
     (job,) = (await api.worker("GET", "/v1/ep/job-take-batch/pod1?batch_size=4")).json
     assert job["input"] == job["beside"] == json.loads(value)
@@ -173,7 +173,7 @@ def readable(value: bytes) -> bool:
     return deepest <= 500
 
 
-async def test_names_of_files_are_text(api: Any) -> None:
+async def test_names_of_files_are_text(api: Api) -> None:
     for name in (b"\\ud800", b"a\\u0000b", b"9" * 5000):
         body = b'{"name": "%s", "mediaType": "x/y", "size": 1, "sha256": "%s"}' % (name, b"0" * 64)
         assert (await api.client("POST", "/v1/ep/files", body)).status < 500
