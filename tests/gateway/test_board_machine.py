@@ -281,6 +281,19 @@ class BoardMachine(RuleBasedStateMachine):
         self.now = end
         self.model.pass_time(end)
 
+    @rule(step=st.sampled_from([250, 1000]), pick=PICKS, right=RIGHT, command=st.sampled_from(["", "ping", "finish"]))
+    def stand_still(self, step: int, pick: int, right: bool, command: str) -> None:
+        """No ticks come, and then all at once; what had arrived comes first. Every lease begins again."""
+        self.now += step
+        for job in self.model.jobs.values():
+            if job.status == "IN_PROGRESS":
+                job.heard = self.now
+        if command == "ping":
+            self.ping(pick, right)
+        elif command == "finish":
+            self.finish(pick, right, failed=False)
+        self.pass_time(0)
+
     def check_lost(self, job_id: str) -> None:
         job = self.model.jobs[job_id]
         assert job.status == "IN_PROGRESS"

@@ -11,13 +11,14 @@ from novita_gateway.board import commands
 from novita_gateway.board.commands import Command, Event, EventKind
 from novita_gateway.board.ledger import Ledger
 from novita_gateway.board.limits import Limits
+from novita_gateway.board.pulse import Pulse
 from novita_gateway.board.rows import EndpointRows, Row, WorkerRow
 from novita_gateway.board.timers import Timers
 from novita_sdk.wire import states
 
 __all__ = ["Board"]
 
-ROWS_PER_TICK: Final = 1000
+ROWS_PER_TICK: Final = 250
 """`next_wake` is in the past while there are more."""
 
 
@@ -32,6 +33,7 @@ class Board:
         self.limits: Final = limits
         self.ledger: Final = Ledger()
         self._timers = Timers()
+        self._pulse = Pulse(limits.lease)
         self._seq = 0
         self._front = 0
         self._back = 0
@@ -41,8 +43,9 @@ class Board:
 
         Args:
             command: What happens.
-            now: Milliseconds since the epoch; must never go back.
+            now: Milliseconds of a clock that never goes back.
         """
+        self._pulse.beat(now, self.next_wake())
         match command:  # the frequent ones first, for they are tried in this order
             case commands.TakeJobs():
                 return self._take(command, now)
@@ -84,6 +87,7 @@ class Board:
 
         Running jobs get a fresh lease, for their workers could not ping while the gateway was away.
         """
+        self._pulse.begin(now)
         queued: list[Row] = []
         for row in sorted(rows, key=attrgetter("seq")):
             self._seq = max(self._seq, row.seq)
@@ -97,6 +101,7 @@ class Board:
                 row.lease_until = now + self.limits.lease
                 self._worker(endpoint, row.worker_id, now).running[row.id] = row
                 endpoint.running += 1
+                self._pulse.held += 1
             else:
                 self.ledger.count_final(endpoint, row, 1)
             self._schedule(row)
@@ -109,7 +114,7 @@ class Board:
 
     def next_wake(self) -> int | None:
         """When the next `Tick` is due, or None."""
-        return self._timers.next_wake()
+        return self._pulse.due(self._timers.next_wake())
 
     # Clients
 
@@ -192,6 +197,7 @@ class Board:
             worker.running[row.id] = row
             worker.stops.pop(row.id, None)
             endpoint.running += 1
+            self._pulse.held += 1
             endpoint.retried += row.takes > 1
             self._schedule(row)
             events.append(Event(EventKind.TAKEN, row))
@@ -279,6 +285,8 @@ class Board:
         return events
 
     def _look_at(self, row: Row, now: int) -> list[Event]:
+        # As after a restart: nobody could ping, so every lease begins again when the process goes on.
+        row.lease_until = max(row.lease_until, self._pulse.resumed + self.limits.lease)
         if row.due(self.limits.retention) > now:
             self._schedule(row)
             return []
@@ -306,13 +314,13 @@ class Board:
 
     def _look_at_worker(self, worker: WorkerRow, now: int) -> None:
         if worker.running:
-            self._timers.schedule(worker, now + self.limits.worker_memory)
+            self._timers.schedule(worker, now + self.limits.worker_memory, now)
         elif worker.seen + self.limits.worker_memory <= now:
             endpoint = self.ledger.endpoint(worker.endpoint)
             del endpoint.workers[worker.id]
             self.ledger.forget_empty(endpoint)
         else:
-            self._timers.schedule(worker, worker.seen + self.limits.worker_memory)
+            self._timers.schedule(worker, worker.seen + self.limits.worker_memory, now)
 
     def _end(self, row: Row, status: str, now: int, *, reason: str) -> list[Event]:
         """Makes a job final that no result came for; tells its worker."""
@@ -375,15 +383,16 @@ class Board:
         endpoint = self.ledger.endpoint(row.endpoint)
         del endpoint.workers[row.worker_id or ""].running[row.id]
         endpoint.running -= 1
+        self._pulse.held -= 1
         return endpoint
 
     def _schedule(self, row: Row) -> None:
-        self._timers.schedule(row, row.due(self.limits.retention))
+        self._timers.schedule(row, row.due(self.limits.retention), self._pulse.now)
 
     def _worker(self, endpoint: EndpointRows, id: str, now: int) -> WorkerRow:
         worker = endpoint.workers.get(id)
         if worker is None:
             worker = endpoint.workers[id] = WorkerRow(endpoint=endpoint.name, id=id, seen=now)
-            self._timers.schedule(worker, now + self.limits.worker_memory)
+            self._timers.schedule(worker, now + self.limits.worker_memory, now)
         worker.seen = now
         return worker

@@ -57,7 +57,7 @@ class LiveBoard:
         self.board.restore(rows, self._clock.now())
         self.notices.add(row for row in rows if row.notify and row.is_final)
         self.is_open = True
-        self._alarm.set(self.board.next_wake())
+        self._set_alarm()
 
     def close(self) -> None:
         """Wakes everybody who is parked."""
@@ -76,13 +76,17 @@ class LiveBoard:
         events = self.board.apply(command, self._clock.now())
         for event in events:
             self._act(event, request)
-        self._alarm.set(self.board.next_wake())
+        self._set_alarm()
         return events
 
     def undo(self, command: Command) -> None:
         """Carries out what takes a reply back, unless the board is closed."""
         if self.is_open:
             self.apply(command)
+
+    def _set_alarm(self) -> None:
+        if (wake := self.board.next_wake()) is not None:
+            self._alarm.set(max(wake, self._clock.now()))
 
     def _act(self, event: Event, request: bytes | None) -> None:
         kind, row = event.kind, event.row
