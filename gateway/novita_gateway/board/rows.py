@@ -1,4 +1,4 @@
-"""The board's rows: a job, a worker, an endpoint. Times are milliseconds since the epoch."""
+"""The board's rows: a job, a worker, an endpoint. Times are milliseconds of the board's own clock."""
 
 from __future__ import annotations
 

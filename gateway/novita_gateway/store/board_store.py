@@ -87,7 +87,8 @@ class BoardStore:
 
     async def open(self) -> None:
         """Reads the journal and takes up its jobs."""
-        self._live.open(await self._journal.open())
+        kept = await self._journal.open()
+        self._live.open(kept.rows, kept.now)
 
     async def close(self) -> None:
         """Wakes everybody who is parked, and finishes writing."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from novita_gateway.board.rows import Row
 
-__all__ = ["FIRST_CHUNK", "Journal", "MemoryJournal", "Part"]
+__all__ = ["FIRST_CHUNK", "Journal", "Kept", "MemoryJournal", "Part"]
 
 
 class Part(enum.IntEnum):
@@ -24,6 +25,19 @@ class Part(enum.IntEnum):
 FIRST_CHUNK: Final = 4
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What an earlier process left.
+
+    Attributes:
+        rows: Its jobs, by their `seq`.
+        now: Its board's time when it wrote last; None where there was no such process.
+    """
+
+    rows: Sequence[Row] = ()
+    now: int | None = None
+
+
 class Journal(Protocol):
     """Keeps what it is told, in that order. All methods are called on one event loop.
 
@@ -31,12 +45,16 @@ class Journal(Protocol):
     once; it is durable when `commit` returned.
     """
 
-    async def open(self) -> Sequence[Row]:
-        """Gets ready; returns the rows that an earlier process kept."""
+    async def open(self) -> Kept:
+        """Gets ready; returns what an earlier process kept."""
         ...
 
     async def close(self) -> None:
         """Finishes writing."""
+        ...
+
+    def pass_time(self, now: int, /) -> None:
+        """Keeps the board's time with the next batch, or in the end; by itself it is no reason to write."""
         ...
 
     def save(self, row: Row) -> None:
@@ -83,13 +101,16 @@ class MemoryJournal:
         self._bodies: dict[int, dict[int, bytes]] = {}
         self._schemas: dict[str, bytes] = {}
 
-    async def open(self) -> Sequence[Row]:
+    async def open(self) -> Kept:
         """Starts empty."""
-        return ()
+        return Kept()
 
     async def close(self) -> None:
         """Lets go of everything."""
         self._bodies.clear()
+
+    def pass_time(self, _: int, /) -> None:
+        """Does nothing."""
 
     def save(self, row: Row) -> None:
         """Does nothing."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final, assert_never
 
-from novita_gateway._clock import Clock
+from novita_gateway._clock import BoardClock, Clock
 from novita_gateway.board.board import Board
 from novita_gateway.board.commands import Command, Event, EventKind, TakeJobs, Tick
 from novita_gateway.board.limits import Limits
@@ -49,11 +49,13 @@ class LiveBoard:
         self.notices: Final = NoticeQueue()
         self.is_open = False
         self._journal = journal
-        self._clock = clock
-        self._alarm = Alarm(clock, lambda: self.apply(Tick()))
+        self._clock = BoardClock(clock)
+        self._alarm = Alarm(self._clock, lambda: self.apply(Tick()))
 
-    def open(self, rows: Sequence[Row]) -> None:
-        """Takes up the rows of an earlier process."""
+    def open(self, rows: Sequence[Row], last: int | None) -> None:
+        """Takes up the rows of an earlier process, and its time."""
+        if last is not None:
+            self._clock.resume(last)
         self.board.restore(rows, self._clock.now())
         self.notices.add(row for row in rows if row.notify and row.is_final)
         self.is_open = True
@@ -62,6 +64,7 @@ class LiveBoard:
     def close(self) -> None:
         """Wakes everybody who is parked."""
         self.is_open = False
+        self._journal.pass_time(self._clock.now())
         self._alarm.cancel()
         for lot in (self.takers, self.watchers, self.followers, self.readers, self.stoppers):
             lot.clear()
@@ -73,7 +76,10 @@ class LiveBoard:
             command: What happens.
             request: The `JobRequest` of a submit, in protobuf's binary form.
         """
-        events = self.board.apply(command, self._clock.now())
+        now = self._clock.now()
+        events = self.board.apply(command, now)
+        if events:
+            self._journal.pass_time(now)
         for event in events:
             self._act(event, request)
         self._set_alarm()

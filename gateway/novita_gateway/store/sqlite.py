@@ -7,7 +7,6 @@ import logging
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -18,7 +17,7 @@ from novita_gateway._errors import StoreError
 from novita_gateway.board.limits import Limits
 from novita_gateway.board.rows import Row
 from novita_gateway.store.board_store import BoardStore
-from novita_gateway.store.journal import Part
+from novita_gateway.store.journal import Kept, Part
 from novita_gateway.store.sqlite_file import SqliteFile, WriteBatch, body_key
 
 __all__ = ["SQLiteStore", "SqliteJournal"]
@@ -63,8 +62,8 @@ class SqliteJournal:
         self._is_folded = True
         """Everything is in the file itself, or it is not worth another try."""
 
-    async def open(self) -> Sequence[Row]:
-        """Opens the file and reads its rows."""
+    async def open(self) -> Kept:
+        """Opens the file and reads what is in it."""
         self._loop = asyncio.get_running_loop()
         self._file = await asyncio.to_thread(SqliteFile, self._path)
         if self._file.lacks_log:
@@ -78,7 +77,9 @@ class SqliteJournal:
         self._queue: SimpleQueue[WriteBatch | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="novita-gateway-writer", daemon=True)
         self._thread.start()
-        return await asyncio.to_thread(self._file.load)
+        return Kept(
+            rows=await asyncio.to_thread(self._file.load), now=await asyncio.to_thread(self._file.load_time)
+        )
 
     async def close(self) -> None:
         """Writes what is left, and closes the file."""
@@ -87,7 +88,12 @@ class SqliteJournal:
         finally:
             self._queue.put(None)
             await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(self._write_time)
             await asyncio.to_thread(self._file.close)
+
+    def pass_time(self, now: int, /) -> None:
+        """Keeps the board's time with the next batch, and with the last one."""
+        self._batch.now = now
 
     def save(self, row: Row) -> None:
         """Keeps the row with the next batch."""
@@ -155,6 +161,14 @@ class SqliteJournal:
         waiter: asyncio.Future[None] = self._loop.create_future()
         waiters.append(waiter)
         await waiter
+
+    def _write_time(self) -> None:
+        """Writes what passed since the last batch. Where that fails, jobs are only kept longer."""
+        if self._batch.now is not None:
+            try:
+                self._file.write_time(self._batch.now)
+            except sqlite3.Error as error:
+                _log.warning("cannot write to %s when it stopped: %s", self._path, error)
 
     def _schedule(self) -> None:
         if self._writing is None and not self._is_scheduled:
@@ -227,6 +241,7 @@ class SqliteJournal:
         merged.cleared |= newer.cleared
         merged.dropped |= newer.dropped
         merged.schemas.update(newer.schemas)
+        merged.now = merged.now if newer.now is None else newer.now
         self._batch = merged
 
     def _forget_bodies(self, row: Row, *, first: int) -> None:

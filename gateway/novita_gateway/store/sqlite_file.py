@@ -52,6 +52,8 @@ class WriteBatch:
     dropped: set[int] = field(default_factory=set)
     schemas: dict[str, bytes] = field(default_factory=dict)
     """By endpoint."""
+    now: int | None = None
+    """The board's time. It goes with the rest: alone it is no reason to write."""
     records: list[tuple[object, ...]] = field(default_factory=list)
     """The rows as they are to be written, taken by `freeze`."""
 
@@ -109,6 +111,14 @@ class SqliteFile:
         """And the log has not taken it away."""
         self._unfolded = 0
 
+    def load_time(self) -> int | None:
+        """The board's time when it was written last; None where nothing was."""
+        (now,) = self._writer.execute("SELECT max(now) FROM clock").fetchone()
+        if now is None:  # a file of before version 2
+            latest = "max(created, coalesce(taken, created), coalesce(finished, created))"
+            (now,) = self._writer.execute(f"SELECT max({latest}) FROM job").fetchone()  # noqa: S608 - constants
+        return None if now is None else int(now)
+
     def load(self) -> list[Row]:
         """Reads every row."""
         rows = []
@@ -147,6 +157,8 @@ class SqliteFile:
             ]
             self._insert("body", bodies)
             self._insert("schema", list(batch.schemas.items()))
+            if batch.now is not None:
+                self.write_time(batch.now)
             execute("COMMIT")
         except BaseException:
             if self._writer.in_transaction:
@@ -182,6 +194,10 @@ class SqliteFile:
             return False
         self._is_marked = False
         return True
+
+    def write_time(self, now: int) -> None:
+        """Writes the board's time, in the transaction that is open or in one of its own."""
+        self._insert("clock", [(1, now)])
 
     def close(self) -> None:
         """Closes the file, and folds the log into it."""
