@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import json
 import logging
@@ -23,7 +22,9 @@ from novita_gateway.http.app import App, Page
 from novita_gateway.http.auth import Keys, Role, check_key, kept_keys, new_key
 from novita_gateway.http.connections import Server
 from novita_gateway.http.faults import FaultInjector, Faults
+from novita_gateway.http.listener import Listener
 from novita_gateway.http.metrics import CONTENT_TYPE, Metrics
+from novita_gateway.http.open_files import room_for_connections
 from novita_gateway.http.openapi import openapi
 from novita_gateway.store.memory import MemoryStore
 from novita_gateway.store.protocol import Store
@@ -120,7 +121,7 @@ class Gateway:
         self._waits = Waits() if waits is None else waits
         self._body_timeout = body_timeout
         self._runner: web.ServerRunner | None = None
-        self._listener: asyncio.Server
+        self._listener: Listener
 
     def __repr__(self) -> str:
         return f"<Gateway {self.url if self._runner else 'not started'}>"
@@ -165,13 +166,12 @@ class Gateway:
         runner = web.ServerRunner(server, shutdown_timeout=2.0)
         await runner.setup()
         try:
-            loop = asyncio.get_running_loop()
-            self._listener = await loop.create_server(server, self._host, self._port, backlog=4096)
+            self._listener = Listener(server, room_for_connections())
+            self._port = await self._listener.start(self._host, self._port)
         except OSError:
             await runner.cleanup()
             await self.store.close()
             raise
-        self._port = self._listener.sockets[0].getsockname()[1]
         self._runner = runner
         self._sending = asyncio.create_task(self._sender.run(), name="novita-gateway-webhooks")
         self._sending.add_done_callback(_report)
@@ -181,7 +181,7 @@ class Gateway:
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
-        await _stop_listening(self._listener)
+        await self._listener.stop()
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.wait([self._sending])
@@ -214,17 +214,6 @@ class Gateway:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-
-async def _stop_listening(server: asyncio.Server) -> None:
-    """Closes the listener once what it accepted is connected: asyncio would neither serve nor close what is between."""
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):  # Windows, which has another loop
-        for listener in server.sockets:
-            loop.remove_reader(listener)
-    for _ in range(3):  # accept, connect, tell the protocol
-        await asyncio.sleep(0)
-    server.close()
 
 
 def _make_keys(file: Path | None, given: Mapping[str, str | None]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from novita_gateway._gateway import Gateway
+from novita_gateway.http.open_files import raise_limit
 
 __all__ = ["serve_forever", "serve_in_thread"]
 
@@ -17,6 +18,8 @@ def serve_forever(
     make_gateway: Callable[[], Gateway] = Gateway, *, on_start: Callable[[Gateway], None] | None = None
 ) -> None:
     """Runs a gateway in the main thread until SIGINT (Ctrl-C) or SIGTERM, then closes it in good order.
+
+    The process's limit of open files is raised, as far as that is allowed: every caller that waits has one.
 
     Args:
         make_gateway: Makes the gateway.
@@ -46,6 +49,7 @@ def serve_forever(
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    raise_limit()
     asyncio.run(serve())
 
 

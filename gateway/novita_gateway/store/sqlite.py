@@ -77,9 +77,7 @@ class SqliteJournal:
         self._queue: SimpleQueue[WriteBatch | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="novita-gateway-writer", daemon=True)
         self._thread.start()
-        return Kept(
-            rows=await asyncio.to_thread(self._file.load), now=await asyncio.to_thread(self._file.load_time)
-        )
+        return Kept(rows=await asyncio.to_thread(self._file.load), now=await asyncio.to_thread(self._file.load_time))
 
     async def close(self) -> None:
         """Writes what is left, and closes the file."""
