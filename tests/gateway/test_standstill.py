@@ -82,6 +82,11 @@ def test_a_worker_that_is_gone_loses_its_job_also_when_the_gateway_stood_still(p
     assert time.monotonic() - begin < 4
 
 
+def stand_still(seconds: float) -> None:
+    """Holds up the event loop that it is called on."""
+    time.sleep(seconds)
+
+
 def send_soon(port: int, request: bytes, delay: float) -> threading.Thread:
     """Sends from a thread, while the event loop has no time; nobody waits for the answer."""
 
@@ -114,7 +119,7 @@ async def test_what_arrived_while_the_loop_had_no_time_counts(
         request = f'POST /v1/ep/job-done/w1/{job_id} HTTP/1.1\r\n{head}Content-Length: 13\r\n\r\n{{"output":12}}'
     await asyncio.sleep(1.1)
     sender = send_soon(api.gateway.port, request.encode(), 0.05)
-    time.sleep(0.25)  # the loop stands still over the end of the lease, for less than what counts as a standstill
+    stand_still(0.25)  # the loop stands still over the end of the lease, for less than what counts as a standstill
     await asyncio.sleep(0.1)
     status = await api.status(job_id)
     sender.join()
@@ -137,7 +142,7 @@ async def test_a_worker_that_stood_still_with_the_gateway_has_time_to_ping(
     api = await connect(Gateway(store=MemoryStore(limits=Limits(lease=800))))
     job_id = await api.submit()
     await api.take("w1")
-    time.sleep(1.0)
+    stand_still(1.0)
     await asyncio.sleep(0.3)
     status = await api.status(job_id)
     assert status["status"] == ("IN_PROGRESS" if forgives else "PENDING")
