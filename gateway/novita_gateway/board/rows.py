@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
+from novita_gateway.board.recent import Recent
 from novita_sdk.wire import states
 
 __all__ = ["NEVER", "NOT_KEPT", "EndpointRows", "Row", "WorkerRow"]
@@ -112,9 +114,8 @@ class EndpointRows:
     queue: OrderedDict[str, Row] = field(default_factory=OrderedDict)
     low_queue: OrderedDict[str, Row] = field(default_factory=OrderedDict)
     workers: dict[str, WorkerRow] = field(default_factory=dict)
-    recent: list[Row] = field(default_factory=list)
-    """In order of submission; forgotten rows are swept out when they are half of it."""
-    forgotten: int = 0
+    recent: Recent[Row] = field(default_factory=lambda: Recent(attrgetter("seq")))
+    """In order of submission."""
     running: int = 0
     completed: int = 0
     failed: int = 0

@@ -58,7 +58,7 @@ class Journal(Protocol):
         ...
 
     def save(self, row: Row) -> None:
-        """Keeps the row as it is when the batch is written, which is after this turn of the loop."""
+        """Keeps the row as it is now."""
         ...
 
     def drop(self, row: Row) -> None:

@@ -95,7 +95,7 @@ class SqliteJournal:
 
     def save(self, row: Row) -> None:
         """Keeps the row with the next batch."""
-        self._batch.rows[row.seq] = row
+        self._batch.save(row)
         self._schedule()
 
     def drop(self, row: Row) -> None:
@@ -179,7 +179,6 @@ class SqliteJournal:
             return
         self._writing, self._batch = self._batch, WriteBatch()
         self._writing_waiters, self._waiters = self._waiters, []
-        self._writing.freeze()
         self._queue.put(self._writing)
 
     def _write(self) -> None:

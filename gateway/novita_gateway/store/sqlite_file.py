@@ -44,7 +44,8 @@ def body_key(seq: int, part: int) -> int:
 class WriteBatch:
     """Changes that are written in one transaction: first the removals, then the rest."""
 
-    rows: dict[int, Row] = field(default_factory=dict)
+    rows: dict[int, tuple[object, ...]] = field(default_factory=dict)
+    """Records, by `seq`: the row may change while another thread writes."""
     bodies: dict[int, dict[int, bytes]] = field(default_factory=dict)
     """By `seq` and part."""
     cleared: set[int] = field(default_factory=set)
@@ -54,12 +55,10 @@ class WriteBatch:
     """By endpoint."""
     now: int | None = None
     """The board's time. It goes with the rest: alone it is no reason to write."""
-    records: list[tuple[object, ...]] = field(default_factory=list)
-    """The rows as they are to be written, taken by `freeze`."""
 
-    def freeze(self) -> None:
-        """Copies the rows, so that they may change while another thread writes."""
-        self.records = [_values(row) for row in self.rows.values()]
+    def save(self, row: Row) -> None:
+        """Takes the row in as it is now."""
+        self.rows[row.seq] = _values(row)
 
     def __bool__(self) -> bool:
         return bool(self.rows or self.bodies or self.cleared or self.dropped or self.schemas)
@@ -137,7 +136,7 @@ class SqliteFile:
         return self._read("SELECT body FROM schema WHERE endpoint = ?", endpoint)
 
     def write(self, batch: WriteBatch) -> None:
-        """Writes a frozen batch; it is durable when this returns."""
+        """Writes a batch; it is durable when this returns."""
         execute = self._writer.execute
         is_first = not self._is_marked
         execute("BEGIN IMMEDIATE")
@@ -151,7 +150,7 @@ class SqliteFile:
             for seq in batch.dropped:
                 execute("DELETE FROM body WHERE key >= ? AND key < ?", (body_key(seq, 0), body_key(seq + 1, 0)))
                 execute("DELETE FROM job WHERE seq = ?", (seq,))
-            self._insert("job", batch.records)
+            self._insert("job", list(batch.rows.values()))
             bodies = [
                 (body_key(seq, part), body) for seq, parts in batch.bodies.items() for part, body in parts.items()
             ]
