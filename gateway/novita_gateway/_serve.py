@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from novita_gateway._garbage import collecting_in_short
 from novita_gateway._gateway import Gateway
 from novita_gateway.http.open_files import raise_limit
 
@@ -50,7 +51,8 @@ def serve_forever(
                 signal.signal(number, handler)
 
     raise_limit()
-    asyncio.run(serve())
+    with collecting_in_short():
+        asyncio.run(serve())
 
 
 @contextmanager

@@ -82,24 +82,29 @@ def test_a_worker_that_is_gone_loses_its_job_also_when_the_gateway_stood_still(p
     assert time.monotonic() - begin < 4
 
 
-def stand_still(seconds: float) -> None:
+def stand_still(seconds: float, until: threading.Event | None = None) -> None:
     """Holds up the event loop that it is called on."""
     time.sleep(seconds)
+    assert until is None or until.wait(10)
 
 
-def send_soon(port: int, request: bytes, delay: float) -> threading.Thread:
-    """Sends from a thread, while the event loop has no time; nobody waits for the answer."""
+def send_from_thread(port: int, request: bytes, sent: threading.Event) -> threading.Thread:
+    """Sends while the event loop has no time."""
 
     def send() -> None:
-        time.sleep(delay)
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(request)
+            sent.set()
             connection.settimeout(5)
             connection.recv(100)
 
     thread = threading.Thread(target=send)
     thread.start()
     return thread
+
+
+def forgive_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pulse, "beat", lambda self, now, _: setattr(self, "now", now))
 
 
 @pytest.mark.parametrize("message", ["ping", "result"])
@@ -109,7 +114,8 @@ async def test_what_arrived_while_the_loop_had_no_time_counts(
 ) -> None:
     if not is_read_first:
         monkeypatch.setattr(parking, "TURNS", 0)
-    api = await connect(Gateway(store=MemoryStore(clock=SystemClock(), limits=Limits(lease=1200))))
+    forgive_nothing(monkeypatch)
+    api = await connect(Gateway(store=MemoryStore(clock=SystemClock(), limits=Limits(lease=1000))))
     job_id = await api.submit()
     await api.take("w1")
     head = f"Host: x\r\nAuthorization: {api.gateway.worker_token}\r\n"
@@ -117,12 +123,11 @@ async def test_what_arrived_while_the_loop_had_no_time_counts(
         request = f"GET /v1/ep/ping/w1?job_id={job_id} HTTP/1.1\r\n{head}\r\n"
     else:
         request = f'POST /v1/ep/job-done/w1/{job_id} HTTP/1.1\r\n{head}Content-Length: 13\r\n\r\n{{"output":12}}'
-    await asyncio.sleep(1.1)
-    sender = send_soon(api.gateway.port, request.encode(), 0.05)
-    stand_still(0.25)  # the loop stands still over the end of the lease, for less than what counts as a standstill
-    await asyncio.sleep(0.1)
+    sent = threading.Event()
+    sender = send_from_thread(api.gateway.port, request.encode(), sent)
+    stand_still(1.1, until=sent)
+    await asyncio.to_thread(sender.join)
     status = await api.status(job_id)
-    sender.join()
     if not is_read_first:
         assert status["status"] == "PENDING", "the test can't fail"
     elif message == "ping":
@@ -138,7 +143,7 @@ async def test_a_worker_that_stood_still_with_the_gateway_has_time_to_ping(
 ) -> None:
     """As a machine that was suspended: nothing arrived meanwhile, and the worker needs a moment."""
     if not forgives:
-        monkeypatch.setattr(Pulse, "beat", lambda self, now, _: setattr(self, "now", now))
+        forgive_nothing(monkeypatch)
     api = await connect(Gateway(store=MemoryStore(limits=Limits(lease=800))))
     job_id = await api.submit()
     await api.take("w1")

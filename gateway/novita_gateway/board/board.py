@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
-from operator import attrgetter
+from itertools import chain, islice, takewhile
 from typing import Final, assert_never
 
 from novita_gateway.board import commands
@@ -12,13 +11,13 @@ from novita_gateway.board.commands import Command, Event, EventKind
 from novita_gateway.board.ledger import Ledger
 from novita_gateway.board.limits import Limits
 from novita_gateway.board.pulse import Pulse
-from novita_gateway.board.rows import EndpointRows, Row, WorkerRow
+from novita_gateway.board.rows import EndpointRows, Row, WorkerRow, by_rank
 from novita_gateway.board.timers import Timers
 from novita_sdk.wire import states
 
 __all__ = ["Board"]
 
-ROWS_PER_TICK: Final = 250
+ROWS_PER_TICK: Final = 100
 """`next_wake` is in the past while there are more."""
 
 
@@ -36,7 +35,7 @@ class Board:
         self._pulse = Pulse(limits.lease)
         self._seq = 0
         self._front = 0
-        self._back = 0
+        self.last_rank = 0
 
     def apply(self, command: Command, now: int) -> list[Event]:
         """Carries a command out and says what changed, in order.
@@ -83,16 +82,16 @@ class Board:
                 assert_never(command)
 
     def restore(self, rows: Iterable[Row], now: int) -> None:
-        """Fills an empty board with the rows of an earlier one.
+        """Fills an empty board with the rows of an earlier one, by their `seq`.
 
         Running jobs get a fresh lease, for their workers could not ping while the gateway was away.
         """
         self._pulse.begin(now)
         queued: list[Row] = []
-        for row in sorted(rows, key=attrgetter("seq")):
-            self._seq = max(self._seq, row.seq)
+        for row in rows:
+            self._seq = row.seq
             self._front = min(self._front, row.rank)
-            self._back = max(self._back, row.rank)
+            self.last_rank = max(self.last_rank, row.rank)
             endpoint = self.ledger.add(row)
             endpoint.retried += row.retries
             if row.is_queued:
@@ -105,8 +104,8 @@ class Board:
             else:
                 self.ledger.count_final(endpoint, row, 1)
             self._schedule(row)
-        for row in sorted(queued, key=attrgetter("rank")):
-            self.ledger.endpoint(row.endpoint).queue_of(row)[row.id] = row
+        for row in by_rank(queued):
+            self.ledger.endpoint(row.endpoint).queue_of(row).append(row)
 
     def find(self, endpoint: str, id: str) -> Row | None:
         """The job of that endpoint and id, if it is known."""
@@ -161,7 +160,8 @@ class Board:
         endpoint = self.ledger.known_endpoint(command.endpoint)
         if endpoint is None:
             return []
-        waiting = [*endpoint.queue.values(), *endpoint.low_queue.values()]
+        queued = (takewhile(lambda row: row.rank <= command.until, queue) for queue in endpoint.queues)
+        waiting = list(islice(chain.from_iterable(queued), command.limit))
         reason = "the queue was purged"
         return [event for row in waiting for event in self._end(row, states.CANCELLED, now, reason=reason)]
 
@@ -186,7 +186,7 @@ class Board:
         worker = self._worker(endpoint, command.worker_id, now)
         events: list[Event] = []
         while len(events) < command.count and (queue := endpoint.queue or endpoint.low_queue):
-            _, row = queue.popitem(last=False)
+            row = queue.pop_first()
             row.status = states.IN_PROGRESS
             row.revision += 1
             row.worker_id = worker.id
@@ -332,7 +332,7 @@ class Board:
             self._release(row)
             events = self._order_stop(row, worker)
         else:
-            del self.ledger.endpoint(row.endpoint).queue_of(row)[row.id]
+            self.ledger.endpoint(row.endpoint).queue_of(row).remove(row)
         return self._finalise(row, status, now, reason=reason) + events
 
     def _finalise(self, row: Row, status: str, now: int, *, reason: str = "") -> list[Event]:
@@ -354,14 +354,12 @@ class Board:
 
     def _enqueue(self, row: Row, *, at_front: bool) -> None:
         queue = self.ledger.endpoint(row.endpoint).queue_of(row)
-        queue[row.id] = row
         if at_front:
-            queue.move_to_end(row.id, last=False)
-            self._front -= 1
-            row.rank = self._front
+            row.rank = self._front = self._front - 1
+            queue.prepend(row)
         else:
-            self._back += 1
-            row.rank = self._back
+            row.rank = self.last_rank = self.last_rank + 1
+            queue.append(row)
         self._schedule(row)
 
     def _order_stop(self, row: Row, worker: WorkerRow) -> list[Event]:

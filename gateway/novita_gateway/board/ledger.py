@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from novita_gateway.board.rows import EndpointRows, Row
+from novita_gateway.board.runs import Shards
 from novita_sdk.wire import states
 
 __all__ = ["Counters", "Ledger"]
@@ -32,8 +33,8 @@ class Ledger:
     """The rows of a board, by id, by idempotency key and by endpoint."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, Row] = {}
-        self._keys: dict[tuple[str, str], Row] = {}
+        self._rows: Shards[str, Row] = Shards()
+        self._keys: Shards[tuple[str, str], Row] = Shards()
         self._endpoints: dict[str, EndpointRows] = {}
 
     def __len__(self) -> int:

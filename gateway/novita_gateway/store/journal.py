@@ -89,6 +89,11 @@ class Journal(Protocol):
         """Whether all that was said about this row is durable."""
         ...
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits to be written that who needs no answer should wait for a commit first."""
+        ...
+
     async def commit(self) -> None:
         """Returns when all that was said so far is durable; raises StoreError where that failed."""
         ...
@@ -143,6 +148,11 @@ class MemoryJournal:
     def is_settled(self, _: Row, /) -> bool:
         """Says yes: nothing here outlives the process, whatever is waited for."""
         return True
+
+    @property
+    def is_behind(self) -> bool:
+        """Says no."""
+        return False
 
     async def commit(self) -> None:
         """Returns at once."""

@@ -28,6 +28,9 @@ CACHE: Final = 16 * 1024 * 1024
 QUIET: Final = 1.0
 """Seconds without a change after which the log is folded into the file, so that a copy of the file alone is whole."""
 
+MANY: Final = 2000
+"""Jobs in one batch. Who needs no answer waits then, for what makes and frees a large one holds up every thread."""
+
 _log = logging.getLogger("novita_gateway")
 
 
@@ -146,6 +149,11 @@ class SqliteJournal:
     def is_settled(self, row: Row) -> bool:
         """Whether no batch that is still to be written has the row."""
         return row.seq not in self._batch.rows and (self._writing is None or row.seq not in self._writing.rows)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the next batch has many jobs already."""
+        return len(self._batch.rows) + len(self._batch.dropped) >= MANY
 
     async def commit(self) -> None:
         """Waits for the commit of the newest change."""

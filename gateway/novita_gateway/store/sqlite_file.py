@@ -23,6 +23,8 @@ _SIZES: Final = (256, 64, 16, 4, 1)
 
 _NAMES: Final = tuple(column.name for column in COLUMNS)
 _BOOLS: Final = tuple(column.name for column in COLUMNS if column.is_bool)
+_SHARED: Final = ("endpoint", "status", "worker_id", "ttl")
+"""Columns in which very many rows have the same few values, each of which is kept once."""
 _values = attrgetter(*_NAMES)
 
 LOG_SIZE: Final = 4 * 1024 * 1024
@@ -120,10 +122,14 @@ class SqliteFile:
 
     def load(self) -> list[Row]:
         """Reads every row."""
+        known: dict[object, object] = {}
         rows = []
         for record in self._writer.execute(f"SELECT {_listed(_NAMES)} FROM job ORDER BY seq"):  # noqa: S608 - constants
             values = dict(zip(_NAMES, record, strict=True))
-            values.update((name, bool(values[name])) for name in _BOOLS if values[name] is not None)
+            for name in _BOOLS:
+                values[name] = None if values[name] is None else values[name] != 0
+            for name in _SHARED:
+                values[name] = known.setdefault(values[name], values[name])
             rows.append(Row(**values))
         return rows
 
