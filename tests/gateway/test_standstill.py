@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from novita_gateway import Gateway, Limits, MemoryStore, SystemClock
+from novita_gateway import Gateway, Limits, MemoryStore, SystemClock, _patience
 from novita_gateway.board.pulse import Pulse
 from novita_gateway.store import parking
 
@@ -134,6 +134,25 @@ async def test_what_arrived_while_the_loop_had_no_time_counts(
         assert (status["status"], status["retries"]) == ("IN_PROGRESS", 0)
     else:
         assert (status["status"], status["output"]) == ("COMPLETED", 12)
+
+
+@pytest.mark.parametrize("is_patient", [True, False])
+async def test_a_body_that_arrived_while_the_loop_had_no_time_is_in_time(
+    connect: Any, monkeypatch: pytest.MonkeyPatch, is_patient: bool
+) -> None:
+    if not is_patient:
+        monkeypatch.setattr(_patience, "LATE", 0.01)
+    api = await connect(Gateway(body_timeout=0.5))
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+    head = f"POST /v1/ep/run HTTP/1.1\r\nHost: x\r\nAuthorization: {api.gateway.api_key}\r\nContent-Length: 12\r\n\r\n"
+    writer.write(head.encode())
+    await asyncio.sleep(0.1)
+    stand_still(1.0)
+    await asyncio.sleep(0.05)  # a peer that stood still as well
+    writer.write(b'{"input":12}')
+    assert (await reader.readline()).split()[1] == (b"200" if is_patient else b"408")
+    writer.close()
+    await writer.wait_closed()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="blocks the loop with a thread beside it")

@@ -26,6 +26,7 @@ from novita_gateway._errors import (
     StoreError,
     TooLargeError,
 )
+from novita_gateway._patience import arriving_within
 from novita_gateway._private_file import read_private, write_private
 from novita_gateway.files.linked_store import LinkedStore
 from novita_gateway.files.public_url import PublicUrl
@@ -140,7 +141,7 @@ class FileRoutes:
 
     async def _next_piece(self, request: web.BaseRequest) -> bytes:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with arriving_within(self._timeout):
                 return await request.content.read(_PIECE)
         except TimeoutError:
             raise SlowSenderError(f"nothing of the file arrived for {self._timeout:g} seconds") from None

@@ -23,6 +23,7 @@ from novita_gateway._errors import (
     SlowSenderError,
     TooLargeError,
 )
+from novita_gateway._patience import arriving_within
 from novita_gateway.files.routes import FileRoutes
 from novita_gateway.http.auth import Keys, Role
 from novita_gateway.http.context import RequestContext
@@ -189,7 +190,7 @@ class App:
         try:
             if request.content.is_eof():  # it came together with its head, as most do
                 return await request.read()
-            async with asyncio.timeout(self._body_timeout):
+            async with arriving_within(self._body_timeout):
                 return await request.read()
         except TimeoutError:
             message = f"the body did not arrive within {self._body_timeout:g} seconds"
