@@ -62,7 +62,7 @@ class LiveBoard:
         # There may be very many; nobody but that thread knows the board so far.
         self.notices.add(await asyncio.to_thread(self._restore, rows, self._clock.now()))
         self.is_open = True
-        self._set_alarm()
+        self._set_alarm(self._clock.now())
 
     def _restore(self, rows: Sequence[Row], now: int) -> list[Row]:
         """Fills the board; returns the rows whose webhooks wait."""
@@ -93,7 +93,7 @@ class LiveBoard:
             self._journal.pass_time(now)
         for event in events:
             self._act(event, request)
-        self._set_alarm()
+        self._set_alarm(now)
         return events
 
     def undo(self, command: Command) -> None:
@@ -112,9 +112,9 @@ class LiveBoard:
             await self._journal.commit()
         self.apply(Tick())
 
-    def _set_alarm(self) -> None:
+    def _set_alarm(self, now: int) -> None:
         if (wake := self.board.next_wake()) is not None:
-            self._alarm.set(max(wake, self._clock.now()))
+            self._alarm.set(max(wake, now))
 
     def _act(self, event: Event, request: bytes | None) -> None:
         row = event.row
