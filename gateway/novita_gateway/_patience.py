@@ -22,16 +22,22 @@ async def arriving_within(seconds: float) -> AsyncIterator[None]:
     """
     loop = asyncio.get_running_loop()
 
-    def look(due: float) -> None:
+    timer: asyncio.TimerHandle | None = None
+
+    def wait() -> None:
         nonlocal timer
+        timer = loop.call_later(seconds, look, loop.time() + seconds)
+
+    def look(due: float) -> None:
         if loop.time() - due > seconds / LATE:
-            timer = loop.call_later(seconds, look, loop.time() + seconds)
+            wait()
         else:
             limit.reschedule(loop.time())
 
     async with asyncio.timeout(None) as limit:
-        timer = loop.call_later(seconds, look, loop.time() + seconds)
+        wait()
         try:
             yield
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
