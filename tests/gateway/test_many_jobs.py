@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,6 +21,8 @@ from novita_gateway.board.runs import Runs
 from novita_gateway.board.timers import Timers
 from novita_gateway.store import board_store
 from novita_sdk.models import ExecutionPolicy, JobRequest, JobResult, ListJobsRequest, RunRequest
+from tests.support.gateway_api import Connect
+from tests.support.waiting import eventually_async
 
 JOBS = 10_000
 LONG = 0.05
@@ -127,7 +128,7 @@ async def test_a_worker_of_all_that_is_lost(kind: str, tmp_path: Path, lines: li
     assert 0 < len(lines) < 300
 
 
-async def test_a_retention_of_all_that_ends(kind: str, tmp_path: Path, eventually: Any) -> None:
+async def test_a_retention_of_all_that_ends(kind: str, tmp_path: Path) -> None:
     async with filled(store_of(kind, tmp_path, retention=2000)) as store:
         await store.purge("ep")
         async with in_short_turns():
@@ -135,7 +136,7 @@ async def test_a_retention_of_all_that_ends(kind: str, tmp_path: Path, eventuall
             async def is_empty() -> bool:
                 return not (await store.list_jobs(ListJobsRequest(endpoint="ep", limit=1))).jobs
 
-            await eventually(is_empty, within=60)
+            await eventually_async(is_empty)
 
 
 async def test_a_batch_of_jobs_and_a_page(kind: str, tmp_path: Path) -> None:
@@ -168,23 +169,29 @@ async def test_the_measure_finds_a_turn_that_is_long(
 
 
 async def test_a_purge_takes_what_waited_when_it_was_asked_for_and_needs_nobody_to_wait(
-    connect: Any, tmp_path: Path, eventually: Any
+    connect: Connect, tmp_path: Path
 ) -> None:
     store = SQLiteStore(tmp_path / "jobs.db")
     api = await connect(Gateway(store=store))
     request = RunRequest(endpoint="ep", request=JobRequest(input=b"1"))
-    for _ in range(0, 3000, 500):
+    for _ in range(0, 6000, 500):
         await asyncio.gather(*(store.submit(request) for _ in range(500)))
     purge = asyncio.ensure_future(api.client("POST", "/v1/ep/purge-queue"))
+
+    async def is_purging() -> bool:
+        return bool(store._purges)
+
+    async def is_over() -> bool:
+        return not store._purges
 
     async def queued() -> int:
         return int((await store.health("ep")).jobs.in_queue)
 
-    await eventually(lambda: store._purges)
+    await eventually_async(is_purging)
     assert await queued() > 0, "it was over at once, which shows nothing"
     newer = await api.submit()
     purge.cancel()
-    await eventually(lambda: not store._purges)
+    await eventually_async(is_over)
     assert (await queued(), (await api.status(newer))["status"]) == (1, "PENDING")
 
 

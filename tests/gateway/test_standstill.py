@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from novita_gateway import Gateway, Limits, MemoryStore, SystemClock, _patience
 from novita_gateway.board.pulse import Pulse
 from novita_gateway.store import parking
+from tests.support.gateway_api import Connect
+from tests.support.gateway_process import GatewayProcess
 
 
 @contextmanager
@@ -56,7 +57,9 @@ def call(port: int, verb: str, path: str, key: str, body: str | None = None) -> 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="stops a process by a signal")
 @pytest.mark.parametrize("keeps_alive", [True, False])
-def test_a_gateway_that_stood_still_takes_no_job_of_a_worker_that_pings(process: Any, keeps_alive: bool) -> None:
+def test_a_gateway_that_stood_still_takes_no_job_of_a_worker_that_pings(
+    process: GatewayProcess, keeps_alive: bool
+) -> None:
     call(process.port, "POST", "run", "k", '{"input": 1}')
     job_id = call(process.port, "GET", "job-take/w1", "w")[7:31].decode()
     with pinging(process.port, "w", job_id, keeps_alive=keeps_alive):
@@ -71,7 +74,7 @@ def test_a_gateway_that_stood_still_takes_no_job_of_a_worker_that_pings(process:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="stops a process by a signal")
-def test_a_worker_that_is_gone_loses_its_job_also_when_the_gateway_stood_still(process: Any) -> None:
+def test_a_worker_that_is_gone_loses_its_job_also_when_the_gateway_stood_still(process: GatewayProcess) -> None:
     call(process.port, "POST", "run", "k", '{"input": 1}')
     job_id = call(process.port, "GET", "job-take/w1", "w")[7:31].decode()
     process.process.send_signal(signal.SIGSTOP)
@@ -110,7 +113,7 @@ def forgive_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("message", ["ping", "result"])
 @pytest.mark.parametrize("is_read_first", [True, False])
 async def test_what_arrived_while_the_loop_had_no_time_counts(
-    connect: Any, monkeypatch: pytest.MonkeyPatch, message: str, is_read_first: bool
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, message: str, is_read_first: bool
 ) -> None:
     if not is_read_first:
         monkeypatch.setattr(parking, "TURNS", 0)
@@ -138,7 +141,7 @@ async def test_what_arrived_while_the_loop_had_no_time_counts(
 
 @pytest.mark.parametrize("is_patient", [True, False])
 async def test_a_body_that_arrived_while_the_loop_had_no_time_is_in_time(
-    connect: Any, monkeypatch: pytest.MonkeyPatch, is_patient: bool
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, is_patient: bool
 ) -> None:
     if not is_patient:
         monkeypatch.setattr(_patience, "LATE", 0.01)
@@ -158,7 +161,7 @@ async def test_a_body_that_arrived_while_the_loop_had_no_time_is_in_time(
 @pytest.mark.skipif(sys.platform == "win32", reason="blocks the loop with a thread beside it")
 @pytest.mark.parametrize("forgives", [True, False])
 async def test_a_worker_that_stood_still_with_the_gateway_has_time_to_ping(
-    connect: Any, monkeypatch: pytest.MonkeyPatch, forgives: bool
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, forgives: bool
 ) -> None:
     """As a machine that was suspended: nothing arrived meanwhile, and the worker needs a moment."""
     if not forgives:
