@@ -7,6 +7,7 @@ Each is also an instance of what the published package raises in its place, so t
     │   ├── InvalidInputError       input, name or argument        ValueError, TypeError
     │   │   └── PayloadTooLargeError
     │   ├── AuthenticationError     key missing or not accepted    RuntimeError
+    │   │   └── PermissionDeniedError
     │   ├── NotFoundError           no such job or endpoint
     │   ├── ConflictError           the job's state forbids it
     │   ├── RateLimitError          too many requests              requests.exceptions.RetryError
@@ -53,6 +54,7 @@ __all__ = [
     "NotFoundError",
     "NovitaError",
     "PayloadTooLargeError",
+    "PermissionDeniedError",
     "ProtocolError",
     "RateLimitError",
     "RequestTimeoutError",
@@ -110,6 +112,7 @@ class APIError(NovitaError, requests.HTTPError):
 
     Attributes:
         status: HTTP status, None where the call was refused before it was sent.
+        reason: The gateway's own word for why, where it has one: `NOT_ENOUGH_BALANCE`.
         retry_after: Seconds the gateway asked to wait.
         response: As in `requests.HTTPError`; None where nothing was sent.
     """
@@ -122,12 +125,14 @@ class APIError(NovitaError, requests.HTTPError):
         message: str = "",
         *,
         status: int | None = None,
+        reason: str | None = None,
         retry_after: float | None = None,
         response: requests.Response | None = None,
         **details: Unpack[ErrorDetails],
     ) -> None:
         super().__init__(message, **details)
         self.status = status
+        self.reason = reason
         self.retry_after = retry_after
         self.response = response
 
@@ -147,11 +152,12 @@ class InvalidInputError(APIError, ValueError, TypeError):
         *,
         violations: Sequence[Violation] = (),
         status: int | None = None,
+        reason: str | None = None,
         retry_after: float | None = None,
         response: requests.Response | None = None,
         **details: Unpack[ErrorDetails],
     ) -> None:
-        super().__init__(message, status=status, retry_after=retry_after, response=response, **details)
+        super().__init__(message, status=status, reason=reason, retry_after=retry_after, response=response, **details)
         self.violations = tuple(violations)
 
 
@@ -165,6 +171,12 @@ class AuthenticationError(APIError, RuntimeError):
     """There is no API key, or the gateway does not accept it."""
 
     default_code = "UNAUTHORIZED"
+
+
+class PermissionDeniedError(AuthenticationError):
+    """The key, its account, or something on the way may not do this; a 403 that is not about which key it is."""
+
+    default_code = "FORBIDDEN"
 
 
 class NotFoundError(APIError):
@@ -334,7 +346,7 @@ ERROR_TABLE: Final = (
     ErrorRow(code="UNPROCESSABLE", status=422, error=InvalidInputError),
     ErrorRow(code="PAYLOAD_TOO_LARGE", status=413, error=PayloadTooLargeError),
     ErrorRow(code="UNAUTHORIZED", status=401, error=AuthenticationError),
-    ErrorRow(code="FORBIDDEN", status=403, error=AuthenticationError),
+    ErrorRow(code="FORBIDDEN", status=403, error=PermissionDeniedError),
     ErrorRow(code="NOT_FOUND", status=404, error=NotFoundError),
     ErrorRow(code="GONE", status=410, error=NotFoundError),
     ErrorRow(code="CONFLICT", status=409, error=ConflictError),

@@ -102,6 +102,7 @@ def exit_code_of(error: type[BaseException]) -> ExitCode:
 
     table = {
         errors.InvalidInputError: ExitCode.USAGE,
+        errors.PermissionDeniedError: ExitCode.FAILED,
         errors.AuthenticationError: ExitCode.UNREACHABLE,
         errors.TransportError: ExitCode.UNREACHABLE,
         errors.JobCancelledError: ExitCode.CANCELLED,

@@ -43,6 +43,7 @@ def make_flows(settings: Settings) -> Flows:
             random=random.random,
             new_id=_new_id,
             span=span,
+            secret=settings.api_key,
         ),
         Attachments(settings),
         max_parked=max_parked(settings.max_connections),

@@ -17,6 +17,7 @@ from novita_sdk.files._progress import OnProgress
 from novita_sdk.storage import s3
 from novita_sdk.storage.places import Bucket, GatewayFiles, Place, client_place, worker_place
 from novita_sdk.wire.payload import JSONValue, PayloadError, load
+from novita_sdk.wire.refusals import read_refusal
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ class GatewayStore:
                 if answer.status_code in {404, 405}:
                     raise _no_store(self._url)
                 failure = Failure(kind=FailureKind.STATUS, status=answer.status_code)
-                cause = f"{answer.status_code} {answer.text[:200]}"
+                said = read_refusal(answer.content, secrets=(self._authorization.rpartition(" ")[2],))
+                cause = f"{answer.status_code} {said}".rstrip()
             elapsed = time.monotonic() - begin
             delay = next_delay(_RETRIES, failure, attempt=attempt, elapsed=elapsed, random=random.random())
             if delay is None:

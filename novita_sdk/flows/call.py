@@ -74,6 +74,7 @@ class Caller:
         random: Numbers in [0, 1).
         new_id: Names that nobody else gives, for requests and submits.
         span: Records submits and waits.
+        secret: The API key, which no error repeats although an answer may.
         long_poll: Seconds the gateway offers to hold a status request; 0 for a gateway that doesn't, None while no
             gateway answered yet.
     """
@@ -86,6 +87,7 @@ class Caller:
     random: Callable[[], float]
     new_id: Callable[[], str]
     span: SpanMaker
+    secret: str = field(default="", repr=False)
     long_poll: float | None = field(default=None, init=False)
 
     def call(
@@ -234,14 +236,16 @@ class Caller:
         if not 200 <= reply.status < 300:
             retry_after = parse_retry_after(reply.headers.get("retry-after"), self.wall_clock())
             failure = Failure(kind=FailureKind.STATUS, status=reply.status, retry_after=retry_after)
-            return Problem(failure, f"HTTP {reply.status}", errors_of.refused(reply, subject, retry_after))
+            return Problem(
+                failure, f"HTTP {reply.status}", errors_of.refused(reply, subject, retry_after, secret=self.secret)
+            )
         try:
             if not reply.body:
                 # No answer of the API is empty; one that was cut off in its headers looks like this.
                 raise WireError("it is empty")
             value = parse(reply.body)
         except (WireError, PayloadError) as reason:
-            error = errors_of.garbled(reply, subject, str(reason))
+            error = errors_of.garbled(reply, subject, str(reason), secret=self.secret)
             return Problem(Failure(kind=FailureKind.GARBLED), "a garbled answer", error)
         if offered is None:
             # Only an answer of the gateway itself tells that it offers nothing; a proxy's page may hide one that does.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Final
 
 from novita_sdk import errors
@@ -12,11 +13,16 @@ from novita_sdk.flows.remote_error import parse_remote_error
 from novita_sdk.flows.steps import Broken, Reply
 from novita_sdk.models import ApiError
 from novita_sdk.wire import codec, states
+from novita_sdk.wire.refusals import Refusal, clean, read_refusal
 from novita_sdk.wire.retry import FailureKind
 
 __all__ = ["Subject", "broken", "garbled", "job_error", "refused", "wait_over"]
 
 _EXCERPT: Final = 80
+
+_KEY_WORDS: Final = re.compile(r"(api|access|invalid|secret)[\s_-]*key|token|credential|authenticat", re.IGNORECASE)
+_BALANCE_WORDS: Final = re.compile(r"balance|credit|payment|billing|arrears|quota|top[ -]?up", re.IGNORECASE)
+"""In the words of a 403."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,21 +39,23 @@ class Subject:
     """Set where the call is a submit."""
 
 
-def refused(reply: Reply, subject: Subject, retry_after: float | None) -> errors.APIError:
-    """The error for an answer that is no success."""
+def refused(reply: Reply, subject: Subject, retry_after: float | None, *, secret: str = "") -> errors.APIError:
+    """The error for an answer that is no success; the secret is not repeated, though the other side may."""
     row = errors.row_of_status(reply.status)
-    told = _told(reply)
-    message = f"Could not {subject.action}: {_advice(reply, subject, retry_after)}"
-    if told is not None and told.message:
-        message += f" The gateway says: {told.message}"
-    if not issubclass(row.error, errors.APIError):
+    said = _read(reply, secret)
+    message = f"Could not {subject.action}: {_advice(reply, said, subject, retry_after)}"
+    if words := str(said):
+        message += f" {'The answer is not of the API, and says' if said.is_page else 'The gateway says'}: {words}"
+    error = errors.AuthenticationError if reply.status == 403 and _is_about_key(said) else row.error
+    if not issubclass(error, errors.APIError):
         raise TypeError(row)
-    return row.error(
+    return error(
         message + _request(subject),
-        code=told.code if told is not None else row.code,
-        job_id=subject.job_id or (told.job_id if told is not None and told.HasField("job_id") else None),
+        code=said.code or row.code,
+        job_id=subject.job_id or said.job_id,
         request_id=subject.request_id,
         status=reply.status,
+        reason=said.reason,
         retry_after=retry_after,
         response=errors.response_of(reply.status, reply.headers, reply.body, url=subject.base_url),
     )
@@ -72,11 +80,11 @@ def broken(outcome: Broken, subject: Subject) -> errors.TransportError:
     )
 
 
-def garbled(reply: Reply, subject: Subject, reason: str) -> errors.ProtocolError:
-    """The error for a success that does not say what it has to."""
+def garbled(reply: Reply, subject: Subject, reason: str, *, secret: str = "") -> errors.ProtocolError:
+    """The error for a success that does not say what it has to; the secret is not repeated."""
     kind = reply.headers.get("content-type", "").split(";")[0]
     if kind and "json" not in kind:
-        reason = f"it is {kind}: {reply.body[:_EXCERPT].decode(errors='replace')!r}"
+        reason = f"it is {kind}: {clean(reply.body.decode(errors='replace'), (secret,), length=_EXCERPT)!r}"
     return errors.ProtocolError(
         f"Could not {subject.action}: the answer of {subject.base_url} (HTTP {reply.status}) does not follow the "
         f"protocol; {reason}. A proxy or a login page may stand in between; check the base URL (argument base_url or "
@@ -132,20 +140,49 @@ def job_error(info: JobInfo, endpoint: str) -> errors.JobError | None:
     return None
 
 
-def _told(reply: Reply) -> ApiError | None:
+def _read(reply: Reply, secret: str) -> Refusal:
+    """What an answer says, in the API's own form or another one."""
+    said = read_refusal(reply.body, secrets=(secret,))
     try:
-        return codec.decode(ApiError, reply.body)
+        told = codec.decode(ApiError, reply.body)
     except codec.WireError:
-        return None
+        return said
+    return replace(
+        said,
+        message=clean(told.message, (secret,)),
+        code=clean(told.code, (secret,)),
+        job_id=told.job_id if told.HasField("job_id") else None,
+    )
 
 
-def _advice(reply: Reply, subject: Subject, retry_after: float | None) -> str:
+def _is_about_key(said: Refusal) -> bool:
+    """Whether a 403 means that the key is not accepted; without a word it may."""
+    words = f"{said.code} {said.reason} {said.message}"
+    return not said.message or (not said.is_page and _KEY_WORDS.search(words) is not None)
+
+
+def _forbidden(said: Refusal, where: str) -> str:
+    if said.is_page:
+        return (
+            f"{where} or a proxy or firewall before it refuses this (403). The API does not answer with text or HTML: "
+            f"check the base URL (argument base_url or {BASE_URL_VARIABLE}) and what this network lets through."
+        )
+    if _BALANCE_WORDS.search(str(said)):
+        return f"{where} refuses this (403). Check the balance and the limits of the key's account."
+    if said.message and not _is_about_key(said):
+        return f"{where} refuses this (403), and not for want of a key. Check what the key's account may do there."
+    return f"the API key may not do this at {where} (403). Check whose key it is and the endpoint's owner."
+
+
+def _advice(reply: Reply, said: Refusal, subject: Subject, retry_after: float | None) -> str:
     status, where = reply.status, subject.base_url
     base_url_hint = f"the base URL (argument base_url or {BASE_URL_VARIABLE})"
     if status == 401:
         return f"{where} does not accept the API key (401). Check the argument api_key or {API_KEY_VARIABLE}."
+    if status == 402:
+        return f"{where} refuses this for want of payment (402). Check the balance of the key's account."
     if status == 403:
-        return f"the API key may not do this at {where} (403). Check whose key it is and the endpoint's owner."
+        return _forbidden(said, where)
     if status in {404, 410} and subject.job_id is not None:
         return (
             f"{where} knows no such job ({status}). Its result may have expired (the platform keeps results for 6 "

@@ -12,7 +12,7 @@ EXPECTED = {
     "UNPROCESSABLE": 2,
     "PAYLOAD_TOO_LARGE": 2,
     "UNAUTHORIZED": 3,
-    "FORBIDDEN": 3,
+    "FORBIDDEN": 1,
     "NOT_FOUND": 1,
     "GONE": 1,
     "CONFLICT": 1,
