@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         WaitTimeoutError,
     )
     from novita_sdk.flows.job_info import JobInfo
+    from novita_sdk.flows.options import Policy, RunOptions, SubmitOptions
     from novita_sdk.wire.payload import JSONValue
 
 __all__ = [
@@ -68,12 +69,15 @@ __all__ = [
     "NovitaError",
     "PayloadTooLargeError",
     "PermissionDeniedError",
+    "Policy",
     "ProtocolError",
     "RateLimitError",
     "RequestEvent",
     "RequestTimeoutError",
     "ResponseEvent",
+    "RunOptions",
     "ServerError",
+    "SubmitOptions",
     "SubmitUncertainError",
     "TransportError",
     "WaitTimeoutError",
@@ -89,8 +93,11 @@ _HOMES = {
     "JSONValue": "novita_sdk.wire.payload",
     "Job": "novita_sdk.client.job",
     "JobInfo": "novita_sdk.flows.job_info",
+    "Policy": "novita_sdk.flows.options",
     "RequestEvent": "novita_sdk._hooks",
     "ResponseEvent": "novita_sdk._hooks",
+    "RunOptions": "novita_sdk.flows.options",
+    "SubmitOptions": "novita_sdk.flows.options",
 }
 
 

@@ -23,13 +23,16 @@ def render(source: str, service: ServiceModel) -> str:
     lines = header(source, f"{service.name}: a typed client, a typed worker, and the method table of both.")
     lines += ["from abc import abstractmethod", f"from collections.abc import {results}"]
     lines += [
-        "from typing import TYPE_CHECKING, ClassVar, Final",
+        "from typing import TYPE_CHECKING, ClassVar, Final, Unpack",
         "",
         "from google.protobuf.message import Message",
         "",
     ]
     lines += [*imports(service, ours), "", "if TYPE_CHECKING:"]
-    lines += ["    from novita_sdk import AsyncEndpoint, Endpoint", "    from novita_worker import JobContext"]
+    lines += [
+        "    from novita_sdk import AsyncEndpoint, Endpoint, RunOptions",
+        "    from novita_worker import JobContext",
+    ]
     clients = (_client(service, is_async=False), _client(service, is_async=True))
     for block in (method_table(service), *clients, _worker(service), _register(service)):
         lines += ["", "", *block]
@@ -45,12 +48,12 @@ def _client(service: ServiceModel, *, is_async: bool) -> Iterator[str]:
     yield "        self._endpoint = endpoint"
     for rpc in service.methods:
         result = "JobStream" if rpc.server_streaming else "TypedJob"
-        job = f"self._endpoint.run({_payload(service, rpc)}, output_type={class_name(rpc.response)})"
+        job = f"self._endpoint.run({_payload(service, rpc)}, output_type={class_name(rpc.response)}, **options)"
         job = f"await {job}" if is_async else job
         yield ""
         head = f"{'async ' if is_async else ''}def {rpc.python_name}"
         result = f"{kind}{result}[{class_name(rpc.response)}]"
-        yield from signature(head, f"self, request: {class_name(rpc.request)}", result)
+        yield from signature(head, f"self, request: {class_name(rpc.request)}, **options: Unpack[RunOptions]", result)
         yield from docstring(rpc.comment or f"Submits a job for {rpc.name}.", INDENT * 2)
         yield f"        return {kind}JobStream({job})" if rpc.server_streaming else f"        return {job}"
 

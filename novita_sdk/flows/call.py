@@ -14,6 +14,7 @@ from novita_sdk import errors
 from novita_sdk.flows import errors_of
 from novita_sdk.flows.errors_of import Subject
 from novita_sdk.flows.steps import Broken, Done, Flow, Log, Outcome, Reply, Send, Sleep
+from novita_sdk.flows.timeouts import check_timeout
 from novita_sdk.models import GetHealthRequest
 from novita_sdk.rpc import JobsServiceMethods, Method
 from novita_sdk.wire.codec import WireError
@@ -134,8 +135,8 @@ class Caller:
         retry: RetryPolicy | None = None,
     ) -> Flow[T]:
         """Sends a request until an answer parses or the policy gives up; arguments as in `call`."""
-        if timeout is not None and not timeout > 0:
-            raise errors.InvalidInputError(f"timeout must be positive, not {timeout!r}. Nothing was sent.")
+        if timeout is not None:
+            check_timeout(timeout, least="positive")
         policy = retry or self.retry
         begin = self.clock()
         attempt = 0

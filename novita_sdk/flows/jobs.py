@@ -16,11 +16,12 @@ from novita_sdk.flows.call import Caller
 from novita_sdk.flows.errors_of import Subject, job_error
 from novita_sdk.flows.handle import Handle, Queued
 from novita_sdk.flows.job_info import JobInfo
-from novita_sdk.flows.options import SubmitOptions
+from novita_sdk.flows.options import Explicit, RunOptions, SubmitOptions
 from novita_sdk.flows.schemas import Schemas
-from novita_sdk.flows.steps import Emit, Feed, Flow, work
+from novita_sdk.flows.steps import Emit, Feed, Flow, Log, work
 from novita_sdk.flows.stream import stream
 from novita_sdk.flows.submit import Submission, prepare
+from novita_sdk.flows.timeouts import check_timeout
 from novita_sdk.flows.wait import Waiting, parse_info
 from novita_sdk.rpc import JobsServiceMethods, Method
 from novita_sdk.wire import payload, states
@@ -29,14 +30,17 @@ from novita_sdk.wire.names import check_job_id
 from novita_sdk.wire.payload import JSONValue
 from novita_sdk.wire.retry import RetryPolicy
 
-__all__ = ["Flows"]
+__all__ = ["Flows", "check_key"]
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
 
-
 _KEY: Final = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 """What a header can hold, and a gateway takes as a key."""
+
+
+_REMARKS: Final = 100
+"""Remarks on whole requests that a client makes, each once."""
 
 
 class _Started(msgspec.Struct):
@@ -51,6 +55,7 @@ class Flows:
     def __init__(self, caller: Caller, attachments: Attachments, *, max_parked: int) -> None:
         self.caller = caller
         self._attachments = attachments
+        self._remarked: set[str] = set()
         self.schemas = Schemas(caller)
         self.waiting = Waiting(caller, max_parked=max_parked)
 
@@ -70,17 +75,15 @@ class Flows:
         endpoint: str,
         value: object,
         *,
-        options: SubmitOptions,
-        key: str | None = None,
-        check: bool = False,
-        timeout: float | None = None,
+        options: RunOptions,
     ) -> Flow[Queued]:
         """Queues a job."""
+        key, timeout = options.get("idempotency_key"), options.get("timeout")
         if key is not None:
-            _check_key(key)
+            check_key(key)
+        if timeout is not None:
+            check_timeout(timeout, least="positive")
         submission = yield from self.prepare(endpoint, value, options)
-        if check:
-            yield from self.schemas.check(endpoint, submission.request.input)
         # A key that the caller chose is the caller's word that repeating does no harm.
         return (
             yield from self.queue(
@@ -95,12 +98,25 @@ class Flows:
     def prepare(self, endpoint: str, value: object, options: SubmitOptions) -> Flow[Submission]:
         """Checks and serialises an input; files of this machine are uploaded first."""
         try:
-            return prepare(value, options)
+            submission = prepare(value, options)
         except errors.InvalidInputError:
             if not has_files(value):
                 raise
-        sent = yield from work(partial(self._attachments.upload, endpoint, value))
-        return prepare(sent, options)
+            named = isinstance(value, Explicit)
+            inner = value.value if isinstance(value, Explicit) else value
+            sent = yield from work(partial(self._attachments.upload, endpoint, inner))
+            submission = prepare(Explicit(sent) if named else sent, options)
+        yield from self.admit(endpoint, submission, options)
+        return submission
+
+    def admit(self, endpoint: str, submission: Submission, options: SubmitOptions) -> Flow[None]:
+        """Tells what was made of a whole request, and checks the input by the endpoint's schema where that is asked."""
+        for remark in submission.remarks:
+            if remark not in self._remarked and len(self._remarked) < _REMARKS:
+                self._remarked.add(remark)
+                yield Log("WARNING", "submit to endpoint %s: %s", (endpoint, remark))
+        if options.get("check"):
+            yield from self.schemas.check(endpoint, submission.request.input, submission.advice)
 
     def queue(
         self,
@@ -133,11 +149,13 @@ class Flows:
         endpoint: str,
         value: object,
         *,
-        options: SubmitOptions,
+        options: RunOptions,
         timeout: float | None,
         cancel_on_timeout: bool,
     ) -> Flow[JSONValue]:
         """Queues a job and waits for its output."""
+        if timeout is not None:
+            check_timeout(timeout)
         queued = yield from self.submit(endpoint, value, options=options)
         job = Handle(endpoint, queued.job_id).begin(queued)
         try:
@@ -178,6 +196,8 @@ class Flows:
 
     def output(self, job: Handle, timeout: float | None) -> Flow[JSONValue]:
         """The output; with a timeout of 0, whatever there is now."""
+        if timeout is not None:
+            check_timeout(timeout)
         info = (yield from self.info(job)) if timeout == 0 else (yield from self.waiting.wait(job, timeout))
         return (yield from self.output_of(info, job.endpoint_id))
 
@@ -249,7 +269,8 @@ class Flows:
         )
 
 
-def _check_key(key: object) -> None:
+def check_key(key: object) -> None:
+    """Refuses an idempotency key that no header can hold; raises InvalidInputError."""
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise errors.InvalidInputError(
             f"idempotency_key must be a string of 1 to 255 visible ASCII characters, not {key!r:.40}. Nothing was sent."

@@ -14,6 +14,7 @@ from novita_sdk.flows.handle import Handle
 from novita_sdk.flows.job_info import JobInfo
 from novita_sdk.flows.poll_spacing import park_seconds, poll_delay
 from novita_sdk.flows.steps import Done, Emit, Feed, Flow, Log, Sleep, Turn
+from novita_sdk.flows.timeouts import check_timeout
 from novita_sdk.models import GetStatusRequest
 from novita_sdk.rpc import JobsServiceMethods
 from novita_sdk.wire.http import HttpRequest, parse_response
@@ -118,7 +119,9 @@ class Waiting:
             self._under_way.remove(token)
 
     def watch(self, job: Handle, timeout: float | None) -> Watch:
-        """Begins a wait."""
+        """Begins a wait; raises InvalidInputError for a timeout that is no number."""
+        if timeout is not None:
+            check_timeout(timeout)
         # A gateway that parks takes the first question at once; elsewhere a new job is not done yet.
         is_early = job.is_new and not self._caller.long_poll
         job.is_new = False

@@ -25,15 +25,19 @@ class ContractError(ValueError):
         code: `INVALID_INPUT`, `INVALID_OUTPUT`, or `INVALID` where neither is known.
         type_name: The type that the value should have.
         violations: At least one.
+
+    The advice, where there is one, ends the message.
     """
 
     code = "INVALID"
 
-    def __init__(self, type_name: str, violations: Sequence[Violation]) -> None:
+    def __init__(self, type_name: str, violations: Sequence[Violation], advice: str = "") -> None:
         self.type_name = type_name
         self.violations = tuple(map(_sendable, violations[:LISTED]))
         more = "; … and more" if len(violations) > LISTED else ""
-        super().__init__(f"not a valid {type_name}: {'; '.join(map(str, self.violations))}{more}")
+        super().__init__(
+            f"not a valid {type_name}: {'; '.join(map(str, self.violations))}{more}{advice and f'. {advice}'}"
+        )
 
 
 class InputError(ContractError):

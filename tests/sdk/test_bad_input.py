@@ -399,7 +399,7 @@ def test_a_403_is_told_by_what_its_body_says(
 
 def test_a_refusal_for_want_of_payment_says_so(scripted: ScriptedGateway, make_client: ClientMaker) -> None:
     scripted.script("run", Answer(status=402, body={"error": {"message": "no funds left"}}))
-    with pytest.raises(errors.APIError, match="Check the balance .* no funds left"):
+    with pytest.raises(errors.APIError, match=r"Check the balance .* no funds left"):
         client_of(scripted, make_client).endpoint("x").run({})
 
 

@@ -9,6 +9,10 @@ endpoint = client.endpoint("e")
 Client("key")  # wrong: the key is named
 client.endpoint(7)  # wrong: a name is text
 endpoint.run({}, chek=True)  # wrong: a misspelt option
+endpoint.run({}, policy={"executiontimeout": 1})  # wrong: a misspelt member
+endpoint.run_sync({}, idempotencykey="k")  # wrong: a misspelt option
+endpoint.map([{}], concurency=3)  # wrong: a misspelt option
+endpoint.run({}, input={})  # wrong: two inputs
 endpoint.run({}, timeout="soon")  # wrong: seconds are a number
 token: Token = endpoint.run(Draw(), output_type=Drawn).output()  # wrong: another output
 assert_type(endpoint.run({}, output_type=Drawn), Job)  # wrong: it is a typed job

@@ -8,7 +8,7 @@ from typing import TypedDict, assert_type
 
 from shop.v1.shop_pb2 import Draw, Drawn
 
-from novita_sdk import AsyncClient, AsyncJob, Client, InvalidInputError, Job, JobInfo
+from novita_sdk import AsyncClient, AsyncJob, Client, InvalidInputError, Job, JobInfo, Policy, SubmitOptions
 from novita_sdk.typed import AsyncTypedJob, TypedJob, Violation
 
 
@@ -35,6 +35,15 @@ def sync(client: Client) -> None:
     assert_type(endpoint.run({}, output_type=Total).output().total, int)
     assert_type(endpoint.run({}, output_type=TotalDict).output(), TotalDict)
     assert_type(endpoint.job("j").job_id, str)
+    assert_type(endpoint.run(input={"input": 1}, low_priority=True), Job)
+    assert_type(endpoint.run(input=Draw(), output_type=Drawn), TypedJob[Drawn])
+    assert_type(endpoint.run_sync({}, output_type=Drawn, idempotency_key="k", timeout=3), Drawn)
+    assert_type(endpoint.run_sync(input={}, output_type=Total, check=True), Total)
+    assert_type(endpoint.map([{}], output_type=Drawn, concurrency=2, manifest="m"), Iterator[Drawn])
+    assert_type(endpoint.map([{}], output_type=Drawn, return_exceptions=True), Iterator[Drawn | Exception])
+    policy: Policy = {"ttl": 60_000, "lowPriority": True}
+    options: SubmitOptions = {"policy": policy, "webhook": None}
+    endpoint.run({}, **options)
     try:
         endpoint.run(Draw())
     except InvalidInputError as error:
@@ -48,3 +57,5 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(typed, AsyncTypedJob[Drawn])
     assert_type(await typed.output(), Drawn)
     assert_type(typed.stream(), AsyncIterator[Drawn])
+    assert_type(await endpoint.run_sync({}, output_type=Drawn), Drawn)
+    assert_type(endpoint.map([{}], output_type=Drawn), AsyncIterator[Drawn])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Unpack
 
 from google.protobuf.message import Message
 
@@ -14,7 +14,7 @@ from novita_sdk.typed import AsyncTypedJob, ServiceWorker, TypedJob
 from poster.v1 import poster_pb2
 
 if TYPE_CHECKING:
-    from novita_sdk import AsyncEndpoint, Endpoint
+    from novita_sdk import AsyncEndpoint, Endpoint, RunOptions
     from novita_worker import JobContext
 
 
@@ -41,9 +41,11 @@ class PosterClient:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
-    def draw_poster(self, request: poster_pb2.DrawPosterRequest) -> TypedJob[poster_pb2.DrawPosterResponse]:
+    def draw_poster(
+        self, request: poster_pb2.DrawPosterRequest, **options: Unpack[RunOptions]
+    ) -> TypedJob[poster_pb2.DrawPosterResponse]:
         """Draws one poster."""
-        return self._endpoint.run(request, output_type=poster_pb2.DrawPosterResponse)
+        return self._endpoint.run(request, output_type=poster_pb2.DrawPosterResponse, **options)
 
 
 class AsyncPosterClient:
@@ -52,9 +54,11 @@ class AsyncPosterClient:
     def __init__(self, endpoint: AsyncEndpoint) -> None:
         self._endpoint = endpoint
 
-    async def draw_poster(self, request: poster_pb2.DrawPosterRequest) -> AsyncTypedJob[poster_pb2.DrawPosterResponse]:
+    async def draw_poster(
+        self, request: poster_pb2.DrawPosterRequest, **options: Unpack[RunOptions]
+    ) -> AsyncTypedJob[poster_pb2.DrawPosterResponse]:
         """Draws one poster."""
-        return await self._endpoint.run(request, output_type=poster_pb2.DrawPosterResponse)
+        return await self._endpoint.run(request, output_type=poster_pb2.DrawPosterResponse, **options)
 
 
 class PosterWorker(ServiceWorker):
