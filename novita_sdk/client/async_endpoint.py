@@ -7,8 +7,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Literal, TypeVar, Unpack, overload
 
 from novita_sdk.client.async_job import AsyncJob
+from novita_sdk.client.map_options import MapOptions
 from novita_sdk.flows.handle import checked_endpoint
-from novita_sdk.flows.options import MISSING, MapOptions, RunOptions, SubmitOptions, choose_input, known_options
+from novita_sdk.flows.options import MISSING, RunOptions, SubmitOptions, choose_input, known_options
 
 if TYPE_CHECKING:
     from novita_sdk.client.async_client import AsyncClient
@@ -283,9 +284,10 @@ class AsyncEndpoint:
         """The endpoint's recent jobs, newest first, without their outputs, where the gateway lists them.
 
         Args:
-            status: Only jobs in this state.
+            status: Only jobs in this state, in any case.
 
         Raises:
+            InvalidInputError: There is no such state.
             NovitaError: See `docs/errors.md`.
         """
         driver = self._client._open()

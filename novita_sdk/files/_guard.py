@@ -19,7 +19,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import create_connection
 
 from novita_sdk.files._errors import FileError
-from novita_sdk.files._policy import FetchPolicy
+from novita_sdk.files._policy import ALLOW_HOSTS_VARIABLE, FetchPolicy
 
 
 def no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -135,7 +135,9 @@ def _connect(connection: HTTPConnection, policy: FetchPolicy) -> socket.socket:
     allowed = [address for address in addresses if policy.allows(host, port, address)]
     if not allowed:
         raise FileError(
-            f"{host} is at {addresses[0]}, which is not a public address; it is not fetched from", code="REFUSED"
+            f"{host} is at {addresses[0]}, which is not a public address; it is not fetched from unless the worker's "
+            f"{ALLOW_HOSTS_VARIABLE} names it (a host, or host:port)",
+            code="REFUSED",
         )
     problem: OSError | None = None
     for address in allowed:

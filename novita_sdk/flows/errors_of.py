@@ -72,9 +72,15 @@ def broken(outcome: Broken, subject: Subject) -> errors.TransportError:
             idempotency_key=subject.idempotency_key,
         )
     error = errors.RequestTimeoutError if outcome.timed_out else errors.TransportError
+    advice = f"Check the network and the base URL (argument base_url or {BASE_URL_VARIABLE})."
+    if "certificate" in outcome.reason.lower():
+        advice = (
+            "Its certificate is not trusted here: if it is of an authority of your own, or of a proxy, name the file "
+            "with that authority's certificate in SSL_CERT_FILE or REQUESTS_CA_BUNDLE."
+        )
     return error(
-        f"Could not {subject.action}: {subject.base_url} did not answer ({outcome.reason}). Check the network and the "
-        f"base URL (argument base_url or {BASE_URL_VARIABLE})." + _request(subject),
+        f"Could not {subject.action}: {subject.base_url} did not answer ({outcome.reason}). {advice}"
+        + _request(subject),
         job_id=subject.job_id,
         request_id=subject.request_id,
     )

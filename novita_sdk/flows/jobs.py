@@ -222,7 +222,9 @@ class Flows:
         return answer
 
     def jobs(self, endpoint: str, status: str | None) -> Feed[JobInfo]:
-        """Emits the jobs that the gateway lists, page by page."""
+        """Emits the jobs that the gateway lists, page by page; raises InvalidInputError for a status that is none."""
+        if status is not None:
+            status = _checked_state(status)
         request = models.ListJobsRequest(endpoint=endpoint, status=status)
         while True:
             page = yield from self.caller.call(
@@ -275,6 +277,15 @@ def check_key(key: object) -> None:
         raise errors.InvalidInputError(
             f"idempotency_key must be a string of 1 to 255 visible ASCII characters, not {key!r:.40}. Nothing was sent."
         )
+
+
+def _checked_state(word: object) -> str:
+    state = states.find_state(word) if isinstance(word, str) else None
+    if state is None:
+        raise errors.InvalidInputError(
+            f"{word!r:.60} is no state of a job; the states are {', '.join(states.KNOWN)}. Nothing was sent."
+        )
+    return state
 
 
 def _parse_started(body: bytes) -> _Started:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypedDict, cast
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = [
     "MISSING",
     "Explicit",
-    "MapOptions",
     "Missing",
     "Policy",
     "RunOptions",
@@ -71,16 +69,6 @@ class RunOptions(SubmitOptions, total=False):
     """
 
     timeout: float | None
-
-
-class MapOptions(SubmitOptions, total=False):
-    """Keyword arguments of `map`, but for those that change what it yields; see `Endpoint.map`."""
-
-    concurrency: int
-    ordered: bool
-    timeout: float | None
-    manifest: str | os.PathLike[str] | None
-    progress: bool | None
 
 
 class Missing(enum.Enum):

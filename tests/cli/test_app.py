@@ -59,7 +59,8 @@ def test_version(inline: Cli) -> None:
 def test_an_unknown_command_exits_with_2(inline: Cli) -> None:
     done = inline("rnu")
     assert done.code == 2
-    assert "rnu" in done.err
+    assert "There is no command 'rnu'. Did you mean run?" in done.err
+    assert "Did you mean" not in inline("xyzzy").err
 
 
 def test_help_loads_neither_client_nor_gateway_nor_worker() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -111,6 +112,40 @@ def test_a_host_that_can_not_exist_is_refused_at_once(make_client: ClientMaker, 
     with pytest.raises((errors.InvalidInputError, errors.TransportError)):
         make_client(base_url=url, retry_budget=0.0).endpoint("x").health()
     assert time.monotonic() - begin < 30  # a host name is looked up in the network for longer
+
+
+@pytest.mark.parametrize("timeout", ["soon", object(), timedelta(seconds=3), float("nan")])
+def test_a_wait_for_no_number_of_seconds_is_refused(
+    scripted: ScriptedGateway, make_client: ClientMaker, timeout: Any
+) -> None:
+    job = client_of(scripted, make_client).endpoint("x").job("j")
+    for call in (
+        job.output,
+        job.wait,
+        lambda timeout: list(job.updates(timeout)),
+        lambda timeout: list(job.stream(timeout)),
+    ):
+        with pytest.raises(errors.InvalidInputError, match="timeout must be a number of seconds"):
+            call(timeout)
+    assert scripted.seen == []
+
+
+@pytest.mark.parametrize("word", ["failed", "Failed", "timed out", "in-progress"])
+def test_jobs_are_listed_by_a_state_in_any_spelling(
+    scripted: ScriptedGateway, make_client: ClientMaker, word: str
+) -> None:
+    scripted.script("requests", Answer(body={"jobs": []}))
+    assert list(client_of(scripted, make_client).endpoint("x").jobs(status=word)) == []
+    assert scripted.seen[0].query["status"] == word.upper().replace(" ", "_").replace("-", "_")
+
+
+@pytest.mark.parametrize("word", ["canceled", "", "RUNNING", 7])
+def test_jobs_in_a_state_that_is_none_are_not_asked_for(
+    scripted: ScriptedGateway, make_client: ClientMaker, word: Any
+) -> None:
+    with pytest.raises(errors.InvalidInputError, match="the states are PENDING, IN_QUEUE"):
+        list(client_of(scripted, make_client).endpoint("x").jobs(status=word))
+    assert scripted.seen == []
 
 
 @pytest.mark.parametrize(
