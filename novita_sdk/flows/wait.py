@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from novita_sdk import errors
+from novita_sdk.flows.absence import Absence
 from novita_sdk.flows.call import Caller, Problem
 from novita_sdk.flows.errors_of import Subject, wait_over
 from novita_sdk.flows.handle import Handle
@@ -70,6 +71,7 @@ class Waiting:
     def __init__(self, caller: Caller, *, max_parked: int) -> None:
         self.max_parked: Final = max_parked
         self._caller = caller
+        self._absence = Absence(caller)
         # A token for each wait: to add and to remove one is atomic, as counting up and down is not.
         self._under_way: set[object] = set()
 
@@ -136,7 +138,10 @@ class Waiting:
         """Asks until there is news; raises a refusal, and when the timeout is over."""
         while True:
             yield from self.pause(watch)
-            park = yield from self.park(watch)
+            due = self._absence.due(watch.job, watch.last.status if watch.last is not None else None, watch.begin)
+            if not due and watch.last is not None:
+                yield from self._absence.look(watch.job, watch.begin, watch.remaining(self._caller.clock()))
+            park = yield from self.park(watch, due or float("inf"))
             asked = self._caller.clock()
             since = watch.last.revision if watch.every_change and watch.last is not None and park else None
             request = GetStatusRequest(
@@ -197,12 +202,12 @@ class Waiting:
         if not watch.remaining(self._caller.clock()):
             raise wait_over(watch.last, self._subject(watch.job), watch.timeout or 0.0) from cause
 
-    def park(self, watch: Watch) -> Flow[float]:
+    def park(self, watch: Watch, longest: float = float("inf")) -> Flow[float]:
         """Seconds the gateway is asked to hold the next question; 0 where it can't, or all places are taken."""
         now = self._caller.clock()
         if not self._caller.long_poll or watch.failures:
             return 0.0
-        longest = min(self._caller.long_poll, watch.remaining(now))
+        longest = min(longest, self._caller.long_poll, watch.remaining(now))
         if watch.every_change:
             if watch.last is None:
                 return 0.0

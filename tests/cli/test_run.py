@@ -232,13 +232,17 @@ class TestOptions:
         options = ("--webhook", "https://h/x", "--execution-timeout", "90s", "--ttl", "2m", "--low-priority")
         done = inline("run", "cli-options", "-i", "a=1", "--no-wait", *options)
         assert done.code == 0, done.err
-        job = HandWorker(gateway.worker_env("cli-options")).take()
+        hand = HandWorker(gateway.worker_env("cli-options"))
+        with hand.session:
+            job = hand.take()
         assert job["webhook"] == "https://h/x"
         assert job["policy"] == {"executionTimeout": 90_000, "ttl": 120_000, "lowPriority": True}
 
     def test_of_a_batch_are_sent(self, start: Start, gateway: Gateway) -> None:
         command = start("map", "cli-map-options", "-", "--ttl", "2m", stdin='{"a": 1}')
-        job = HandWorker(gateway.worker_env("cli-map-options")).take()
+        hand = HandWorker(gateway.worker_env("cli-map-options"))
+        with hand.session:
+            job = hand.take()
         assert job["policy"] == {"ttl": 120_000}
         command.interrupt()
         command.outcome()

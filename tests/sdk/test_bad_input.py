@@ -323,7 +323,7 @@ def test_an_offer_to_park_for_ever_is_taken_for_an_hour(
 ) -> None:
     scripted.script(
         "status",
-        Answer(body={"id": "j", "status": "IN_QUEUE"}, headers={"Novita-Long-Poll": offer}),
+        Answer(body={"id": "j", "status": "IN_PROGRESS"}, headers={"Novita-Long-Poll": offer}),
         Answer(body={"id": "j", "status": "COMPLETED"}, headers={"Novita-Long-Poll": offer}),
     )
     client_of(scripted, make_client).endpoint("x").job("j").wait()

@@ -12,6 +12,8 @@ import pytest
 from novita_sdk import JobFailedError
 from novita_sdk.files import File
 from novita_testing import embedded
+from tests.support.scripted_gateway import Answer, ScriptedGateway
+from tests.support.twin import ClientMaker
 
 VALUE = {"input": "text", "n": 2, "id": "mine"}
 

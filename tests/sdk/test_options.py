@@ -15,8 +15,8 @@ import pytest
 from novita_sdk import errors
 from novita_sdk.typed import OutputError
 from novita_testing import embedded
-
-MakeClient = Callable[..., Any]
+from tests.support.scripted_gateway import Answer, ScriptedGateway
+from tests.support.twin import ClientMaker
 
 DONE = {"id": "j", "status": "COMPLETED", "output": {"total": 7}}
 OURS = {"Novita-Long-Poll": "60000"}
