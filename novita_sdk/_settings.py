@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -57,8 +58,12 @@ def resolve(
 
     Raises:
         AuthenticationError: There is no API key, or it can't stand in a header.
-        InvalidInputError: The base URL is none, or a number is not positive.
+        InvalidInputError: The base URL is none, or a number is none or not positive.
     """
+    numbers: dict[str, object] = {"timeout": timeout, "retry_budget": retry_budget, "max_connections": max_connections}
+    for name, number in numbers.items():
+        if not isinstance(number, Real):
+            _refuse_argument(f"{name} must be a number, not {type(number).__name__}")
     settings = Settings(
         api_key=_checked_key(api_key),
         base_url=_checked_url(base_url),

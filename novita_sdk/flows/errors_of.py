@@ -20,7 +20,7 @@ __all__ = ["Subject", "broken", "garbled", "job_error", "refused", "wait_over"]
 
 _EXCERPT: Final = 80
 
-_KEY_WORDS: Final = re.compile(r"(api|access|invalid|secret)[\s_-]*key|token|credential|authenticat", re.IGNORECASE)
+_KEY_WORDS: Final = re.compile(r"(api|access|invalid|secret)[\s_-]*key|\btoken\b|credential|authenticat", re.IGNORECASE)
 _BALANCE_WORDS: Final = re.compile(r"balance|credit|payment|billing|arrears|quota|top[ -]?up", re.IGNORECASE)
 """In the words of a 403."""
 

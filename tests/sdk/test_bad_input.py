@@ -148,6 +148,11 @@ def test_jobs_in_a_state_that_is_none_are_not_asked_for(
     assert scripted.seen == []
 
 
+def test_a_number_that_is_none() -> None:
+    with pytest.raises(errors.InvalidInputError, match="timeout must be a number, not str"):
+        Client(api_key="k", timeout="soon")  # type: ignore[arg-type]  # as code without a type checker has it
+
+
 @pytest.mark.parametrize(
     "make",
     [partial(Client, timeout=0), partial(Client, max_connections=0), partial(Client, retry_budget=-1)],

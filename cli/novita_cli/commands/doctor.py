@@ -8,6 +8,7 @@ import click
 
 from novita_cli._failures import ExitCode, exit_code_of
 from novita_cli._session import Session, session_options
+from novita_cli._words import in_options
 from novita_sdk._version import __version__
 
 __all__ = ["command"]
@@ -53,7 +54,7 @@ def _ask(session: Session) -> tuple[ExitCode, dict[str, str]]:
             except NotFoundError:
                 pass
             except NovitaError as error:
-                return exit_code_of(type(error)), {"url": client.base_url, "problem": str(error)}
+                return exit_code_of(type(error)), {"url": client.base_url, "problem": in_options(str(error))}
             return ExitCode.OK, {"url": client.base_url, "state": "answers and takes the API key"}
     except NovitaError as error:
-        return exit_code_of(type(error)), {"problem": str(error)}
+        return exit_code_of(type(error)), {"problem": in_options(str(error))}
