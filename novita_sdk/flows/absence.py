@@ -24,8 +24,6 @@ _LEAST: Final = 1.0
 _LONGEST: Final = 3.0
 """Seconds that a wait must have left for a look, and that the answer may take: nobody waits for this remark."""
 
-_WAITING: Final = frozenset({states.PENDING, states.IN_QUEUE})
-
 
 class Absence:
     """Looks for the workers of endpoints whose jobs wait. Safe for any number of threads."""
@@ -42,7 +40,7 @@ class Absence:
             status: Its state when it was last seen; None before that.
             begin: When the wait began.
         """
-        if status is not None and status not in _WAITING:
+        if status is not None and status not in (states.PENDING, states.IN_QUEUE):
             return float("inf")
         look = max(begin + _PATIENCE, self._next_look.get(job.endpoint_id, 0.0))
         return max(0.0, look - self._caller.clock())
