@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from novita_sdk import errors
 from novita_sdk.flows import errors_of
 from novita_sdk.flows.errors_of import Subject
+from novita_sdk.flows.identity import WrongJobError, check_job, job_named_in
 from novita_sdk.flows.steps import Broken, Done, Flow, Log, Outcome, Reply, Send, Sleep
 from novita_sdk.flows.timeouts import check_timeout
 from novita_sdk.models import GetHealthRequest
@@ -113,10 +114,18 @@ class Caller:
             retry: Limits; None for the client's own.
         """
         http = self.build(method, request)
+        job_id = getattr(request, "id", "")
+
+        def parse(body: bytes) -> ResponseT:
+            response = parse_response(method, body)
+            if job_id:
+                check_job(job_named_in(response), job_id)
+            return response
+
         return (
             yield from self.exchange(
                 http,
-                lambda body: parse_response(method, body),
+                parse,
                 subject=self.subject(action, request),
                 repeatable=repeatable,
                 timeout=timeout,
@@ -247,6 +256,8 @@ class Caller:
             value = parse(reply.body)
         except (WireError, PayloadError) as reason:
             error = errors_of.garbled(reply, subject, str(reason), secret=self.secret)
+            if isinstance(reason, WrongJobError):
+                return Problem(Failure(kind=FailureKind.MISTAKEN), "an answer about another job", error)
             return Problem(Failure(kind=FailureKind.GARBLED), "a garbled answer", error)
         if offered is None:
             # Only an answer of the gateway itself tells that it offers nothing; a proxy's page may hide one that does.

@@ -15,10 +15,12 @@ from novita_sdk.files._in_values import Attachments, fetch, has_files, is_elsewh
 from novita_sdk.flows.call import Caller
 from novita_sdk.flows.errors_of import Subject, job_error
 from novita_sdk.flows.handle import Handle, Queued
+from novita_sdk.flows.identity import check_job
 from novita_sdk.flows.job_info import JobInfo
+from novita_sdk.flows.listing import list_jobs
 from novita_sdk.flows.options import Explicit, RunOptions, SubmitOptions
 from novita_sdk.flows.schemas import Schemas
-from novita_sdk.flows.steps import Emit, Feed, Flow, Log, work
+from novita_sdk.flows.steps import Feed, Flow, Log, work
 from novita_sdk.flows.stream import stream
 from novita_sdk.flows.submit import Submission, prepare
 from novita_sdk.flows.timeouts import check_timeout
@@ -187,7 +189,7 @@ class Flows:
         request = models.GetStatusRequest(endpoint=job.endpoint_id, id=job.job_id)
         info = yield from self.caller.exchange(
             self.caller.build(JobsServiceMethods.GET_STATUS, request),
-            parse_info,
+            partial(parse_info, job.job_id),
             subject=self.caller.subject(f"read the state of job {job.job_id} of endpoint {job.endpoint_id}", request),
             repeatable=True,
         )
@@ -222,19 +224,8 @@ class Flows:
         return answer
 
     def jobs(self, endpoint: str, status: str | None) -> Feed[JobInfo]:
-        """Emits the jobs that the gateway lists, page by page; raises InvalidInputError for a status that is none."""
-        if status is not None:
-            status = _checked_state(status)
-        request = models.ListJobsRequest(endpoint=endpoint, status=status)
-        while True:
-            page = yield from self.caller.call(
-                JobsServiceMethods.LIST_JOBS, request, action=f"list the jobs of endpoint {endpoint}", repeatable=True
-            )
-            for job in page.jobs:
-                yield Emit(JobInfo.from_message(job))
-            if not page.HasField("next_cursor"):
-                return
-            request.cursor = page.next_cursor
+        """Emits the jobs that the gateway lists; raises InvalidInputError for a status that is none."""
+        yield from list_jobs(self.caller, endpoint, None if status is None else _checked_state(status))
 
     def health(self, endpoint: str, timeout: float | None) -> Flow[JSONValue]:
         """Counters of the endpoint, as the gateway words them."""
@@ -264,7 +255,7 @@ class Flows:
         """A call whose answer is handed on as it is, because platforms add members of their own."""
         return self.caller.exchange(
             self.caller.build(method, request),
-            _parse_object,
+            partial(_parse_object, getattr(request, "id", "")),
             subject=self.caller.subject(action, request),
             repeatable=repeatable,
             timeout=timeout,
@@ -297,8 +288,10 @@ def _parse_started(body: bytes) -> _Started:
     return started
 
 
-def _parse_object(body: bytes) -> dict[str, JSONValue]:
+def _parse_object(job_id: str, body: bytes) -> dict[str, JSONValue]:
     value: object = payload.load(body)
     if not isinstance(value, dict):
         raise WireError(f"it is no JSON object but {type(value).__name__}")
+    if job_id:
+        check_job(value.get("id"), job_id)
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from novita_sdk import errors
@@ -10,6 +11,7 @@ from novita_sdk.files._in_values import load_output
 from novita_sdk.flows.call import Caller
 from novita_sdk.flows.errors_of import job_error
 from novita_sdk.flows.handle import Handle
+from novita_sdk.flows.identity import check_job
 from novita_sdk.flows.steps import Emit, Feed, Flow
 from novita_sdk.flows.wait import Waiting, Watch
 from novita_sdk.models import ReadStreamRequest
@@ -67,7 +69,7 @@ def _read(caller: Caller, waiting: Waiting, watch: Watch, quiet_since: float) ->
         )
         http = caller.build(JobsServiceMethods.READ_STREAM, request)
         asked = caller.clock()
-        page = yield from waiting.question(watch, http, _parse, park=park)
+        page = yield from waiting.question(watch, http, partial(_parse, watch.job.job_id), park=park)
         if page is not None:
             watch.delay = 0.0 if page.chunks else waiting.spacing(asked=asked, park=park, begin=quiet_since)
             return page
@@ -84,6 +86,7 @@ def _whole(caller: Caller, waiting: Waiting, watch: Watch) -> Feed[JSONValue]:
         yield Emit(chunk)
 
 
-def _parse(body: bytes) -> _Page:
+def _parse(job_id: str, body: bytes) -> _Page:
     reply = parse_response(JobsServiceMethods.READ_STREAM, body)
+    check_job(reply.id, job_id)
     return _Page(chunks=[load_output(chunk.output) for chunk in reply.stream], status=reply.status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from novita_sdk import errors
@@ -12,6 +13,7 @@ from novita_sdk.flows.absence import Absence
 from novita_sdk.flows.call import Caller, Problem
 from novita_sdk.flows.errors_of import Subject, wait_over
 from novita_sdk.flows.handle import Handle
+from novita_sdk.flows.identity import check_job
 from novita_sdk.flows.job_info import JobInfo
 from novita_sdk.flows.poll_spacing import park_seconds, poll_delay
 from novita_sdk.flows.steps import Done, Emit, Feed, Flow, Log, Sleep, Turn
@@ -19,7 +21,7 @@ from novita_sdk.flows.timeouts import check_timeout
 from novita_sdk.models import GetStatusRequest
 from novita_sdk.rpc import JobsServiceMethods
 from novita_sdk.wire.http import HttpRequest, parse_response
-from novita_sdk.wire.retry import RetryPolicy, next_delay
+from novita_sdk.wire.retry import FailureKind, RetryPolicy, next_delay
 
 __all__ = ["Waiting", "Watch", "parse_info"]
 
@@ -28,6 +30,9 @@ HandleT = TypeVar("HandleT", bound=Handle)
 
 _TRANSIENT: Final = RetryPolicy(first_delay=0.1, max_delay=2.0, budget=None)
 """Between failed questions. The caller's deadline is the only end; what is not transient ends the wait at once."""
+
+_DOUBTED: Final = RetryPolicy(first_delay=0.1, max_delay=2.0, budget=None, max_attempts=5)
+"""Between answers about another job: a proxy may mix up one, but who does nothing else is not waited for."""
 
 _LONGEST_PAUSE: Final = 300.0
 """Seconds between failed questions at most, whatever `Retry-After` names: nobody may notice that a wait hangs."""
@@ -56,6 +61,8 @@ class Watch:
     """Seconds before the next question."""
     failures: int = 0
     """Questions in a row without an answer."""
+    mistakes: int = 0
+    """Answers about another job, since the last one about this one."""
     last: JobInfo | None = None
     every_change: bool = False
     """Not only the final state matters."""
@@ -148,7 +155,10 @@ class Waiting:
                 endpoint=watch.job.endpoint_id, id=watch.job.job_id, wait=round(park * 1000) or None, since=since
             )
             info = yield from self.question(
-                watch, self._caller.build(JobsServiceMethods.GET_STATUS, request), parse_info, park=park
+                watch,
+                self._caller.build(JobsServiceMethods.GET_STATUS, request),
+                partial(parse_info, watch.job.job_id),
+                park=park,
             )
             if info is None:
                 continue
@@ -182,10 +192,14 @@ class Waiting:
             request, parse, subject=self._subject(watch.job), timeout=park + patience, is_parked=park > 0
         )
         if not isinstance(result, Problem):
-            watch.failures = 0
+            watch.failures = watch.mistakes = 0
             return result
         watch.failures += 1
-        delay = next_delay(_TRANSIENT, result.failure, attempt=watch.failures, elapsed=0.0, random=caller.random())
+        policy, attempt = _TRANSIENT, watch.failures
+        if result.failure.kind is FailureKind.MISTAKEN:
+            watch.mistakes += 1
+            policy, attempt = _DOUBTED, watch.mistakes
+        delay = next_delay(policy, result.failure, attempt=attempt, elapsed=0.0, random=caller.random())
         if delay is None:
             raise result.error
         yield Log(
@@ -249,6 +263,8 @@ class Waiting:
         )
 
 
-def parse_info(body: bytes) -> JobInfo:
-    """Reads the answer to a status request; raises WireError or PayloadError."""
-    return JobInfo.from_message(parse_response(JobsServiceMethods.GET_STATUS, body).job)
+def parse_info(job_id: str, body: bytes) -> JobInfo:
+    """Reads the answer to a status request for a job; raises WireError or PayloadError."""
+    job = parse_response(JobsServiceMethods.GET_STATUS, body).job
+    check_job(job.id, job_id)
+    return JobInfo.from_message(job)

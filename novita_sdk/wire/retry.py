@@ -30,6 +30,9 @@ class FailureKind(enum.Enum):
     GARBLED = "garbled"
     """Answered with something that is not the contract's JSON, as proxies do."""
 
+    MISTAKEN = "mistaken"
+    """Answered with the contract's JSON, but about something else."""
+
     STATUS = "status"
     """Answered with a status of 400 or more."""
 
@@ -92,7 +95,7 @@ def _may_repeat(policy: RetryPolicy, failure: Failure) -> bool:
     match failure.kind:
         case FailureKind.UNSENT:
             return True
-        case FailureKind.LOST | FailureKind.GARBLED:
+        case FailureKind.LOST | FailureKind.GARBLED | FailureKind.MISTAKEN:
             return policy.repeatable
         case FailureKind.STATUS:
             status = failure.status or 0
