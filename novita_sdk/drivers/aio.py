@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Never, TypeVar, assert_never
 
@@ -14,8 +15,19 @@ from requests.utils import get_environ_proxies, select_proxy
 from yarl import URL
 
 from novita_sdk import errors
+from novita_sdk._hooks import RequestEvent
 from novita_sdk._settings import Settings
-from novita_sdk.drivers.shared import CONNECT_TIMEOUT, Observer, certificates, log, make_flows, root_of
+from novita_sdk.drivers.patience import Patience
+from novita_sdk.drivers.shared import (
+    CONNECT_TIMEOUT,
+    UNLIMITED,
+    Observer,
+    certificates,
+    log,
+    make_flows,
+    root_of,
+    unread,
+)
 from novita_sdk.flows.steps import (
     Broken,
     Done,
@@ -32,6 +44,7 @@ from novita_sdk.flows.steps import (
     Turn,
     Work,
 )
+from novita_sdk.wire.bodies import Body, BodyError
 from novita_sdk.wire.retry import FailureKind
 
 __all__ = ["AsyncDriver"]
@@ -62,6 +75,8 @@ class AsyncDriver:
         self._session = _make_session(settings) if session is None else session
         self._proxy = None if session is not None else select_proxy(url, get_environ_proxies(url))
         self._places = asyncio.BoundedSemaphore(self.flows.waiting.max_parked)
+        # The connector has as many, but there the wait for one would count as a failure of the gateway.
+        self._connections = asyncio.BoundedSemaphore(settings.max_connections if self._owns_session else UNLIMITED)
 
     async def run(self, flow: Flow[T]) -> T:
         """Runs a flow to its result."""
@@ -131,24 +146,12 @@ class AsyncDriver:
         begin = time.perf_counter()
         outcome: Reply | Broken
         try:
-            async with self._session.request(
-                event.verb,
-                URL(event.url, encoded=True),
-                data=step.request.body,
-                headers={**event.headers, "Authorization": self._authorization},
-                # Waiting for a free connection is no failure of the gateway and counts for nothing.
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=min(CONNECT_TIMEOUT, step.timeout), sock_read=step.timeout
-                ),
-                proxy=self._proxy,
-                # A redirect would turn a POST into a GET, or drop the key.
-                allow_redirects=False,
-            ) as response:
-                outcome = Reply(
-                    status=response.status,
-                    headers={key.lower(): value for key, value in response.headers.items()},
-                    body=await response.read(),
-                )
+            async with asyncio.timeout(step.within), self._connections, asyncio.timeout(None) as scope:
+                outcome = await self._exchange(event, step, scope)
+        except TimeoutError as error:
+            # One of asyncio's own says nothing, not even that it is none of aiohttp's.
+            reason = str(error) or f"no whole answer in {time.perf_counter() - begin:.3g} s"
+            outcome = replace(_broken(error), reason=reason)
         except (aiohttp.ClientConnectionError, OSError) as error:  # a certificate's error is a ValueError as well
             outcome = _broken(error)
         except ValueError as error:  # a URL, or a header of a hook, that nothing can be sent with
@@ -157,6 +160,40 @@ class AsyncDriver:
             outcome = _broken(error)
         self._observer.after(event, outcome, begin)
         return outcome
+
+    async def _exchange(self, event: RequestEvent, step: Send, scope: asyncio.Timeout) -> Reply | Broken:
+        """Sends one request and reads its answer; the scope is ended by what is left of its patience."""
+        patience = Patience(step, self.loop.time)
+        connect = min(CONNECT_TIMEOUT, step.timeout)
+        if self._owns_session:
+            # Else the time in which the caller's session waits for a free connection would count.
+            scope.reschedule(self.loop.time() + connect + step.timeout)
+        async with self._session.request(
+            event.verb,
+            URL(event.url, encoded=True),
+            data=step.request.body,
+            headers={**event.headers, "Authorization": self._authorization},
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=step.timeout),
+            proxy=self._proxy,
+            # A redirect would turn a POST into a GET, or drop the key.
+            allow_redirects=False,
+            # That would have no limit.
+            auto_decompress=False,
+        ) as response:
+            patience.begin()
+            scope.reschedule(patience.deadline)
+            headers = {key.lower(): value for key, value in response.headers.items()}
+            body = None
+            try:
+                body = Body(headers.get("content-encoding", ""))
+                async for piece in response.content.iter_any():
+                    body.feed(piece)
+                    patience.received(len(piece))
+                    scope.reschedule(patience.deadline)
+                return Reply(status=response.status, headers=headers, body=body.end())
+            except BodyError as error:
+                response.close()
+                return unread(response.status, headers, body, error)
 
 
 def _make_session(settings: Settings) -> aiohttp.ClientSession:

@@ -7,7 +7,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from novita_sdk._hooks import RequestEvent, RequestHook, ResponseEvent, ResponseHook
@@ -18,17 +18,23 @@ from novita_sdk.flows.jobs import Flows
 from novita_sdk.flows.poll_spacing import max_parked
 from novita_sdk.flows.steps import Broken, Log, Reply, Send
 from novita_sdk.tracing import span
-from novita_sdk.wire.retry import RetryPolicy
+from novita_sdk.wire.bodies import Body, BodyError, BodyTooLargeError
+from novita_sdk.wire.retry import FailureKind, RetryPolicy
 
-__all__ = ["CONNECT_TIMEOUT", "Observer", "certificates", "log", "make_flows", "root_of"]
+__all__ = ["CONNECT_TIMEOUT", "UNLIMITED", "Observer", "certificates", "log", "make_flows", "root_of", "unread"]
 
 _log = logging.getLogger("novita_sdk")
 _LEVELS: Final = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "WARNING": logging.WARNING}
 
 _BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
+_EXCERPT: Final = 64 * 1024
+
 CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection."""
+
+UNLIMITED = 1 << 30
+"""Connections of a caller's own session, which has limits of its own."""
 
 
 def make_flows(settings: Settings) -> Flows:
@@ -62,6 +68,14 @@ def log(step: Log) -> None:
 def certificates() -> str | None:
     """The file or folder of certificates that the environment names, in the variables of requests, curl and OpenSSL."""
     return next(filter(None, map(os.environ.get, _BUNDLES)), None)
+
+
+def unread(status: int, headers: Mapping[str, str], body: Body | None, error: BodyError) -> Reply | Broken:
+    """What came of an answer whose body is not read to its end: of a refusal the beginning says enough."""
+    if status >= 300:
+        return Reply(status=status, headers=headers, body=b"" if body is None else body.so_far()[:_EXCERPT])
+    kind = FailureKind.OVERSIZED if isinstance(error, BodyTooLargeError) else FailureKind.GARBLED
+    return Broken(kind=kind, reason=str(error))
 
 
 class Observer:

@@ -18,6 +18,7 @@ from novita_sdk.flows.steps import Broken, Done, Flow, Log, Outcome, Reply, Send
 from novita_sdk.flows.timeouts import check_timeout
 from novita_sdk.models import GetHealthRequest
 from novita_sdk.rpc import JobsServiceMethods, Method
+from novita_sdk.wire.bodies import ACCEPT_ENCODING
 from novita_sdk.wire.codec import WireError
 from novita_sdk.wire.headers import LONG_POLL_HEADER, REQUEST_ID_HEADER, USER_AGENT
 from novita_sdk.wire.http import HttpRequest, build_request, parse_response
@@ -183,12 +184,17 @@ class Caller:
         *,
         subject: Subject,
         timeout: float | None = None,
+        within: float | None = None,
         is_parked: bool = False,
     ) -> Flow[T | Problem]:
-        """Sends a request once. Parse errors that mean a bad answer are `WireError` and `PayloadError`."""
+        """Sends a request once; timeouts are those of `Send`.
+
+        Parse errors that mean a bad answer are `WireError` and `PayloadError`.
+        """
         request_id = self.new_id()
         headers = {
             "Content-Type": "application/json",
+            "Accept-Encoding": ACCEPT_ENCODING,
             "User-Agent": USER_AGENT,
             REQUEST_ID_HEADER: request_id,
             **request.headers,
@@ -196,6 +202,7 @@ class Caller:
         send = Send(
             request=replace(request, headers=headers),
             timeout=min(self.timeout if timeout is None else timeout, _LONGEST_TIMEOUT),
+            within=None if within is None else min(within, _LONGEST_TIMEOUT),
             is_parked=is_parked,
         )
         outcome = yield send

@@ -61,8 +61,8 @@ def refused(reply: Reply, subject: Subject, retry_after: float | None, *, secret
     )
 
 
-def broken(outcome: Broken, subject: Subject) -> errors.TransportError:
-    """The error for a request without an answer."""
+def broken(outcome: Broken, subject: Subject) -> errors.TransportError | errors.ProtocolError:
+    """The error for a request without an answer, or with one that can't be read."""
     if subject.idempotency_key is not None and outcome.kind is not FailureKind.UNSENT:
         return errors.SubmitUncertainError(
             f"Could not {subject.action}: {subject.base_url} did not answer ({outcome.reason}), so the job may or may "
@@ -70,6 +70,13 @@ def broken(outcome: Broken, subject: Subject) -> errors.TransportError:
             f"submit with idempotency_key={subject.idempotency_key!r} is safe." + _request(subject),
             request_id=subject.request_id,
             idempotency_key=subject.idempotency_key,
+        )
+    if outcome.kind in {FailureKind.GARBLED, FailureKind.OVERSIZED}:
+        return errors.ProtocolError(
+            f"Could not {subject.action}: the answer of {subject.base_url} can't be read; {outcome.reason}. A proxy "
+            f"may stand in between; check the base URL (argument base_url or {BASE_URL_VARIABLE})." + _request(subject),
+            job_id=subject.job_id,
+            request_id=subject.request_id,
         )
     error = errors.RequestTimeoutError if outcome.timed_out else errors.TransportError
     advice = f"Check the network and the base URL (argument base_url or {BASE_URL_VARIABLE})."

@@ -45,6 +45,6 @@ def list_jobs(caller: Caller, endpoint: str, status: str | None) -> Feed[JobInfo
 
 def _endless(caller: Caller, action: str, reason: str, count: int) -> errors.ProtocolError:
     return errors.ProtocolError(
-        f"Could not {action} to the end: the pages of {caller.base_url} do not end, for {reason}. The {count} jobs before "
-        "that were handed out. Tell whoever runs the gateway."
+        f"Could not {action} to the end: the pages of {caller.base_url} do not end, for {reason}. The {count} jobs "
+        "before that were handed out. Tell whoever runs the gateway."
     )

@@ -41,7 +41,7 @@ _SAID_AGAIN: Final = 40
 """Failed questions in a row after which the log tells of them again, which is about once a minute."""
 
 _LAST_QUESTION: Final = 1.0
-"""Seconds that the answer to a question may take at least, however near the deadline is."""
+"""Seconds beyond the deadline in which the answer to the last question may still come."""
 
 _HELD: Final = 1.0
 """Seconds after which a question counts as held, however long the gateway was asked to: a proxy may cut it short."""
@@ -187,9 +187,14 @@ class Waiting:
             park: Seconds the gateway was asked to hold the answer; 0 for at once.
         """
         caller = self._caller
-        patience = min(caller.timeout, max(watch.remaining(caller.clock()), _LAST_QUESTION))
+        within = watch.remaining(caller.clock()) + _LAST_QUESTION
         result = yield from caller.attempt(
-            request, parse, subject=self._subject(watch.job), timeout=park + patience, is_parked=park > 0
+            request,
+            parse,
+            subject=self._subject(watch.job),
+            timeout=min(park + caller.timeout, within),
+            within=within,
+            is_parked=park > 0,
         )
         if not isinstance(result, Problem):
             watch.failures = watch.mistakes = 0

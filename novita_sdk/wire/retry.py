@@ -33,6 +33,9 @@ class FailureKind(enum.Enum):
     MISTAKEN = "mistaken"
     """Answered with the contract's JSON, but about something else."""
 
+    OVERSIZED = "oversized"
+    """Answered with more than is read; the next answer would be no smaller."""
+
     STATUS = "status"
     """Answered with a status of 400 or more."""
 
@@ -97,6 +100,8 @@ def _may_repeat(policy: RetryPolicy, failure: Failure) -> bool:
             return True
         case FailureKind.LOST | FailureKind.GARBLED | FailureKind.MISTAKEN:
             return policy.repeatable
+        case FailureKind.OVERSIZED:
+            return False
         case FailureKind.STATUS:
             status = failure.status or 0
             if status in UNPROCESSED_STATUSES:

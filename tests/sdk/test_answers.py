@@ -1,4 +1,4 @@
-"""Answers that are JSON and of the protocol, and still not to be believed: about another job, in circles, unreadable."""
+"""Answers of the protocol that are not to be believed: about another job, in circles, unreadable."""
 
 from __future__ import annotations
 
