@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         ServerError,
         SubmitUncertainError,
         TransportError,
+        UnreadableOutputError,
         WaitTimeoutError,
     )
     from novita_sdk.flows.job_info import JobInfo
@@ -80,6 +81,7 @@ __all__ = [
     "SubmitOptions",
     "SubmitUncertainError",
     "TransportError",
+    "UnreadableOutputError",
     "WaitTimeoutError",
     "__version__",
 ]

@@ -20,10 +20,10 @@ Each is also an instance of what the published package raises in its place, so t
     └── JobError                    the job ended without output
         ├── JobFailedError
         ├── JobCancelledError
-        └── JobTimedOutError
+        ├── JobTimedOutError
+        └── UnreadableOutputError   it completed; Python can't read its output
 
-`ERROR_TABLE` has one row per code, with the HTTP status that stands for it and its class. This module imports
-`requests` for its exception classes; the rest of the SDK imports it when something is sent or raised.
+`ERROR_TABLE` has one row per code, with its class and HTTP status. This module imports `requests` for its exceptions.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ __all__ = [
     "ServerError",
     "SubmitUncertainError",
     "TransportError",
+    "UnreadableOutputError",
     "WaitTimeoutError",
     "row_of_status",
 ]
@@ -332,6 +333,28 @@ class JobTimedOutError(JobError):
     default_retryable = True
 
 
+class UnreadableOutputError(JobError):
+    """The job completed with an output, or a chunk of one, that can't be read here; the message tells where in it.
+
+    Attributes:
+        data: The output as it came, in bytes.
+    """
+
+    default_code = "OUTPUT_UNREADABLE"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        data: bytes = b"",
+        status: str = "COMPLETED",
+        output: JSONValue = None,
+        **details: Unpack[ErrorDetails],
+    ) -> None:
+        super().__init__(message, status=status, output=output, **details)
+        self.data = data
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorRow:
     """One code, the HTTP status that stands for it (None where there is no single one), and its class."""
@@ -365,6 +388,7 @@ ERROR_TABLE: Final = (
     ErrorRow(code="JOB_FAILED", status=None, error=JobFailedError),
     ErrorRow(code="JOB_CANCELLED", status=None, error=JobCancelledError),
     ErrorRow(code="JOB_TIMED_OUT", status=None, error=JobTimedOutError),
+    ErrorRow(code="OUTPUT_UNREADABLE", status=None, error=UnreadableOutputError),
 )
 """Total in both directions: every class below `NovitaError` has a row, and so has every HTTP status from 300 up
 (`row_of_status`)."""

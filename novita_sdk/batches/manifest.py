@@ -107,7 +107,12 @@ class Manifest:
         self._append({"key": key, "job_id": job_id})
 
     def finished(self, key: str, info: JobInfo) -> None:
-        """Notes a final state with its output, which the gateway keeps for hours only."""
+        """Notes a final state with its output, which the gateway keeps for hours only.
+
+        One whose output can't be read is left to the next run, which may have a Python that reads it.
+        """
+        if info.unreadable is not None:
+            return
         line: dict[str, object] = {"key": key, "job_id": info.job_id, "status": info.status}
         if info.output is not None:
             line["output"] = info.output

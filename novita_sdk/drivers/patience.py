@@ -1,4 +1,4 @@
-"""How long one answer may take in all, when a timeout of a socket starts anew with every byte."""
+"""The time that one answer may take in all, since a timeout of a socket starts anew with every byte."""
 
 from __future__ import annotations
 

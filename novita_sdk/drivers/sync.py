@@ -39,7 +39,7 @@ from novita_sdk.drivers.shared import (
     root_of,
     unread,
 )
-from novita_sdk.drivers.timed_sockets import TimedAdapter, patience
+from novita_sdk.drivers.timed_sockets import TimedAdapter, TimedSession, patience
 from novita_sdk.flows.steps import (
     Broken,
     Done,
@@ -244,7 +244,7 @@ class _Bearer(AuthBase):
 
 
 def _make_session(settings: Settings) -> requests.Session:
-    session = requests.Session()
+    session = TimedSession()
     adapter = TimedAdapter(pool_maxsize=settings.max_connections, pool_block=True)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
@@ -259,6 +259,8 @@ def _make_session(settings: Settings) -> requests.Session:
 def _read(response: requests.Response, current: Patience) -> Reply | Broken:
     """Reads an answer to its end, or as far as it may go."""
     headers = {key.lower(): value for key, value in response.headers.items()}
+    if getattr(response, "_content_consumed", False):  # by a session of the caller's own, for a redirect
+        return Reply(status=response.status_code, headers=headers, body=response.content)
     body = None
     try:
         body = Body(headers.get("content-encoding", ""))

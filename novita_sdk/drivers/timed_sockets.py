@@ -12,6 +12,7 @@ import socket
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
+import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -22,7 +23,7 @@ from novita_sdk.drivers.patience import Patience
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["TimedAdapter", "patience"]
+__all__ = ["TimedAdapter", "TimedSession", "patience"]
 
 patience: ContextVar[Patience | None] = ContextVar("novita_patience", default=None)
 """That of the request which this thread sends."""
@@ -47,6 +48,14 @@ class TimedAdapter(HTTPAdapter):
         manager: ProxyManager = super().proxy_manager_for(proxy, **proxy_kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
+
+
+class TimedSession(requests.Session):
+    """Leaves redirects of what is sent here alone: `requests` reads the body of each one whole, whatever its size."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None, so that nothing is followed."""
+        return super().get_redirect_target(resp) if patience.get() is None else None
 
 
 class _TimedFile(io.RawIOBase):

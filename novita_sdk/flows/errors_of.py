@@ -16,7 +16,7 @@ from novita_sdk.wire import codec, states
 from novita_sdk.wire.refusals import Refusal, clean, read_refusal
 from novita_sdk.wire.retry import FailureKind
 
-__all__ = ["Subject", "broken", "garbled", "job_error", "refused", "wait_over"]
+__all__ = ["Subject", "broken", "garbled", "job_error", "refused", "unreadable", "wait_over"]
 
 _EXCERPT: Final = 80
 
@@ -118,7 +118,7 @@ def wait_over(info: JobInfo | None, subject: Subject, timeout: float) -> errors.
 
 
 def job_error(info: JobInfo, endpoint: str) -> errors.JobError | None:
-    """The error of a job that ended without an output; None for a completed one and for one that goes on."""
+    """The error of a job that ended without an output that can be read; None for others, and for one that goes on."""
     where = f"Job {info.job_id} of endpoint {endpoint}"
     if info.status == states.FAILED:
         remote = parse_remote_error(info.error)
@@ -150,7 +150,19 @@ def job_error(info: JobInfo, endpoint: str) -> errors.JobError | None:
             status=info.status,
             output=info.output,
         )
+    if info.status == states.COMPLETED and info.unreadable is not None:
+        return unreadable(info.unreadable, info.raw_output or b"", where, info.job_id)
     return None
+
+
+def unreadable(reason: str, data: bytes, where: str, job_id: str) -> errors.UnreadableOutputError:
+    """The error for an output, or a chunk of one, that nothing here can read."""
+    return errors.UnreadableOutputError(
+        f"{where} has an output that can't be read here: {reason}. It came whole: its {len(data):,} bytes are in this "
+        "error's `data` (those of a whole output also in job.info().raw_output), for a reader that takes them.",
+        job_id=job_id,
+        data=data,
+    )
 
 
 def _read(reply: Reply, secret: str) -> Refusal:

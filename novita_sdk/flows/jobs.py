@@ -11,9 +11,9 @@ import msgspec
 from google.protobuf.message import Message
 
 from novita_sdk import errors, models
-from novita_sdk.files._in_values import Attachments, fetch, has_files, is_elsewhere
+from novita_sdk.files._in_values import Attachments, UnreadableFileError, fetch, has_files, is_elsewhere
 from novita_sdk.flows.call import Caller
-from novita_sdk.flows.errors_of import Subject, job_error
+from novita_sdk.flows.errors_of import Subject, job_error, unreadable
 from novita_sdk.flows.handle import Handle, Queued
 from novita_sdk.flows.identity import check_job
 from novita_sdk.flows.job_info import JobInfo
@@ -208,7 +208,11 @@ class Flows:
         if error := job_error(info, endpoint):
             raise error
         if is_elsewhere(info.output):
-            return (yield from work(partial(fetch, info.output)))
+            try:
+                return (yield from work(partial(fetch, info.output)))
+            except UnreadableFileError as reason:
+                where = f"Job {info.job_id} of endpoint {endpoint}"
+                raise unreadable(str(reason), reason.data, where, info.job_id) from None
         return info.output
 
     def stream(self, job: Handle, timeout: float | None) -> Feed[JSONValue]:

@@ -69,7 +69,7 @@ def page(*ids: str, cursor: str | None) -> dict[str, object]:
 def test_pages_that_go_in_circles_are_an_error(scripted: Any, endpoint: Any, answer: Any, cursors: list[str]) -> None:
     circle = [answer(body=page("j", "k", cursor=cursor)) for cursor in cursors * 100]
     scripted.script("requests", *circle)
-    found = []
+    found: list[str] = []
     with pytest.raises(errors.ProtocolError, match="'a' came before"):
         found.extend(job.job_id for job in endpoint.jobs())
     assert len(scripted.calls("requests")) == len(cursors) + 1
@@ -90,3 +90,84 @@ def test_each_job_is_listed_once_and_empty_pages_are_passed(scripted: Any, endpo
     pages: Iterator[dict[str, object]] = (page(*ids, cursor=next(numbers)) for ids in (["c", "b"], [], ["b", "a"]))
     scripted.script("requests", *(answer(body=body) for body in pages), answer(body=page("z", cursor=None)))
     assert [job.job_id for job in endpoint.jobs()] == ["c", "b", "a", "z"]
+
+
+LARGE = b'{"a":[1,{"seed":' + b"7" * 5000 + b"}]}"
+DEEP = b'{"steps":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+UNREADABLE = {
+    "large": (LARGE, r"output\.a\[1\]\.seed is an integer of 5,000 digits, at byte 16"),
+    "large beside NaN": (LARGE[:-1] + b',"b":NaN}', r"output\.a\[1\]\.seed is an integer of 5,000 digits"),
+    "deep": (DEEP, r"nested 100,001 levels deep, at byte 100,008 \(output\.steps"),
+    "deep files": (DEEP.replace(b"[]", b'["sha256"]'), "levels deep"),
+    "no JSON": (b'{"a":[1,}', "not JSON"),
+    "no text": (b'"\xff"', "not JSON"),
+}
+
+
+def completed(output: bytes) -> bytes:
+    return b'{"id":"j","status":"COMPLETED","output":%b}' % output
+
+
+@pytest.mark.parametrize("reader", ["output now", "output"])
+@pytest.mark.parametrize("kind", [name for name in UNREADABLE if name != "no JSON"])
+def test_an_output_that_can_not_be_read_is_an_error_with_its_place(
+    scripted: Any, endpoint: Any, answer: Any, kind: str, reader: str
+) -> None:
+    data, said = UNREADABLE[kind]
+    scripted.script("status", answer(body=completed(data)))
+    job = endpoint.job("j")
+    with pytest.raises(errors.UnreadableOutputError, match=said) as raised:
+        READERS[reader](job)
+    assert (raised.value.job_id, raised.value.status) == ("j", "COMPLETED")
+    assert (raised.value.data == data) is True  # not to be shown
+    assert len(str(raised.value)) < 1500
+    info = job.info()
+    assert (info.status, info.output, info.raw_output == data) == ("COMPLETED", None, True)
+    assert len(scripted.calls("status")) == 1
+
+
+def test_progress_that_can_not_be_read_ends_no_wait(scripted: Any, endpoint: Any, answer: Any) -> None:
+    scripted.script("status", answer(body=b'{"id":"j","status":"IN_PROGRESS","output":%b}' % LARGE), answer(body=OWN))
+    first, last = endpoint.job("j").updates(timeout=60)
+    assert (first.progress, first.raw_output, last.output) == (None, LARGE, 7)
+
+
+def test_an_error_that_can_not_be_read_is_told_as_it_came(scripted: Any, endpoint: Any, answer: Any) -> None:
+    scripted.script("status", answer(body=b'{"id":"j","status":"FAILED","error":%b}' % LARGE))
+    with pytest.raises(errors.JobFailedError, match='"seed":777'):
+        endpoint.job("j").output()
+
+
+def test_a_chunk_that_can_not_be_read_is_an_error_in_its_place(scripted: Any, endpoint: Any, answer: Any) -> None:
+    body = b'{"status":"COMPLETED","stream":[{"output":1},{"output":%b},{"output":2}]}' % DEEP
+    scripted.script("stream", answer(body=body))
+    chunks = []
+    with pytest.raises(errors.UnreadableOutputError, match="a chunk of it is nested") as raised:
+        chunks.extend(endpoint.job("j").stream(timeout=60))
+    assert (raised.value.data == DEEP) is True
+    assert len(scripted.calls("stream")) == 1
+
+
+def test_a_batch_with_an_unreadable_output_tells_it_and_leaves_it_out_of_its_manifest(
+    scripted: Any, endpoint: Any, answer: Any, tmp_path: Any
+) -> None:
+    scripted.script("run", answer(body={"id": "j", "status": "PENDING"}))
+    scripted.script("status", answer(body=completed(LARGE)))
+    for _ in range(2):
+        (result,) = endpoint.map([{}], return_exceptions=True, manifest=tmp_path / "m.jsonl", progress=False)
+        assert isinstance(result, errors.UnreadableOutputError)
+    assert len(scripted.calls("run")) == 1
+
+
+def test_a_job_in_a_list_may_hold_what_can_not_be_read(scripted: Any, endpoint: Any, answer: Any) -> None:
+    job = b'{"id":"%b","status":"COMPLETED","output":%b}'
+    scripted.script("requests", answer(body=b'{"jobs":[%b,%b]}' % (job % (b"j", DEEP), job % (b"k", b"1"))))
+    first, second = endpoint.jobs()
+    assert (first.raw_output == DEEP, second.output) == (True, 1)
+
+
+def test_an_unreadable_error_survives_pickling() -> None:
+    import pickle
+
+    copy = pickle.loads(pickle.dumps(errors.UnreadableOutputError("words", data=b"x", job_id="j")))
+    assert (str(copy), copy.data, copy.job_id, copy.code) == ("words", b"x", "j", "OUTPUT_UNREADABLE")
