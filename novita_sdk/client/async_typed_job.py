@@ -32,7 +32,9 @@ class AsyncTypedJob(AsyncJob, Generic[OutputT]):
 
     def __init__(self, endpoint_id: str, job_id: str, client: AsyncClient, output_type: type[OutputT]) -> None:
         super().__init__(endpoint_id, job_id, client)
-        self._adapter = output_adapter(output_type)
+        output_adapter(output_type)  # refused before it is needed
+        # Not what reads it: a job can be pickled if its type can.
+        self._output_type = output_type
 
     async def output(self, timeout: float | None = None) -> OutputT:
         """Waits for the end of the job and returns its output, checked.
@@ -48,12 +50,13 @@ class AsyncTypedJob(AsyncJob, Generic[OutputT]):
             JobError: As in `AsyncJob.output`.
         """
         await self.wait(timeout)
-        return parse_output(self._adapter, await super().output(0))
+        return parse_output(output_adapter(self._output_type), await super().output(0))
 
     def stream(self, timeout: float | None = None) -> AsyncIterator[OutputT]:
         """Yields the chunks of a generator's output, checked; arguments and errors as in `AsyncJob.stream`."""
         chunks = super().stream(timeout)
-        return (parse_output(self._adapter, chunk) async for chunk in chunks)
+        adapter = output_adapter(self._output_type)
+        return (parse_output(adapter, chunk) async for chunk in chunks)
 
 
 class AsyncJobStream(Generic[OutputT]):

@@ -33,7 +33,9 @@ class TypedJob(Job, Generic[OutputT]):
 
     def __init__(self, endpoint_id: str, job_id: str, client: Client, output_type: type[OutputT]) -> None:
         super().__init__(endpoint_id, job_id, client)
-        self._adapter = output_adapter(output_type)
+        output_adapter(output_type)  # refused before it is needed
+        # Not what reads it: a job can be pickled if its type can.
+        self._output_type = output_type
 
     def output(self, timeout: float | None = None) -> OutputT:
         """Waits for the end of the job and returns its output, checked.
@@ -49,12 +51,13 @@ class TypedJob(Job, Generic[OutputT]):
             JobError: As in `Job.output`.
         """
         self.wait(timeout)
-        return parse_output(self._adapter, super().output(0))
+        return parse_output(output_adapter(self._output_type), super().output(0))
 
     def stream(self, timeout: float | None = None) -> Iterator[OutputT]:
         """Yields the chunks of a generator's output, checked; arguments and errors as in `Job.stream`."""
         chunks = super().stream(timeout)
-        return (parse_output(self._adapter, chunk) for chunk in chunks)
+        adapter = output_adapter(self._output_type)
+        return (parse_output(adapter, chunk) for chunk in chunks)
 
 
 class JobStream(Generic[OutputT]):

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final, Never, TypeVar, assert_never
 
 import aiohttp
-from requests.utils import get_environ_proxies, select_proxy
 from yarl import URL
 
 from novita_sdk import errors
@@ -25,8 +24,10 @@ from novita_sdk.drivers.shared import (
     certificates,
     log,
     make_flows,
+    proxy_of,
     root_of,
     unread,
+    via,
 )
 from novita_sdk.flows.steps import (
     Broken,
@@ -64,16 +65,15 @@ class AsyncDriver:
     """
 
     def __init__(self, settings: Settings, session: aiohttp.ClientSession | None) -> None:
-        self.flows = make_flows(settings)
+        self._proxy = None if session is not None else proxy_of(settings.base_url)
+        self.flows = make_flows(settings, self._proxy)
         self.loop = asyncio.get_running_loop()
-        url = settings.base_url
         self._authorization = f"Bearer {settings.api_key}"
         self._observer = Observer(settings.on_request, settings.on_response)
         self._owns_session = session is None
         # A session that trusts the environment goes to a thread twice at every request, to search it for proxies and
         # ~/.netrc for a password, beside which it refuses the key.
         self._session = _make_session(settings) if session is None else session
-        self._proxy = None if session is not None else select_proxy(url, get_environ_proxies(url))
         self._places = asyncio.BoundedSemaphore(self.flows.waiting.max_parked)
         # The connector has as many, but there the wait for one would count as a failure of the gateway.
         self._connections = asyncio.BoundedSemaphore(settings.max_connections if self._owns_session else UNLIMITED)
@@ -97,6 +97,15 @@ class AsyncDriver:
         """Closes the connections, but not those of the caller's own session."""
         if self._owns_session:
             await self._session.close()
+
+    def abandon(self) -> None:
+        """Lets go of what an event loop left behind that runs no more."""
+        closing = self.close()
+        try:
+            closing.send(None)  # to its end, for there is nothing that it could wait for
+        except StopIteration:
+            return
+        closing.close()
 
     async def _advance(self, flow: Generator[Step | Emit[EmitT], Outcome, T]) -> Emit[EmitT] | End[T]:
         """Carries out the steps of a flow or feed until it emits or ends."""
@@ -144,10 +153,11 @@ class AsyncDriver:
     async def _send(self, step: Send) -> Reply | Broken:
         event = self._observer.before(step)
         begin = time.perf_counter()
+        patience = Patience(step, self.loop.time)
         outcome: Reply | Broken
         try:
-            async with asyncio.timeout(step.within), self._connections, asyncio.timeout(None) as scope:
-                outcome = await self._exchange(event, step, scope)
+            async with asyncio.timeout(step.within) as scope, self._connections:
+                outcome = await self._exchange(event, step, patience, scope)
         except TimeoutError as error:
             # One of asyncio's own says nothing, not even that it is none of aiohttp's.
             reason = str(error) or f"no whole answer in {time.perf_counter() - begin:.3g} s"
@@ -155,19 +165,22 @@ class AsyncDriver:
         except (aiohttp.ClientConnectionError, OSError) as error:  # a certificate's error is a ValueError as well
             outcome = _broken(error)
         except ValueError as error:  # a URL, or a header of a hook, that nothing can be sent with
-            raise errors.InvalidInputError(f"{event.url!r} can't be called: {root_of(error)}.") from error
+            where = f"{event.url!r} can't be called{via(self._proxy)}"
+            raise errors.InvalidInputError(f"{where}: {root_of(error)}.") from error
         except aiohttp.ClientError as error:
             outcome = _broken(error)
         self._observer.after(event, outcome, begin)
         return outcome
 
-    async def _exchange(self, event: RequestEvent, step: Send, scope: asyncio.Timeout) -> Reply | Broken:
+    async def _exchange(
+        self, event: RequestEvent, step: Send, patience: Patience, scope: asyncio.Timeout
+    ) -> Reply | Broken:
         """Sends one request and reads its answer; the scope is ended by what is left of its patience."""
-        patience = Patience(step, self.loop.time)
         connect = min(CONNECT_TIMEOUT, step.timeout)
         if self._owns_session:
             # Else the time in which the caller's session waits for a free connection would count.
-            scope.reschedule(self.loop.time() + connect + step.timeout)
+            patience.begin(connect)
+            scope.reschedule(patience.deadline)
         async with self._session.request(
             event.verb,
             URL(event.url, encoded=True),

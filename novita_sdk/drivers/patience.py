@@ -29,9 +29,13 @@ class Patience:
         self._last = float("inf") if step.within is None else self._start + step.within
         self._until = self._last
 
-    def begin(self) -> None:
-        """The request is sent; waiting for a free connection counts for the caller's deadline alone."""
-        self._until = self._clock() + self._timeout
+    def begin(self, extra: float = 0.0) -> None:
+        """The request is sent; waiting for a free connection counts for the caller's deadline alone.
+
+        Args:
+            extra: Seconds that it may take beyond its timeout, to connect.
+        """
+        self._until = self._clock() + self._timeout + extra
 
     def received(self, size: int) -> None:
         """So many bytes have come."""

@@ -10,6 +10,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import requests
+from requests.utils import get_environ_proxies, select_proxy
+
 from novita_sdk._hooks import RequestEvent, RequestHook, ResponseEvent, ResponseHook
 from novita_sdk._settings import Settings
 from novita_sdk.files._in_values import Attachments
@@ -19,9 +22,21 @@ from novita_sdk.flows.poll_spacing import max_parked
 from novita_sdk.flows.steps import Broken, Log, Reply, Send
 from novita_sdk.tracing import span
 from novita_sdk.wire.bodies import Body, BodyError, BodyTooLargeError
+from novita_sdk.wire.hosts import is_loopback, without_password
 from novita_sdk.wire.retry import FailureKind, RetryPolicy
 
-__all__ = ["CONNECT_TIMEOUT", "UNLIMITED", "Observer", "certificates", "log", "make_flows", "root_of", "unread"]
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "UNLIMITED",
+    "Observer",
+    "certificates",
+    "log",
+    "make_flows",
+    "proxy_of",
+    "root_of",
+    "unread",
+    "via",
+]
 
 _log = logging.getLogger("novita_sdk")
 _LEVELS: Final = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "WARNING": logging.WARNING}
@@ -37,11 +52,12 @@ UNLIMITED = 1 << 30
 """Connections of a caller's own session, which has limits of its own."""
 
 
-def make_flows(settings: Settings) -> Flows:
-    """The flows of a client, on the clocks of this machine."""
+def make_flows(settings: Settings, proxy: str | None) -> Flows:
+    """The flows of a client, on the clocks of this machine, for requests that go through a proxy or through none."""
     return Flows(
         Caller(
             base_url=settings.base_url,
+            proxy=None if proxy is None else without_password(proxy),
             timeout=settings.timeout,
             retry=RetryPolicy(budget=settings.retry_budget),
             clock=time.monotonic,
@@ -76,6 +92,22 @@ def unread(status: int, headers: Mapping[str, str], body: Body | None, error: Bo
         return Reply(status=status, headers=headers, body=b"" if body is None else body.so_far()[:_EXCERPT])
     kind = FailureKind.OVERSIZED if isinstance(error, BodyTooLargeError) else FailureKind.GARBLED
     return Broken(kind=kind, reason=str(error))
+
+
+def proxy_of(base_url: str, session: requests.Session | None = None) -> str | None:
+    """The proxy that the environment names for a gateway, or the caller's own session; None for one of this machine."""
+    if session is not None:
+        found = session.merge_environment_settings(base_url, {}, None, None, None)["proxies"]
+    elif is_loopback(base_url):
+        return None
+    else:
+        found = get_environ_proxies(base_url)
+    return select_proxy(base_url, found) or None
+
+
+def via(proxy: str | None) -> str:
+    """How an error tells of a proxy."""
+    return "" if proxy is None else f" through the proxy {without_password(proxy)}"
 
 
 class Observer:

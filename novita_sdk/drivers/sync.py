@@ -36,8 +36,10 @@ from novita_sdk.drivers.shared import (
     certificates,
     log,
     make_flows,
+    proxy_of,
     root_of,
     unread,
+    via,
 )
 from novita_sdk.drivers.timed_sockets import TimedAdapter, TimedSession, patience
 from novita_sdk.flows.steps import (
@@ -57,6 +59,7 @@ from novita_sdk.flows.steps import (
     Work,
 )
 from novita_sdk.wire.bodies import Body, BodyError
+from novita_sdk.wire.hosts import is_loopback
 from novita_sdk.wire.retry import FailureKind
 
 __all__ = ["LATER", "Later", "SyncDriver", "advance"]
@@ -115,7 +118,8 @@ class SyncDriver:
     """
 
     def __init__(self, settings: Settings, session: requests.Session | None) -> None:
-        self.flows = make_flows(settings)
+        self._proxy = proxy_of(settings.base_url, session)
+        self.flows = make_flows(settings, self._proxy)
         self.max_connections = settings.max_connections
         self.is_inherited = False
         """The process was forked since; sockets and locks belong to the parent."""
@@ -164,7 +168,8 @@ class SyncDriver:
                 with self._request(event, step) as response:
                     outcome = _read(response, current)
             except ValueError as error:  # a URL, or a header of a hook, that nothing can be sent with
-                raise errors.InvalidInputError(f"{event.url!r} can't be called: {root_of(error)}.") from error
+                where = f"{event.url!r} can't be called{via(self._proxy)}"
+                raise errors.InvalidInputError(f"{where}: {root_of(error)}.") from error
             except (requests.RequestException, HTTPError, TimeoutError) as error:
                 outcome = _broken(error)
             finally:
@@ -252,7 +257,8 @@ def _make_session(settings: Settings) -> requests.Session:
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # Proxies and certificates of the environment; a session that trusts it would search all of it at every request.
     found = session.merge_environment_settings(settings.base_url, {}, None, None, None)
-    session.proxies, session.verify, session.trust_env = found["proxies"], certificates() or True, False
+    session.proxies = {} if is_loopback(settings.base_url) else found["proxies"]
+    session.verify, session.trust_env = certificates() or True, False
     return session
 
 

@@ -79,13 +79,10 @@ class GatewayStore:
 
     def put(self, file: LocalFile, *, on_progress: OnProgress | None = None) -> File:
         """See `FileStore.put`."""
-        import requests
-
-        from novita_sdk.files._guard import no_netrc
+        from novita_sdk.files._guard import DirectSession
 
         wanted = {"name": file.name, "mediaType": file.media_type, "size": file.size, "sha256": file.sha256}
-        with requests.Session() as session:
-            session.auth = no_netrc
+        with DirectSession() as session:
             headers = {"Authorization": self._authorization}
             reply = self._send(lambda: session.post(self._url, json=wanted, headers=headers, timeout=30)).content
             stored, upload = self._read(reply)

@@ -78,6 +78,7 @@ class Caller:
         new_id: Names that nobody else gives, for requests and submits.
         span: Records submits and waits.
         secret: The API key, which no error repeats although an answer may.
+        proxy: The one that requests go through, without its password; None for none.
         long_poll: Seconds the gateway offers to hold a status request; 0 for a gateway that doesn't, None while no
             gateway answered yet.
     """
@@ -91,6 +92,7 @@ class Caller:
     new_id: Callable[[], str]
     span: SpanMaker
     secret: str = field(default="", repr=False)
+    proxy: str | None = None
     long_poll: float | None = field(default=None, init=False)
 
     def call(
@@ -206,7 +208,7 @@ class Caller:
             is_parked=is_parked,
         )
         outcome = yield send
-        return self._judge(outcome, parse, replace(subject, request_id=request_id))
+        return self._judge(outcome, parse, replace(subject, request_id=request_id, proxy=self.proxy))
 
     def build(self, method: Method[RequestT, ResponseT], request: RequestT) -> HttpRequest:
         """Makes the HTTP request of a call.

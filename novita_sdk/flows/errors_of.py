@@ -37,6 +37,13 @@ class Subject:
     request_id: str | None = None
     idempotency_key: str | None = None
     """Set where the call is a submit."""
+    proxy: str | None = None
+    """The one that it went through, without its password."""
+
+    @property
+    def place(self) -> str:
+        """The gateway, and the proxy before it."""
+        return self.base_url if self.proxy is None else f"{self.base_url} (through the proxy {self.proxy})"
 
 
 def refused(reply: Reply, subject: Subject, retry_after: float | None, *, secret: str = "") -> errors.APIError:
@@ -65,7 +72,7 @@ def broken(outcome: Broken, subject: Subject) -> errors.TransportError | errors.
     """The error for a request without an answer, or with one that can't be read."""
     if subject.idempotency_key is not None and outcome.kind is not FailureKind.UNSENT:
         return errors.SubmitUncertainError(
-            f"Could not {subject.action}: {subject.base_url} did not answer ({outcome.reason}), so the job may or may "
+            f"Could not {subject.action}: {subject.place} did not answer ({outcome.reason}), so the job may or may "
             "not be queued. Look at the endpoint before you submit again; where the gateway recognises keys, a second "
             f"submit with idempotency_key={subject.idempotency_key!r} is safe." + _request(subject),
             request_id=subject.request_id,
@@ -73,7 +80,7 @@ def broken(outcome: Broken, subject: Subject) -> errors.TransportError | errors.
         )
     if outcome.kind in {FailureKind.GARBLED, FailureKind.OVERSIZED}:
         return errors.ProtocolError(
-            f"Could not {subject.action}: the answer of {subject.base_url} can't be read; {outcome.reason}. A proxy "
+            f"Could not {subject.action}: the answer of {subject.place} can't be read; {outcome.reason}. A proxy "
             f"may stand in between; check the base URL (argument base_url or {BASE_URL_VARIABLE})." + _request(subject),
             job_id=subject.job_id,
             request_id=subject.request_id,
@@ -86,7 +93,7 @@ def broken(outcome: Broken, subject: Subject) -> errors.TransportError | errors.
             "with that authority's certificate in SSL_CERT_FILE or REQUESTS_CA_BUNDLE."
         )
     return error(
-        f"Could not {subject.action}: {subject.base_url} did not answer ({outcome.reason}). {advice}"
+        f"Could not {subject.action}: {subject.place} did not answer ({outcome.reason}). {advice}"
         + _request(subject),
         job_id=subject.job_id,
         request_id=subject.request_id,
@@ -99,7 +106,7 @@ def garbled(reply: Reply, subject: Subject, reason: str, *, secret: str = "") ->
     if kind and "json" not in kind:
         reason = f"it is {kind}: {clean(reply.body.decode(errors='replace'), (secret,), length=_EXCERPT)!r}"
     return errors.ProtocolError(
-        f"Could not {subject.action}: the answer of {subject.base_url} (HTTP {reply.status}) does not follow the "
+        f"Could not {subject.action}: the answer of {subject.place} (HTTP {reply.status}) does not follow the "
         f"protocol; {reason}. A proxy or a login page may stand in between; check the base URL (argument base_url or "
         f"{BASE_URL_VARIABLE})." + _request(subject),
         job_id=subject.job_id,
@@ -200,7 +207,7 @@ def _forbidden(said: Refusal, where: str) -> str:
 
 
 def _advice(reply: Reply, said: Refusal, subject: Subject, retry_after: float | None) -> str:
-    status, where = reply.status, subject.base_url
+    status, where = reply.status, subject.place
     base_url_hint = f"the base URL (argument base_url or {BASE_URL_VARIABLE})"
     if status == 401:
         return f"{where} does not accept the API key (401). Check the argument api_key or {API_KEY_VARIABLE}."
