@@ -55,6 +55,8 @@ def stream(caller: Caller, waiting: Waiting, job: Handle, timeout: float | None)
                 raise unreadable(*page.unreadable, where, job.job_id)
             if page.chunks:
                 quiet_since = caller.clock()
+                if not states.is_final(page.status):
+                    waiting.check_deadline(watch)
             elif states.is_final(page.status):
                 break
             else:

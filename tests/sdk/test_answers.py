@@ -171,3 +171,9 @@ def test_an_unreadable_error_survives_pickling() -> None:
 
     copy = pickle.loads(pickle.dumps(errors.UnreadableOutputError("words", data=b"x", job_id="j")))
     assert (str(copy), copy.data, copy.job_id, copy.code) == ("words", b"x", "j", "OUTPUT_UNREADABLE")
+
+
+def test_chunks_without_an_end_hold_no_stream_beyond_its_deadline(scripted: Any, endpoint: Any, answer: Any) -> None:
+    scripted.script("stream", answer(body={"status": "IN_PROGRESS", "stream": [{"output": 1}]}))
+    with pytest.raises(errors.WaitTimeoutError):
+        list(endpoint.job("j").stream(timeout=0.5))
