@@ -334,24 +334,12 @@ class JobTimedOutError(JobError):
 
 
 class UnreadableOutputError(JobError):
-    """The job completed with an output, or a chunk of one, that can't be read here; the message tells where in it.
-
-    Attributes:
-        data: The output as it came, in bytes.
-    """
+    """The job completed with an output, or a chunk of one, that can't be read here; `data` has its bytes."""
 
     default_code = "OUTPUT_UNREADABLE"
 
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        data: bytes = b"",
-        status: str = "COMPLETED",
-        output: JSONValue = None,
-        **details: Unpack[ErrorDetails],
-    ) -> None:
-        super().__init__(message, status=status, output=output, **details)
+    def __init__(self, message: str = "", *, data: bytes = b"", **details: Unpack[ErrorDetails]) -> None:
+        super().__init__(message, status="COMPLETED", **details)
         self.data = data
 
 

@@ -93,8 +93,7 @@ def broken(outcome: Broken, subject: Subject) -> errors.TransportError | errors.
             "with that authority's certificate in SSL_CERT_FILE or REQUESTS_CA_BUNDLE."
         )
     return error(
-        f"Could not {subject.action}: {subject.place} did not answer ({outcome.reason}). {advice}"
-        + _request(subject),
+        f"Could not {subject.action}: {subject.place} did not answer ({outcome.reason}). {advice}" + _request(subject),
         job_id=subject.job_id,
         request_id=subject.request_id,
     )

@@ -78,7 +78,7 @@ def explain(data: bytes, what: str, error: Exception) -> str:
         places = ((len(path), -position) for position, path, _ in islice(_walk(data), _LOOKED_AT))
         deepest, at = max(places, default=(0, 0))
         where = next((_path(what, path) for position, path, _ in _walk(data) if position == -at), what)
-        return f"{what} is nested {deepest:,} levels deep, at byte {-at:,} ({where}), deeper than Python's json reads"
+        return f"{what} is nested too deeply for Python's json: {deepest:,} levels, at byte {-at:,} ({where})"
     for position, path, digits in _walk(data):
         if digits:
             return f"{_path(what, path)} is an integer of {digits:,} digits, at byte {position:,}: {error}"

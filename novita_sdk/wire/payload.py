@@ -92,10 +92,10 @@ def load(data: bytes, what: str = "the payload") -> JSONValue:
             return value
     except (RecursionError, ValueError):
         pass
-    return _load(data)
+    return _load(data, what)
 
 
-def _load(data: bytes) -> JSONValue:
+def _load(data: bytes, what: str) -> JSONValue:
     """Also takes space around the value, a byte order mark and UTF-16, and words the errors."""
     try:
         return json.loads(data)

@@ -12,6 +12,8 @@ import pytest
 
 import novita_gpus
 import novita_sdk
+from novita_gateway import Gateway
+from tests.support.hand_worker import HandWorker
 
 COPIES: dict[str, Callable[[Any], Any]] = {
     "pickle": lambda value: pickle.loads(pickle.dumps(value)),
@@ -33,7 +35,7 @@ def again(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
 
 
 def test_a_client_and_what_it_makes_can_be_copied(
-    gateway: Any, endpoint_name: str, worker: Any, again: Callable[[Any], Any]
+    gateway: Gateway, endpoint_name: str, worker: HandWorker, again: Callable[[Any], Any]
 ) -> None:
     with novita_sdk.Client(api_key=gateway.api_key, base_url=gateway.url) as client:
         endpoint = client.endpoint(endpoint_name)
@@ -47,13 +49,13 @@ def test_a_client_and_what_it_makes_can_be_copied(
         assert again(client).endpoint(endpoint_name).health()
 
 
-def test_a_published_endpoint_can_be_copied(gateway: Any, endpoint_name: str, again: Callable[[Any], Any]) -> None:
+def test_a_published_endpoint_can_be_copied(gateway: Gateway, endpoint_name: str, again: Callable[[Any], Any]) -> None:
     endpoint = novita_gpus.Endpoint(endpoint_name, gateway.api_key, gateway.url)
     assert again(endpoint).run({}).status() == again(endpoint.run)({}).status() == "PENDING"
 
 
 async def test_an_async_client_and_what_it_makes_can_be_copied(
-    gateway: Any, endpoint_name: str, again: Callable[[Any], Any]
+    gateway: Gateway, endpoint_name: str, again: Callable[[Any], Any]
 ) -> None:
     async with novita_sdk.AsyncClient(api_key=gateway.api_key, base_url=gateway.url) as client:
         endpoint = client.endpoint(endpoint_name)

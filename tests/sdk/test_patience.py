@@ -23,9 +23,9 @@ import requests
 import novita_sdk
 from novita_sdk import errors
 from novita_sdk.wire.bodies import MAX_REPLY
+from tests.support.twin import ClientMaker
 
 Write = Callable[[bytes], None]
-MakeClient = Callable[..., Any]
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 GOING_ON = json.dumps({"id": "j", "status": "IN_PROGRESS"}).encode()
@@ -114,7 +114,7 @@ DRIPS = {
 
 @pytest.mark.parametrize("drip", DRIPS)
 def test_a_wait_ends_at_its_deadline_however_an_answer_trickles(
-    raw: RawServer, make_client: MakeClient, drip: str
+    raw: RawServer, make_client: ClientMaker, drip: str
 ) -> None:
     raw.answer = lambda write: DRIPS[drip](raw, write)
     job = make_client(base_url=raw.url, timeout=60).endpoint("x").job("j")
@@ -126,7 +126,7 @@ def test_a_wait_ends_at_its_deadline_however_an_answer_trickles(
 
 @pytest.mark.parametrize("drip", DRIPS)
 def test_a_call_ends_with_its_timeout_however_an_answer_trickles(
-    raw: RawServer, make_client: MakeClient, drip: str
+    raw: RawServer, make_client: ClientMaker, drip: str
 ) -> None:
     raw.answer = lambda write: DRIPS[drip](raw, write)
     endpoint = make_client(base_url=raw.url, retry_budget=0).endpoint("x")
@@ -168,7 +168,7 @@ async def test_what_trickles_ends_a_wait_over_an_async_session_of_ones_own(raw: 
         assert time.monotonic() - begin < 4
 
 
-def test_a_large_answer_may_be_slow(raw: RawServer, make_client: MakeClient) -> None:
+def test_a_large_answer_may_be_slow(raw: RawServer, make_client: ClientMaker) -> None:
     """Longer than the timeout in all, and as fast as an old modem."""
     output = "x" * 40_000
     body = json.dumps({"id": "j", "status": "COMPLETED", "output": output}).encode()
@@ -184,7 +184,7 @@ def test_a_large_answer_may_be_slow(raw: RawServer, make_client: MakeClient) -> 
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity", "GZIP"])
-def test_answers_may_be_packed(raw: RawServer, make_client: MakeClient, encoding: str) -> None:
+def test_answers_may_be_packed(raw: RawServer, make_client: ClientMaker, encoding: str) -> None:
     packed = {"gzip": gzip.compress(DONE), "deflate": zlib.compress(DONE)}.get(encoding.lower(), DONE)
     raw.answer = lambda write: write(plain(packed, encoding))
     assert make_client(base_url=raw.url).endpoint("x").job("j").output(timeout=10) == 7
@@ -200,7 +200,7 @@ READERS: dict[str, Callable[[Any], object]] = {
 
 @pytest.mark.parametrize("reader", READERS)
 def test_an_answer_that_unpacks_to_more_than_fits_is_an_error_at_once(
-    raw: RawServer, make_client: MakeClient, reader: str
+    raw: RawServer, make_client: ClientMaker, reader: str
 ) -> None:
     data = plain(bomb(2 * MAX_REPLY), "gzip")
     raw.answer = lambda write: write(data)
@@ -239,7 +239,7 @@ except novita_sdk.errors.ProtocolError:
     assert int(done.stdout) * 1024 < 3 * MAX_REPLY
 
 
-def test_a_submit_with_such_an_answer_may_be_queued(raw: RawServer, make_client: MakeClient) -> None:
+def test_a_submit_with_such_an_answer_may_be_queued(raw: RawServer, make_client: ClientMaker) -> None:
     data = plain(bomb(2 * MAX_REPLY), "gzip")
     raw.answer = lambda write: write(data)
     with pytest.raises(errors.SubmitUncertainError, match="larger than"):
@@ -247,7 +247,7 @@ def test_a_submit_with_such_an_answer_may_be_queued(raw: RawServer, make_client:
     assert raw.count == 1
 
 
-def test_of_a_refusal_the_beginning_is_enough(raw: RawServer, make_client: MakeClient) -> None:
+def test_of_a_refusal_the_beginning_is_enough(raw: RawServer, make_client: ClientMaker) -> None:
     data = plain(bomb(2 * MAX_REPLY), "gzip").replace(b"200 OK", b"403 No", 1)
     raw.answer = lambda write: write(data)
     with pytest.raises(errors.AuthenticationError):
@@ -255,13 +255,13 @@ def test_of_a_refusal_the_beginning_is_enough(raw: RawServer, make_client: MakeC
 
 
 @pytest.mark.parametrize("body", [gzip.compress(DONE)[:-9], b"no gzip at all", b""], ids=["cut off", "else", "empty"])
-def test_what_can_not_be_unpacked_is_an_error(raw: RawServer, make_client: MakeClient, body: bytes) -> None:
+def test_what_can_not_be_unpacked_is_an_error(raw: RawServer, make_client: ClientMaker, body: bytes) -> None:
     raw.answer = lambda write: write(plain(body, "gzip"))
     with pytest.raises(errors.ProtocolError):
         make_client(base_url=raw.url, retry_budget=0.2).endpoint("x").job("j").info()
 
 
-def test_what_was_not_asked_for_is_not_unpacked(raw: RawServer, make_client: MakeClient) -> None:
+def test_what_was_not_asked_for_is_not_unpacked(raw: RawServer, make_client: ClientMaker) -> None:
     raw.answer = lambda write: write(plain(b"x", "br"))
     with pytest.raises(errors.ProtocolError, match="packed as 'br'"):
         make_client(base_url=raw.url, retry_budget=0.2).endpoint("x").job("j").info()

@@ -170,9 +170,7 @@ client = novita_sdk.AsyncClient(api_key=sys.argv[1], base_url=sys.argv[2])
 for _ in range(3):
     print(sorted(asyncio.run(client.endpoint("x").health())))
 """
-    command = [sys.executable, "-c", program, gateway.api_key, gateway.url]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    assert done.stdout.count("workers") == 3
+    assert run_python(program, gateway.api_key, gateway.url).stdout.count("workers") == 3
 
 
 def test_an_async_session_of_ones_own_ties_a_client_to_its_loop(gateway: Gateway) -> None:

@@ -42,13 +42,17 @@ def test_a_server_takes_nothing_that_it_can_not_read() -> None:
     body = b'{"id":"j","status":"COMPLETED","output":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     with pytest.raises(WireError, match="nested too deeply"):
         decode(JobStatus, body)
-    assert decode(JobStatus, body, lenient=True).output == body[40:-1]
+    with pytest.raises(WireError, match="nested too deeply"):
+        decode(JobStatus, body, lenient=True)
 
 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"[" * 9999 + b"]" * 9999, r"nested 9,999 levels deep, at byte 9,998 \(it\[0\]\[0\]\[0\]\[0\]…"),
+        (
+            b"[" * 9999 + b"]" * 9999,
+            r"nested too deeply for Python's json: 9,999 levels, at byte 9,998 \(it\[0\]\[0\]\[0\]\[0\]…",
+        ),
         (b'[{"a\\"b": [0, "x,y", -' + b"1" * 4400 + b"]}]", r'it\[0\].a\\"b\[2\] is an integer of 4,400 digits'),
         (b"1" * 4400, "it is an integer of 4,400 digits, at byte 0"),
         (b"[1,]", "it is not JSON: "),
