@@ -31,6 +31,7 @@ EXPECTED = {
     "JOB_FAILED": 1,
     "JOB_CANCELLED": 4,
     "JOB_TIMED_OUT": 1,
+    "OUTPUT_UNREADABLE": 1,
 }
 
 

@@ -14,11 +14,12 @@ from novita_sdk.wire.payload import PayloadError, load
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
 )
 
 
-@given(st.dictionaries(st.text(), VALUES) | st.lists(VALUES), st.sampled_from([None, 1]), st.booleans())
+@given(st.dictionaries(st.text(), VALUES, max_size=6) | st.lists(VALUES, max_size=6), st.sampled_from([None, 1]), st.booleans())
 def test_the_parts_are_those_of_json(value: object, indent: int | None, is_ascii: bool) -> None:
     found = split(json.dumps(value, indent=indent, ensure_ascii=is_ascii).encode("utf-8", "surrogatepass"))
     parts = found.items() if isinstance(found, dict) else enumerate(found)
