@@ -19,7 +19,11 @@ VALUES = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text(), VALUES, max_size=6) | st.lists(VALUES, max_size=6), st.sampled_from([None, 1]), st.booleans())
+@given(
+    st.dictionaries(st.text(), VALUES, max_size=6) | st.lists(VALUES, max_size=6),
+    st.sampled_from([None, 1]),
+    st.booleans(),
+)
 def test_the_parts_are_those_of_json(value: object, indent: int | None, is_ascii: bool) -> None:
     found = split(json.dumps(value, indent=indent, ensure_ascii=is_ascii).encode("utf-8", "surrogatepass"))
     parts = found.items() if isinstance(found, dict) else enumerate(found)
