@@ -16,6 +16,8 @@ _PLUGINS = {
     "protoc-gen-novita": "-m novita_codegen.plugin",
 }
 
+NO_EDITIONS = 'editions are not supported, because the stubs for type checkers are not; write syntax = "proto3";'
+
 
 class GenerateError(ValueError):
     """The protos don't compile, or the output directory is not one for generated files.
@@ -47,6 +49,10 @@ def run_protoc(include: Path, known_files: Path, files: Sequence[str], options: 
 def _errors(text: str, include: Path) -> str:
     """What protoc found wrong, without its log and the names of plugins; in all versions relative to `include`."""
     text = re.sub(r"^(?:[IW]\d{4} |WARNING: All log).*\n|--\w+_out: ?", "", text, flags=re.MULTILINE)
+    # protoc's own word would send the user to the editions that it knows, which the other plugins don't.
+    text = re.sub(
+        r"Edition \S+ is later than the maximum supported edition \S+$", NO_EDITIONS, text, flags=re.MULTILINE
+    )
     return text.replace(f"{include}{os.sep}", "").strip()
 
 
