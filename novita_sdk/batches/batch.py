@@ -10,12 +10,12 @@ from typing import Final, Self
 from novita_sdk import errors
 from novita_sdk.batches.manifest import Manifest
 from novita_sdk.batches.window import Failed, Result
-from novita_sdk.files._in_values import fingerprint, has_files
+from novita_sdk.files._in_values import fingerprint
 from novita_sdk.flows.handle import Handle, Queued
 from novita_sdk.flows.jobs import Flows, check_key
 from novita_sdk.flows.options import SubmitOptions
 from novita_sdk.flows.steps import Flow
-from novita_sdk.flows.submit import Submission, prepare
+from novita_sdk.flows.submit import Submission, prepare, upload_helps
 from novita_sdk.flows.timeouts import check_timeout
 from novita_sdk.wire.payload import JSONValue
 from novita_sdk.wire.retry import RetryPolicy
@@ -102,7 +102,7 @@ class InputBatch:
         try:
             submission = prepare(value, self._options)
         except errors.InvalidInputError as error:
-            if not has_files(value):
+            if not upload_helps(value, error):
                 return self._run(value, "", error)
             return self._run(value, self._manifest.key(prepare(fingerprint(value), self._options).body), None)
         return self._run(value, self._manifest.key(submission.body), submission)

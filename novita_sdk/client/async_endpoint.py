@@ -272,13 +272,28 @@ class AsyncEndpoint:
             progress=progress,
         )
 
-    def job(self, job_id: str) -> AsyncJob:
+    @overload
+    def job(self, job_id: str, *, output_type: type[OutputT]) -> AsyncTypedJob[OutputT]: ...
+
+    @overload
+    def job(self, job_id: str, *, output_type: None = None) -> AsyncJob: ...
+
+    def job(self, job_id: str, *, output_type: type[OutputT] | None = None) -> AsyncJob | AsyncTypedJob[OutputT]:
         """A job that was submitted before, perhaps by another process; sends nothing.
+
+        Args:
+            job_id: The job's id.
+            output_type: What to make of the output: a message, dataclass, TypedDict or pydantic model.
 
         Raises:
             InvalidInputError: The id can't stand in a URL.
+            TypeError: The type is none of these.
         """
-        return AsyncJob(self.endpoint_id, job_id, self._client)
+        if output_type is None:
+            return AsyncJob(self.endpoint_id, job_id, self._client)
+        from novita_sdk.client.async_typed_job import AsyncTypedJob
+
+        return AsyncTypedJob(self.endpoint_id, job_id, self._client, output_type)
 
     def jobs(self, *, status: str | None = None) -> AsyncIterator[JobInfo]:
         """The endpoint's recent jobs, newest first, without their outputs, where the gateway lists them.

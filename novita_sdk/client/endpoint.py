@@ -271,13 +271,28 @@ class Endpoint:
             progress=progress,
         )
 
-    def job(self, job_id: str) -> Job:
+    @overload
+    def job(self, job_id: str, *, output_type: type[OutputT]) -> TypedJob[OutputT]: ...
+
+    @overload
+    def job(self, job_id: str, *, output_type: None = None) -> Job: ...
+
+    def job(self, job_id: str, *, output_type: type[OutputT] | None = None) -> Job | TypedJob[OutputT]:
         """A job that was submitted before, perhaps by another process; sends nothing.
+
+        Args:
+            job_id: The job's id.
+            output_type: What to make of the output: a message, dataclass, TypedDict or pydantic model.
 
         Raises:
             InvalidInputError: The id can't stand in a URL.
+            TypeError: The type is none of these.
         """
-        return Job(self.endpoint_id, job_id, self._client)
+        if output_type is None:
+            return Job(self.endpoint_id, job_id, self._client)
+        from novita_sdk.client.typed_job import TypedJob
+
+        return TypedJob(self.endpoint_id, job_id, self._client, output_type)
 
     def jobs(self, *, status: str | None = None) -> Iterator[JobInfo]:
         """The endpoint's recent jobs, newest first, without their outputs, where the gateway lists them.

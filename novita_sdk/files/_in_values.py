@@ -44,12 +44,15 @@ class Attachments:
 
 def has_files(value: object) -> bool:
     """Whether files of this machine are in a value. Loose bytes are none: they are more often a mistake."""
+    from google.protobuf.message import Message
+
     from novita_sdk.files._file import LocalFile
+    from novita_sdk.files._in_messages import local_files
 
     stack, seen = [value], set[int]()
     while stack:
         item = stack.pop()
-        if isinstance(item, LocalFile):
+        if isinstance(item, LocalFile) or (isinstance(item, Message) and any(local_files(item))):
             return True
         if is_dataclass(item) and not isinstance(item, type):
             stack.extend(getattr(item, field.name) for field in fields(item))
@@ -61,10 +64,15 @@ def has_files(value: object) -> bool:
 
 def fingerprint(value: object) -> JSONValue:
     """The value with contents in the place of files: what stays the same when links change. Reads the files."""
-    from novita_sdk.files._file import LocalFile, with_members
+    from google.protobuf.message import Message
+
+    from novita_sdk.files._file import File, LocalFile, with_members
+    from novita_sdk.files._in_messages import with_files
 
     if isinstance(value, LocalFile):
         return {"url": "", "name": value.name, "sha256": value.sha256}
+    if isinstance(value, Message):
+        return with_files(value, lambda _, file: File(url="", name=file.name, size=file.size, sha256=file.sha256))
     if is_dataclass(value) and not isinstance(value, type):
         return with_members(value, fingerprint)
     if isinstance(value, dict):

@@ -87,7 +87,14 @@ class JobFiles:
             return self._open_file(file)
         if isinstance(value, str):
             return self._open_url(value)
-        raise FileError(f"a file is a File, its JSON object, or a URL, not a {type(value).__name__}", code="INVALID")
+        kind = type(value).__name__
+        if kind in {"File", "dict"}:
+            reason = (
+                f"the {kind} is not one of a file that can be fetched: it needs url and sha256, which uploading sets"
+            )
+        else:
+            reason = f"a file is a File, its JSON object or message, or a URL, not a {kind}"
+        raise FileError(reason, code="INVALID")
 
     def close(self) -> None:
         """Removes the job's copies; there will be no more."""

@@ -124,8 +124,13 @@ def wait_over(info: JobInfo | None, subject: Subject, timeout: float) -> errors.
 
 
 def job_error(info: JobInfo, endpoint: str) -> errors.JobError | None:
-    """The error of a job that ended without an output that can be read; None for others, and for one that goes on."""
-    where = f"Job {info.job_id} of endpoint {endpoint}"
+    """The error of a job that ended without an output that can be read; None for others, and for one that goes on.
+
+    Args:
+        info: The job's state.
+        endpoint: Its endpoint; empty where nobody said which.
+    """
+    where = f"Job {info.job_id} of endpoint {endpoint}" if endpoint else f"Job {info.job_id}"
     if info.status == states.FAILED:
         remote = parse_remote_error(info.error)
         hint = " The worker's traceback is in remote_traceback." if remote.traceback else ""

@@ -11,7 +11,7 @@ import msgspec
 from google.protobuf.message import Message
 
 from novita_sdk import errors, models
-from novita_sdk.files._in_values import Attachments, UnreadableFileError, fetch, has_files, is_elsewhere
+from novita_sdk.files._in_values import Attachments, UnreadableFileError, fetch, is_elsewhere
 from novita_sdk.flows.call import Caller
 from novita_sdk.flows.errors_of import Subject, job_error, unreadable
 from novita_sdk.flows.handle import Handle, Queued
@@ -22,7 +22,7 @@ from novita_sdk.flows.options import Explicit, RunOptions, SubmitOptions
 from novita_sdk.flows.schemas import Schemas
 from novita_sdk.flows.steps import Feed, Flow, Log, work
 from novita_sdk.flows.stream import stream
-from novita_sdk.flows.submit import Submission, prepare
+from novita_sdk.flows.submit import Submission, prepare, upload_helps
 from novita_sdk.flows.timeouts import check_timeout
 from novita_sdk.flows.wait import Waiting, parse_info
 from novita_sdk.rpc import JobsServiceMethods, Method
@@ -101,8 +101,8 @@ class Flows:
         """Checks and serialises an input; files of this machine are uploaded first."""
         try:
             submission = prepare(value, options)
-        except errors.InvalidInputError:
-            if not has_files(value):
+        except errors.InvalidInputError as error:
+            if not upload_helps(value, error):
                 raise
             named = isinstance(value, Explicit)
             inner = value.value if isinstance(value, Explicit) else value

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from google.protobuf.message import Message
+
 from novita_sdk import errors
+from novita_sdk.files._in_values import has_files
 from novita_sdk.flows.options import Explicit, SubmitOptions
 from novita_sdk.models import ExecutionPolicy, Job, JobRequest
 from novita_sdk.tracing import CARRIER_KEYS
@@ -16,7 +19,7 @@ from novita_sdk.wire.nearest import did_you_mean
 from novita_sdk.wire.payload import PayloadError
 from novita_sdk.wire.violations import shorten
 
-__all__ = ["Submission", "prepare"]
+__all__ = ["Submission", "prepare", "upload_helps"]
 
 _PLAIN: Final = (dict, list, tuple, str, int, float, bool, type(None))
 """What JSON has; anything else may have a type of its own that knows how to write it."""
@@ -148,6 +151,17 @@ def _check_members(name: str, given: object, known: Sequence[str]) -> None:
         if member not in known:
             hint = did_you_mean(str(member), known)
             raise errors.InvalidInputError(f"{name} has no member {str(member)!r:.60}; {hint} Nothing was sent.")
+
+
+def upload_helps(value: object, error: errors.InvalidInputError) -> bool:
+    """Whether a value that can't be sent can be with links in the place of its files; a message says so itself."""
+    from novita_sdk.typed import Call
+    from novita_sdk.typed._violations import LOCAL_FILE
+
+    value = value.value if isinstance(value, Explicit) else value
+    if isinstance(value, (Message, Call)):
+        return any(violation.rule == LOCAL_FILE for violation in error.violations)
+    return has_files(value)
 
 
 def _dump_typed(value: object) -> bytes:

@@ -9,10 +9,24 @@ from typing import Final
 from novita_sdk.wire.payload import JSONValue, PayloadError
 from novita_sdk.wire.violations import Violation, cut, shorten, shown
 
-__all__ = ["LISTED", "ContractError", "InputError", "OutputError", "Violation", "cut", "join", "shown", "too_deep"]
+__all__ = [
+    "LISTED",
+    "LOCAL_FILE",
+    "ContractError",
+    "InputError",
+    "OutputError",
+    "Violation",
+    "cut",
+    "join",
+    "shown",
+    "too_deep",
+]
 
 LISTED: Final = 100
 """Violations that an error lists; a list of a million wrong numbers must not become a longer error."""
+
+LOCAL_FILE: Final = "local_file"
+"""The rule that no file of this machine may be in what is sent, before such files are uploaded."""
 
 _PATH: Final = 1000
 """Characters of a path or message that an error shows; both may hold keys of the value."""
