@@ -6,13 +6,14 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from novita_codegen._change import BreakingChange
 from novita_codegen._generate import descriptors
 from novita_codegen._protoc import GenerateError
+from novita_codegen._rule_changes import rule_changes
 
 __all__ = ["BreakingChange", "breaking_changes"]
 
@@ -41,26 +42,6 @@ _EFFECTS: Final = {
 """The rules of buf that matter to callers, with what breaking each one does to them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakingChange:
-    """One change that breaks callers.
-
-    Attributes:
-        place: `file:line:column` in the new protos, as far as it is known.
-        rule: The rule's name in buf.
-        change: What is different.
-        effect: What that does to callers and workers of the other version.
-    """
-
-    place: str
-    rule: str
-    change: str
-    effect: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.change} Effect: {self.effect}. ({self.rule})"
-
-
 def breaking_changes(old: Path, new: Path) -> list[BreakingChange]:
     """Compares two versions of a contract.
 
@@ -73,11 +54,10 @@ def breaking_changes(old: Path, new: Path) -> list[BreakingChange]:
         FileNotFoundError: `buf` is not installed.
     """
     with TemporaryDirectory(prefix="novita-codegen-") as folder:
-        images: list[Path] = []
-        for name, source in (("old", old), ("new", new)):
-            image = Path(folder) / f"{name}.binpb"
-            image.write_bytes(descriptors(source) if source.is_dir() else source.read_bytes())
-            images.append(image)
+        old_set, new_set = (descriptors(source) if source.is_dir() else source.read_bytes() for source in (old, new))
+        images = [Path(folder) / "old.binpb", Path(folder) / "new.binpb"]
+        for image, content in zip(images, (old_set, new_set), strict=True):
+            image.write_bytes(content)
         config = {"version": "v2", "breaking": {"use": list(_EFFECTS), "ignore": ["google", "buf"]}}
         command: list[str | Path] = [_buf(), "breaking", images[1], "--against", images[0], "--error-format", "json"]
         outcome = subprocess.run(  # noqa: S603
@@ -85,7 +65,8 @@ def breaking_changes(old: Path, new: Path) -> list[BreakingChange]:
         )
     if outcome.returncode not in (0, 100):
         raise GenerateError(outcome.stderr.strip())
-    return sorted((_change(json.loads(line)) for line in outcome.stdout.splitlines()), key=lambda item: item.place)
+    changes = [_change(json.loads(line)) for line in outcome.stdout.splitlines()]
+    return sorted([*changes, *rule_changes(old_set, new_set)], key=lambda item: (item.place, item.change))
 
 
 def _change(found: dict[str, str | int]) -> BreakingChange:

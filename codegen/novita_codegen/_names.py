@@ -5,11 +5,12 @@ from __future__ import annotations
 import keyword
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 
-from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
+from novita_codegen._parts import parts, place
 from novita_codegen._protoc import NO_EDITIONS, GenerateError
 
 __all__ = ["check_files", "check_paths", "module_path"]
@@ -17,8 +18,7 @@ __all__ = ["check_files", "check_paths", "module_path"]
 PROTOCOL = "novita_protocol"
 
 # Field numbers of descriptor.proto, as the paths of a SourceCodeInfo use them.
-_PACKAGE, _MESSAGE, _ENUM, _SYNTAX, _EDITION = 2, 4, 5, 12, 14
-_NESTED_MESSAGE, _NESTED_ENUM = 3, 4
+_PACKAGE, _EDITION = 2, 14
 
 
 def module_path(name: str) -> str:
@@ -34,12 +34,12 @@ def check_paths(names: Sequence[str]) -> None:
     """
     taken: dict[str, tuple[str, str]] = {}
     for name in names:
-        parts = module_path(name).split("/")
-        for part in parts:
+        words = module_path(name).split("/")
+        for part in words:
             if not part.isidentifier() or keyword.iskeyword(part):
                 raise GenerateError(f"{name}:1:1: Python can't import a module or package named {part!r}; rename it")
-        folders = ["/".join(parts[:end]) for end in range(1, len(parts))]
-        for path in (*folders, f"{'/'.join(parts)}_pb2"):
+        folders = ["/".join(words[:end]) for end in range(1, len(words))]
+        for path in (*folders, f"{'/'.join(words)}_pb2"):
             same, other = taken.setdefault(path.casefold(), (path, name))
             if same != path:
                 raise GenerateError(f"{name}:1:1: {path} differs from {same} of {other} in case alone; rename one")
@@ -60,43 +60,19 @@ def check_files(files: Iterable[FileDescriptorProto]) -> None:
     needed = _needed()
     for file in files:
         if file.syntax == "editions":
-            raise GenerateError(f"{_place(file, _EDITION)}: {NO_EDITIONS}")
+            raise GenerateError(f"{place(file, _EDITION)}: {NO_EDITIONS}")
         top = module_path(file.name).partition("/")[0]
         if "/" in module_path(file.name) and (owner := needed.get(top)) is not None:
             raise GenerateError(
-                f"{_place(file, _PACKAGE)}: a package {top} would hide {owner}, which is imported under that name; "
+                f"{place(file, _PACKAGE)}: a package {top} would hide {owner}, which is imported under that name; "
                 f"rename the proto's folder and package, as to my{top}/…"
             )
-        for kind, name, path in _classes(file):
-            if keyword.iskeyword(name):
+        for kind, full_name, path in parts(file):
+            name = full_name.rpartition(".")[2]
+            if kind in ("message", "enum") and keyword.iskeyword(name):
                 raise GenerateError(
-                    f"{_place(file, *path)}: {name} is a word of Python's, so no code can name the {kind}; rename it"
+                    f"{place(file, *path)}: {name} is a word of Python's, so no code can name the {kind}; rename it"
                 )
-
-
-def _classes(file: FileDescriptorProto) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    """Kind, name and path of every message and enum."""
-
-    def nested(message: DescriptorProto, path: tuple[int, ...]) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-        yield "message", message.name, path
-        for index, enum in enumerate(message.enum_type):
-            yield "enum", enum.name, (*path, _NESTED_ENUM, index)
-        for index, inner in enumerate(message.nested_type):
-            yield from nested(inner, (*path, _NESTED_MESSAGE, index))
-
-    for index, enum in enumerate(file.enum_type):
-        yield "enum", enum.name, (_ENUM, index)
-    for index, message in enumerate(file.message_type):
-        yield from nested(message, (_MESSAGE, index))
-
-
-def _place(file: FileDescriptorProto, *path: int) -> str:
-    """`file:line:column` of a part; an edition's is at that of the syntax in some versions of protoc."""
-    wanted = [path, (_SYNTAX,)] if path == (_EDITION,) else [path]
-    for location in file.source_code_info.location:
-        if tuple(location.path) in wanted:
-            return f"{file.name}:{location.span[0] + 1}:{location.span[1] + 1}"
-    return f"{file.name}:1:1"
 
 
 def _needed() -> dict[str, str]:

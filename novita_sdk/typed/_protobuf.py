@@ -8,7 +8,7 @@ import msgspec
 from google.protobuf.message import DecodeError, Message
 
 from novita_sdk.files._in_messages import LINK, linked_files, may_hold_files
-from novita_sdk.typed._fields import descriptor
+from novita_sdk.typed._fields import descriptor, has_required
 from novita_sdk.typed._paths import OpenFile, expect_file
 from novita_sdk.typed._reading import message_reader
 from novita_sdk.typed._rules import find_check
@@ -22,6 +22,8 @@ __all__ = ["MessageAdapter"]
 
 _LOCAL: Final = f'"{LINK}'.encode()
 
+_GONE: Final = "must be there"
+
 MessageT = TypeVar("MessageT", bound=Message)
 
 
@@ -34,6 +36,7 @@ class MessageAdapter(Generic[MessageT]):
         self._kind = kind
         self._check = find_check(kind)
         self._write = message_writer(kind)
+        self._has_required = has_required(self.descriptor)
         self._may_hold_files = may_hold_files(self.descriptor)
         self.has_paths = False
 
@@ -69,11 +72,13 @@ class MessageAdapter(Generic[MessageT]):
         return message_schema(self._kind)
 
     def check(self, message: MessageT) -> None:
-        """Applies the rules of the proto.
+        """Looks for what proto2 requires, and applies the rules of the proto.
 
         Raises:
             ContractError: Lists every violation.
         """
+        if self._has_required and (missing := message.FindInitializationErrors()):
+            raise ContractError(self.name, [Violation(field=path, rule="required", message=_GONE) for path in missing])
         if self._check is not None and (violations := self._check(message)):
             raise ContractError(self.name, violations)
 

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, FileDescriptor
 from google.protobuf.message import Message
 
-from novita_sdk.typed._fields import descriptor, enum, fields, is_repeated, map_fields, message_class
+from novita_sdk.typed._fields import descriptor, enum, fields, is_repeated, is_required, map_fields, message_class
 
 __all__ = ["message_schema"]
 
@@ -91,7 +91,7 @@ def _define(kind: type[Message], definitions: dict[str, _Schema]) -> None:
     for field in fields(kind):
         rules = _rules(field)
         properties[field.json_name] = _field(field, definitions) | _limits(rules) | _said(field, descriptor(kind).file)
-        if rules is not None and getattr(rules, "required", False):
+        if is_required(field) or (rules is not None and getattr(rules, "required", False)):
             required.append(field.json_name)
     if required:
         definitions[name]["required"] = required

@@ -113,6 +113,22 @@ service FeedService {
 }
 """
 
+OLD = """\
+syntax = "proto2";
+
+package old.v1;
+
+message Old {
+  required string name = 1;
+  optional Inner inner = 2;
+  repeated Inner inners = 3;
+}
+
+message Inner {
+  required int32 count = 1;
+}
+"""
+
 ALBUM = """\
 syntax = "proto3";
 
