@@ -13,7 +13,9 @@ __all__ = ["Violation", "cut", "shorten", "shown"]
 _SHOWN: Final = 80
 """Characters of a value that an error shows."""
 
-_WITHOUT_VALUE: Final = frozenset({"unknown_field", "depth"})
+_WITHOUT_VALUE: Final = frozenset(
+    {"depth", "extra_forbidden", "file", "local_file", "missing", "oneof", "required", "schema", "unknown_field"}
+)
 """Rules that are not about the value."""
 
 

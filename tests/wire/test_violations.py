@@ -21,6 +21,8 @@ from novita_sdk.wire.violations import Violation
         ("a.b", "unknown_field", "is not known", 1, "a.b is not known (unknown_field)"),
         ("a", "unknown_field", "is not known; did you mean b?", 1, "a is not known; did you mean b? (unknown_field)"),
         ("", "depth", "is nested too deeply", "[[…", "is nested too deeply (depth)"),
+        ("a", "required", "must be there", None, "a must be there (required)"),
+        ("a", "oneof", "can't be there together with b", 1, "a can't be there together with b (oneof)"),
         ("a", "type", "does not fit: too large", 7, "a does not fit: too large (type); it is 7"),
     ],
 )
