@@ -14,6 +14,7 @@ from novita_codegen._change import BreakingChange
 from novita_codegen._generate import descriptors
 from novita_codegen._protoc import GenerateError
 from novita_codegen._rule_changes import rule_changes
+from novita_codegen._schema_changes import read_schema, schema_changes
 
 __all__ = ["BreakingChange", "breaking_changes"]
 
@@ -46,13 +47,21 @@ def breaking_changes(old: Path, new: Path) -> list[BreakingChange]:
     """Compares two versions of a contract.
 
     Args:
-        old: A directory of protos, or a file with a FileDescriptorSet.
+        old: A directory of protos, a file with a FileDescriptorSet, or the JSON of an endpoint's schema, as
+            `novita-gpus schema` prints it.
         new: Likewise.
 
     Raises:
-        GenerateError: A proto is wrong, or a file holds no descriptors.
+        GenerateError: A proto is wrong, a file holds no descriptors or schema, or only one of both is a schema.
         FileNotFoundError: `buf` is not installed.
     """
+    old_schema, new_schema = read_schema(old), read_schema(new)
+    if old_schema is not None and new_schema is not None:
+        return list(schema_changes(old_schema, new_schema, new.name))
+    if old_schema is not None or new_schema is not None:
+        raise GenerateError(
+            f"{old} and {new} can't be compared: one is the schema of an endpoint, the other has protos"
+        )
     with TemporaryDirectory(prefix="novita-codegen-") as folder:
         old_set, new_set = (descriptors(source) if source.is_dir() else source.read_bytes() for source in (old, new))
         images = [Path(folder) / "old.binpb", Path(folder) / "new.binpb"]

@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass, GetMessageClassesForFiles
 
-from novita_codegen._change import BreakingChange
+from novita_codegen._change import REFUSED, UNREADABLE, BreakingChange
 from novita_codegen._parts import parts, place
 from novita_codegen._protoc import GenerateError
 from novita_codegen._rules import stricter
@@ -21,9 +21,7 @@ __all__ = ["rule_changes"]
 
 _Part: TypeAlias = Descriptor | FieldDescriptor | OneofDescriptor
 
-_REFUSED: Final = "inputs that callers could send are refused"
 _LEFT_OUT: Final = "callers that don't know it leave it out, and are refused"
-_UNREADABLE: Final = "callers of the old version refuse outputs that break their rules"
 _FOREIGN: Final = ("google.", "buf.", "novita_protocol.")
 
 
@@ -82,11 +80,11 @@ def rule_changes(old_files: bytes, new_files: bytes) -> Iterator[BreakingChange]
             where = new.places.get(after.full_name, after.full_name)
             if name in new.inputs:
                 for text in stricter(old_rules, new_rules):
-                    yield BreakingChange(place=where, rule="RULE_STRICTER", change=f"{title}: {text}.", effect=_REFUSED)
+                    yield BreakingChange(place=where, rule="RULE_STRICTER", change=f"{title}: {text}.", effect=REFUSED)
             if name in new.outputs:
                 for text in stricter(new_rules, old_rules):
                     change = f"{title} has a looser rule; of the old version's, {text.replace('(before', '(now')}."
-                    yield BreakingChange(place=where, rule="RULE_LOOSER", change=change, effect=_UNREADABLE)
+                    yield BreakingChange(place=where, rule="RULE_LOOSER", change=change, effect=UNREADABLE)
 
 
 def _pairs(old: Descriptor, new: Descriptor) -> Iterator[tuple[str, _Part, _Part, str]]:
