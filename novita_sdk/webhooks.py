@@ -65,16 +65,22 @@ class Webhook:
             JobFailedError: The worker reported an error; type, message and traceback are in it.
             JobCancelledError: Somebody cancelled the job.
             JobTimedOutError: The job ran into its own time limit.
+            UnreadableOutputError: Python can't read the output; its bytes are in the error.
             OutputError: The output is not of the type; lists every violation.
             FileError: An output that is elsewhere could not be fetched.
             TypeError: The type is none of these.
         """
-        from novita_sdk.files._in_values import fetch, is_elsewhere
-        from novita_sdk.flows.errors_of import job_error
+        from novita_sdk.files._in_values import UnreadableFileError, fetch, is_elsewhere
+        from novita_sdk.flows.errors_of import job_error, unreadable
 
         if error := job_error(self.info, ""):
             raise error
-        value = fetch(self.info.output) if is_elsewhere(self.info.output) else self.info.output
+        value = self.info.output
+        if is_elsewhere(value):
+            try:
+                value = fetch(value)
+            except UnreadableFileError as reason:
+                raise unreadable(str(reason), reason.data, f"Job {self.info.job_id}", self.info.job_id) from None
         if output_type is None:
             return value
         from novita_sdk.client.output_types import output_adapter
@@ -100,12 +106,13 @@ def receive(
     """
     message_id = verify(body, headers, secret=secret, tolerance=tolerance, now=now)
     from novita_sdk.errors import ProtocolError
-    from novita_sdk.flows.wait import parse_info
-    from novita_sdk.wire.codec import WireError
+    from novita_sdk.flows.job_info import JobInfo
+    from novita_sdk.models import JobStatus
+    from novita_sdk.wire.codec import WireError, decode
     from novita_sdk.wire.payload import PayloadError
 
     try:
-        return Webhook(message_id=message_id, info=parse_info(body))
+        return Webhook(message_id=message_id, info=JobInfo.from_message(decode(JobStatus, body)))
     except (WireError, PayloadError) as error:
         raise ProtocolError(f"Webhook {message_id} is signed, but its body is no state of a job: {error}.") from None
 
