@@ -44,7 +44,7 @@ UNREAD: Mapping[str, tuple[str, ...]] = {
     ),
     "Our client submits and waits instead of calling runsync; others read the reply.": ("RunSyncResponse: job",),
     "Our client asks for the status of a job whose stream ended badly; others read it here.": (
-        "ReadStreamResponse: error id",
+        "ReadStreamResponse: error",
     ),
     "The worker takes members of the job's JSON object and hands the object to the handler.": (
         "Job: attempt extra s3_config webhook",
