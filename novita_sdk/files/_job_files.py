@@ -25,10 +25,13 @@ def default_cache() -> ContentFolder:
     """A worker's cache: in NOVITA_FILE_CACHE, of NOVITA_FILE_CACHE_BYTES; else in the temporary folder, of 10 GiB.
 
     Raises:
-        FileError: The one in the temporary folder belongs to somebody else.
+        FileError: The one in the temporary folder belongs to somebody else, or the size is no number.
     """
-    directory = os.environ.get("NOVITA_FILE_CACHE") or _own_temporary_folder()
-    return _cache_at(Path(directory), int(os.environ.get("NOVITA_FILE_CACHE_BYTES") or DEFAULT_CACHE_BYTES))
+    directory = os.environ.get("NOVITA_FILE_CACHE", "").strip() or _own_temporary_folder()
+    size = os.environ.get("NOVITA_FILE_CACHE_BYTES", "").strip() or str(DEFAULT_CACHE_BYTES)
+    if not size.isdecimal():
+        raise FileError(f"NOVITA_FILE_CACHE_BYTES must be a number of bytes, not {size!r}", code="INVALID_SETTING")
+    return _cache_at(Path(directory), int(size))
 
 
 def _own_temporary_folder() -> Path:

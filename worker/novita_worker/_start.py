@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -42,6 +43,8 @@ def start(config: Mapping[str, object]) -> None:
     if arguments.test_input is None and is_worker_environment(os.environ):
         environment = read_environment(os.environ)
         set_up_logging(arguments.log_level, os.environ, environment.worker_id)
+        for doubt in environment.doubts:
+            logging.getLogger("novita_worker").warning("%s", doubt)
         from novita_worker._worker import Worker
         from novita_worker.link.heartbeat import Heartbeat
         from novita_worker.link.http import HttpCalls

@@ -6,6 +6,7 @@ import asyncio
 import io
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Final, assert_never
 from urllib.parse import quote
@@ -25,7 +26,7 @@ from novita_worker._environment import Environment
 from novita_worker.desk.outbox import PostKind
 from novita_worker.link.deadlines import Patience
 from novita_worker.link.protocol import EMPTY, CallFailure, TakeReply
-from novita_worker.link.replies import read_jobs, read_stops
+from novita_worker.link.replies import read_jobs, read_stops, says_no_jobs
 
 __all__ = ["HttpCalls"]
 
@@ -41,6 +42,7 @@ LONGEST_WAIT: Final = 120.0
 """Seconds that a Retry-After counts for: no gateway may put a worker to sleep for a day."""
 LARGE_BODY: Final = 2**20
 """Bodies from this size on are written piecewise, so that they don't hold up the loop."""
+LARGEST_REFUSAL: Final = 16 * 1024
 _EXCERPT: Final = 200
 
 _POST_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded", "charset": "utf-8"}
@@ -112,9 +114,11 @@ class HttpCalls:
             reply = await self._send(method, self._take_url(count, busy), TAKE_TIMEOUT, is_take=True)
         finally:
             self._take_is_answered = False
-        if isinstance(reply, CallFailure):
-            return EMPTY if reply.failure.status == NO_JOBS else reply
-        return read_jobs(reply)
+        if isinstance(reply, bytes):
+            return read_jobs(reply)
+        if reply.failure.status == NO_JOBS:
+            return EMPTY if says_no_jobs(reply.said) else TakeReply(remark=reply.reason)
+        return replace(reply, reason=f"{reply.reason}{self._advice(reply.failure.status)}")
 
     async def stops(self) -> list[str] | CallFailure:
         """Asks which jobs are to be stopped and waits as long as the gateway parks the request."""
@@ -173,7 +177,7 @@ class HttpCalls:
             ) as response:
                 self._take_is_answered |= is_take
                 text = await response.read()
-                return text if response.status < 300 else _refusal(response, text)
+                return text if response.status < 300 else self._refusal(response, text)
         except asyncio.CancelledError:
             if not self._patience.is_over():
                 raise
@@ -183,23 +187,37 @@ class HttpCalls:
         finally:
             self._patience.end()
 
+    def _refusal(self, response: aiohttp.ClientResponse, body: bytes) -> CallFailure:
+        retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
+        said = body[:LARGEST_REFUSAL].decode(errors="replace")
+        if key := self._environment.authorization.removeprefix("Bearer "):
+            said = said.replace(key, "***")  # there are gateways that quote it
+        said = " ".join("".join(c if c.isprintable() else " " for c in said[:_EXCERPT]).split())
+        return CallFailure(
+            failure=Failure(
+                kind=FailureKind.STATUS,
+                status=response.status,
+                retry_after=None if retry_after is None else min(retry_after, LONGEST_WAIT),
+            ),
+            reason=f"HTTP {response.status} {said}".strip(),
+            said=said,
+        )
+
+    def _advice(self, status: int | None) -> str:
+        """What to look at where a take is refused for good."""
+        prefix = self._environment.prefix
+        match status:
+            case 401 | 403:
+                return f"; look at {prefix}_AI_API_KEY, which is what the worker showed"
+            case 404 | 405:
+                return f"; look at {prefix}_WEBHOOK_GET_JOB, which names the place"
+            case _:
+                return ""
+
 
 def _template(make: Callable[[str], str]) -> Callable[[str], URL]:
     template = make(_MARK)
     return lambda job_id: URL(template.replace(_MARK, quote(job_id, safe="")), encoded=True)
-
-
-def _refusal(response: aiohttp.ClientResponse, body: bytes) -> CallFailure:
-    retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
-    excerpt = " ".join(body[:_EXCERPT].decode(errors="replace").split())
-    return CallFailure(
-        failure=Failure(
-            kind=FailureKind.STATUS,
-            status=response.status,
-            retry_after=None if retry_after is None else min(retry_after, LONGEST_WAIT),
-        ),
-        reason=f"HTTP {response.status} {excerpt}".strip(),
-    )
 
 
 def _failure(error: Exception) -> CallFailure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from novita_sdk.models import Job, WatchStopsResponse
@@ -11,10 +12,11 @@ from novita_sdk.wire.retry import Failure, FailureKind
 from novita_worker.desk.actions import TakenJob
 from novita_worker.link.protocol import EMPTY, CallFailure, TakeReply
 
-__all__ = ["read_jobs", "read_stops"]
+__all__ = ["read_jobs", "read_stops", "says_no_jobs"]
 
 NO_LIMIT: Final = 10**15
 """A time limit in milliseconds that is none."""
+_NO_JOBS: Final = re.compile(r"\bno (\w+ ){0,2}(jobs?|work|tasks?|requests?)\b|\bempty\b|flash ?boot", re.IGNORECASE)
 
 
 def read_jobs(body: bytes) -> TakeReply | CallFailure:
@@ -51,6 +53,11 @@ def read_stops(body: bytes) -> list[str] | CallFailure:
         return _garbled(str(error))
     ids = [job_id for reply in replies if reply is not None for job_id in reply.jobs_to_stop]
     return _garbled("the reply is no JSON object") if None in replies else ids
+
+
+def says_no_jobs(said: str) -> bool:
+    """Whether the words of a 400 are those of a platform that has no job, and not of one that refuses the take."""
+    return said in {"", "null", "{}", "[]"} or _NO_JOBS.search(said) is not None
 
 
 def _time_limit(job: Job) -> float | None:
