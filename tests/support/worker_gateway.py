@@ -41,7 +41,7 @@ class Fault:
 
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)
-    body: str = "scripted"
+    body: str | bytes = "scripted"
     kind: Literal["status", "reset", "reset-after", "truncate", "hang", "drip"] = "status"
     """status, reset (before it is acted on), reset-after, truncate (both after), hang, drip (both before)"""
     late: float = 0.0
@@ -221,7 +221,8 @@ class WorkerGateway:
             transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
         if fault.kind != "status":
             transport.close()
-        return web.Response(status=fault.status, headers=fault.headers, text=fault.body)
+        body = fault.body.encode() if isinstance(fault.body, str) else fault.body
+        return web.Response(status=fault.status, headers={"Content-Type": "text/plain", **fault.headers}, body=body)
 
     def _record(self, request: Request) -> None:
         with self._changed:

@@ -20,6 +20,7 @@ from novita_sdk.rpc import Method, WorkerServiceMethods
 from novita_sdk.wire import states
 from novita_sdk.wire.codec import encode
 from novita_sdk.wire.headers import REQUEST_ID_HEADER, USER_AGENT
+from novita_sdk.wire.refusals import read_refusal
 from novita_sdk.wire.retry import Failure, FailureKind, parse_retry_after
 from novita_sdk.wire.worker_urls import WorkerUrls
 from novita_worker._environment import Environment
@@ -42,8 +43,11 @@ LONGEST_WAIT: Final = 120.0
 """Seconds that a Retry-After counts for: no gateway may put a worker to sleep for a day."""
 LARGE_BODY: Final = 2**20
 """Bodies from this size on are written piecewise, so that they don't hold up the loop."""
-LARGEST_REFUSAL: Final = 16 * 1024
-_EXCERPT: Final = 200
+LARGEST_JOB: Final = 32 * 2**20
+"""Bytes that a reply to a take may have for each job that was asked for, unpacked."""
+LARGEST_TAKE: Final = 256 * 2**20
+LARGEST_REPLY: Final = 2**20
+"""Bytes of any other reply."""
 
 _POST_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded", "charset": "utf-8"}
 """The body is JSON all the same, as observed."""
@@ -111,7 +115,8 @@ class HttpCalls:
         """Asks for jobs and waits as long as the gateway parks the request."""
         try:
             method = WorkerServiceMethods.TAKE_JOB if count == 1 else WorkerServiceMethods.TAKE_JOBS
-            reply = await self._send(method, self._take_url(count, busy), TAKE_TIMEOUT, is_take=True)
+            limit = min(LARGEST_TAKE, count * LARGEST_JOB)
+            reply = await self._send(method, self._take_url(count, busy), TAKE_TIMEOUT, limit=limit, is_take=True)
         finally:
             self._take_is_answered = False
         if isinstance(reply, bytes):
@@ -163,9 +168,10 @@ class HttpCalls:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
         *,
+        limit: int = LARGEST_REPLY,
         is_take: bool = False,
     ) -> bytes | CallFailure:
-        """Makes one call; gives the body of a good answer."""
+        """Makes one call; gives the body of a good answer, if it is within the limit in bytes."""
         self._patience.begin(timeout)
         try:
             async with self._session.request(
@@ -176,8 +182,10 @@ class HttpCalls:
                 allow_redirects=method.verb == "GET",
             ) as response:
                 self._take_is_answered |= is_take
-                text = await response.read()
-                return text if response.status < 300 else self._refusal(response, text)
+                text = await _read(response, limit)
+                if response.status >= 300:
+                    return self._refusal(response, text)
+                return text if len(text) <= limit else _too_large(limit)
         except asyncio.CancelledError:
             if not self._patience.is_over():
                 raise
@@ -189,10 +197,8 @@ class HttpCalls:
 
     def _refusal(self, response: aiohttp.ClientResponse, body: bytes) -> CallFailure:
         retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
-        said = body[:LARGEST_REFUSAL].decode(errors="replace")
-        if key := self._environment.authorization.removeprefix("Bearer "):
-            said = said.replace(key, "***")  # there are gateways that quote it
-        said = " ".join("".join(c if c.isprintable() else " " for c in said[:_EXCERPT]).split())
+        key = self._environment.authorization.removeprefix("Bearer ")
+        said = str(read_refusal(body, secrets=(key,)))
         return CallFailure(
             failure=Failure(
                 kind=FailureKind.STATUS,
@@ -218,6 +224,24 @@ class HttpCalls:
 def _template(make: Callable[[str], str]) -> Callable[[str], URL]:
     template = make(_MARK)
     return lambda job_id: URL(template.replace(_MARK, quote(job_id, safe="")), encoded=True)
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, of which no more is unpacked than a little over the limit."""
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in response.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            response.close()
+            break
+    return b"".join(pieces) if len(pieces) != 1 else pieces[0]
+
+
+def _too_large(limit: int) -> CallFailure:
+    failure = Failure(kind=FailureKind.GARBLED)
+    return CallFailure(failure=failure, reason=f"the reply is larger than {limit:,} bytes, and was not read")
 
 
 def _failure(error: Exception) -> CallFailure:
