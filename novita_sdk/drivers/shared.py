@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import time
 import uuid
@@ -11,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import requests
-from requests.utils import get_environ_proxies, select_proxy
+from requests.utils import select_proxy
 
 from novita_sdk._hooks import RequestEvent, RequestHook, ResponseEvent, ResponseHook
+from novita_sdk._network import certificates, environment_proxy
 from novita_sdk._settings import Settings
 from novita_sdk.files._in_values import Attachments
 from novita_sdk.flows.call import Caller
@@ -22,7 +22,7 @@ from novita_sdk.flows.poll_spacing import max_parked
 from novita_sdk.flows.steps import Broken, Log, Reply, Send
 from novita_sdk.tracing import span
 from novita_sdk.wire.bodies import Body, BodyError, BodyTooLargeError
-from novita_sdk.wire.hosts import is_loopback, without_password
+from novita_sdk.wire.hosts import without_password
 from novita_sdk.wire.retry import FailureKind, RetryPolicy
 
 __all__ = [
@@ -40,8 +40,6 @@ __all__ = [
 
 _log = logging.getLogger("novita_sdk")
 _LEVELS: Final = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "WARNING": logging.WARNING}
-
-_BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 _EXCERPT: Final = 64 * 1024
 
@@ -81,11 +79,6 @@ def log(step: Log) -> None:
     _log.log(_LEVELS[step.level], step.text, *step.values)
 
 
-def certificates() -> str | None:
-    """The file or folder of certificates that the environment names, in the variables of requests, curl and OpenSSL."""
-    return next(filter(None, map(os.environ.get, _BUNDLES)), None)
-
-
 def unread(status: int, headers: Mapping[str, str], body: Body | None, error: BodyError) -> Reply | Broken:
     """What came of an answer whose body is not read to its end: of a refusal the beginning says enough."""
     if status >= 300:
@@ -96,13 +89,9 @@ def unread(status: int, headers: Mapping[str, str], body: Body | None, error: Bo
 
 def proxy_of(base_url: str, session: requests.Session | None = None) -> str | None:
     """The proxy that the environment names for a gateway, or the caller's own session; None for one of this machine."""
-    if session is not None:
-        found = session.merge_environment_settings(base_url, {}, None, None, None)["proxies"]
-    elif is_loopback(base_url):
-        return None
-    else:
-        found = get_environ_proxies(base_url)
-    return select_proxy(base_url, found) or None
+    if session is None:
+        return environment_proxy(base_url)
+    return select_proxy(base_url, session.merge_environment_settings(base_url, {}, None, None, None)["proxies"]) or None
 
 
 def via(proxy: str | None) -> str:

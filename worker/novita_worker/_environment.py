@@ -10,9 +10,11 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from novita_sdk._network import BUNDLES
 from novita_worker._errors import ConfigError
 
 if TYPE_CHECKING:
@@ -89,6 +91,8 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
     }
     if not templates["done"]:
         raise ConfigError(f"{prefix}_WEBHOOK_POST_OUTPUT is not set: there is nowhere to send a result")
+    if any(template.startswith("https:") for template in templates.values()):
+        _check_certificates(environ)
     return Environment(
         templates=templates,
         worker_id=_worker_id(f"{prefix}_POD_ID", environ),
@@ -139,6 +143,13 @@ def _template(name: str, environ: Mapping[str, str], doubts: list[str]) -> str:
     if name.endswith(("POST_OUTPUT", "POST_STREAM")) and "$ID" not in value:
         doubts.append(f"{name} has no $ID, so that a post can't say whose it is: a shell may have expanded it")
     return value
+
+
+def _check_certificates(environ: Mapping[str, str]) -> None:
+    """Only the first of these variables counts."""
+    name = next((name for name in BUNDLES if environ.get(name, "").strip()), None)
+    if name is not None and not Path(environ[name].strip()).exists():
+        raise ConfigError(f"{name} names {environ[name].strip()!r}, and there is no such file or folder")
 
 
 def _worker_id(name: str, environ: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from novita_sdk._interpreter import interpreter
+from novita_sdk._network import certificates, environment_proxy
 from novita_sdk.rpc import WorkerServiceMethods
 from novita_sdk.wire.headers import USER_AGENT
 from novita_worker._environment import IS_HEARTBEAT, Environment
@@ -139,8 +140,8 @@ class Heartbeat:
             "user_agent": USER_AGENT,
             "fd": str(descriptor),
             "parent": str(os.getpid()),
-            "proxy": "",
-            "certificates": "",
+            "proxy": environment_proxy(urls.ping([])) or "",
+            "certificates": certificates() or "",
         }
 
     def _read(self, loop: asyncio.AbstractEventLoop, descriptor: int, process: subprocess.Popen[bytes]) -> None:

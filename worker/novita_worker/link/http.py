@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Final, assert_never
 from urllib.parse import quote
 
@@ -15,6 +17,7 @@ import aiohttp
 from google.protobuf.message import Message
 from yarl import URL
 
+from novita_sdk._network import certificates, environment_proxy
 from novita_sdk.models import EndpointSchema, JobResult, StreamChunk
 from novita_sdk.rpc import Method, WorkerServiceMethods
 from novita_sdk.wire import states
@@ -79,6 +82,8 @@ class HttpCalls:
         self._schema_url = URL(schema_url, encoded=True) if schema_url else None
         self._take_url = cache(lambda count, busy: URL(urls.take(count=count, busy=busy), encoded=True))
         self._post_urls = cache(lambda worker_id: _PostUrls(environment.urls_of(worker_id)))
+        # A session that trusts the environment would search it at every request.
+        self._proxy = cache(lambda scheme, authority: environment_proxy(f"{scheme}://{authority}"))
         self._take_is_answered = False
 
     @property
@@ -95,7 +100,7 @@ class HttpCalls:
         """Makes the session."""
         self._patience = Patience()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75, ssl=self._tls()),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT),
             headers={
@@ -180,6 +185,7 @@ class HttpCalls:
                 data=body if body is None or len(body) < LARGE_BODY else io.BytesIO(body),
                 headers=headers,
                 allow_redirects=method.verb == "GET",
+                proxy=self._proxy(url.scheme, url.raw_authority),
             ) as response:
                 self._take_is_answered |= is_take
                 text = await _read(response, limit)
@@ -194,6 +200,14 @@ class HttpCalls:
             return _failure(error)
         finally:
             self._patience.end()
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        """What vouches for the gateway, where the environment names it and there is a gateway that needs it."""
+        found = certificates()
+        if not found or not any(url.startswith("https:") for url in self._environment.templates.values()):
+            return True
+        is_folder = Path(found).is_dir()
+        return ssl.create_default_context(cafile=None if is_folder else found, capath=found if is_folder else None)
 
     def _refusal(self, response: aiohttp.ClientResponse, body: bytes) -> CallFailure:
         retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
