@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
-from tests.support.processes import children, is_alive, wait_until_gone
+from tests.support.processes import children, is_alive, memory, wait_until_gone
 from tests.support.waiting import eventually
 from tests.support.worker_gateway import Fault, WorkerGateway
 from tests.support.worker_process import Spawn
@@ -232,6 +231,6 @@ def test_the_heartbeat_is_small(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(SLEEPER)
     gateway.wait_for(lambda: gateway.of("ping"))
     (heart,) = children(worker.pid)
-    status = Path(f"/proc/{heart}/status").read_text()
-    rss = int(status.partition("VmRSS:")[2].split()[0])
-    assert rss < 18 * 1024, f"{rss} KiB"
+    (pinger,) = children(heart)
+    assert memory(pinger) < 18 * 1024, f"{memory(pinger)} KiB"
+    assert memory(heart) < 14 * 1024, f"{memory(heart)} KiB"

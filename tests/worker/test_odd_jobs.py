@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 
 from novita_worker.link.protocol import TakeReply
 from novita_worker.link.replies import read_jobs
+from tests.support.processes import memory
 from tests.support.worker_gateway import Fault, WorkerGateway
 from tests.support.worker_process import ECHO, Spawn
 
@@ -147,7 +147,7 @@ def test_a_reply_without_end_is_not_read_to_it(gateway: WorkerGateway, spawn: Sp
     worker = spawn(ECHO)
     worker.wait_for_log("asking for jobs failed: the reply is larger than 33,554,432 bytes, and was not read")
     assert gateway.result(gateway.submit(1)) == {"output": 1}
-    peak = int(Path(f"/proc/{worker.pid}/status").read_text().partition("VmHWM:")[2].split()[0])
+    peak = memory(worker.pid, "VmHWM")
     assert peak < 250 * 1024, f"{peak} KiB"
 
 
