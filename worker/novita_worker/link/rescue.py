@@ -1,4 +1,4 @@
-"""What can be saved of JSON that is odd in parts: its pieces, whatever is in them, and members that stand twice.
+"""The rescue of JSON that is odd in parts: its pieces, whatever is in them, and members that stand twice.
 
 Slow beside a parser in C, and used only where one failed or may have chosen wrongly.
 """
