@@ -11,7 +11,7 @@ SPREAD := -n $(JOBS) --dist worksteal -q
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo generate format check test quick fast test-comfyui clean
-.PHONY: bench-client bench-contracts bench-files bench-gateway bench-imports bench-worker
+.PHONY: bench-client bench-contracts bench-files bench-gateway bench-imports bench-stalls bench-worker
 
 help: ## Lists the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench-files: $(READY) ## Uploads and downloads, beside bare boto3 and the publis
 
 bench-gateway: $(READY) ## The gateway, beside a bare HTTP server that answers constants
 	@$(BIN)/python bench/gateway.py
+
+bench-stalls: $(READY) ## How long commands over a million jobs hold the gateway up
+	@$(BIN)/python bench/stalls.py
 
 bench-worker: $(READY) ## Workers: throughput, idle gap, memory, beside both published packages and a bare loop
 	@$(BIN)/python bench/worker.py

@@ -35,15 +35,18 @@ if TYPE_CHECKING:
         NotFoundError,
         NovitaError,
         PayloadTooLargeError,
+        PermissionDeniedError,
         ProtocolError,
         RateLimitError,
         RequestTimeoutError,
         ServerError,
         SubmitUncertainError,
         TransportError,
+        UnreadableOutputError,
         WaitTimeoutError,
     )
     from novita_sdk.flows.job_info import JobInfo
+    from novita_sdk.flows.options import Policy, RunOptions, SubmitOptions
     from novita_sdk.wire.payload import JSONValue
 
 __all__ = [
@@ -66,14 +69,19 @@ __all__ = [
     "NotFoundError",
     "NovitaError",
     "PayloadTooLargeError",
+    "PermissionDeniedError",
+    "Policy",
     "ProtocolError",
     "RateLimitError",
     "RequestEvent",
     "RequestTimeoutError",
     "ResponseEvent",
+    "RunOptions",
     "ServerError",
+    "SubmitOptions",
     "SubmitUncertainError",
     "TransportError",
+    "UnreadableOutputError",
     "WaitTimeoutError",
     "__version__",
 ]
@@ -87,8 +95,11 @@ _HOMES = {
     "JSONValue": "novita_sdk.wire.payload",
     "Job": "novita_sdk.client.job",
     "JobInfo": "novita_sdk.flows.job_info",
+    "Policy": "novita_sdk.flows.options",
     "RequestEvent": "novita_sdk._hooks",
     "ResponseEvent": "novita_sdk._hooks",
+    "RunOptions": "novita_sdk.flows.options",
+    "SubmitOptions": "novita_sdk.flows.options",
 }
 
 

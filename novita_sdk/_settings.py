@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -19,15 +20,17 @@ BASE_URL_VARIABLE = "NOVITA_ENDPOINT_BASE_URL"
 DEFAULT_BASE_URL = "https://async-public.serverless.novita.ai/v1"
 """As the platform's public pages give it."""
 
+_QUOTES = "\"'"
+
 
 def api_key(given: str | None = None) -> str | None:
     """The API key, or None where there is none; an empty one counts as none."""
-    return given or os.environ.get(API_KEY_VARIABLE) or None
+    return (given or os.environ.get(API_KEY_VARIABLE) or "").strip() or None
 
 
 def base_url(given: str | None = None) -> str:
     """The gateway's URL up to and including the API version, without a trailing slash."""
-    return (given or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL).rstrip("/")
+    return ((given or os.environ.get(BASE_URL_VARIABLE) or "").strip() or DEFAULT_BASE_URL).rstrip("/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +60,12 @@ def resolve(
 
     Raises:
         AuthenticationError: There is no API key, or it can't stand in a header.
-        InvalidInputError: The base URL is none, or a number is not positive.
+        InvalidInputError: The base URL is none, or a number is none or not positive.
     """
+    numbers: dict[str, object] = {"timeout": timeout, "retry_budget": retry_budget, "max_connections": max_connections}
+    for name, number in numbers.items():
+        if not isinstance(number, Real):
+            _refuse_argument(f"{name} must be a number, not {type(number).__name__}")
     settings = Settings(
         api_key=_checked_key(api_key),
         base_url=_checked_url(base_url),
@@ -74,9 +81,11 @@ def resolve(
 
 
 def _checked_key(given: str | None) -> str:
-    key = (api_key(given) or "").strip().removeprefix("Bearer ")
+    key = (api_key(given) or "").removeprefix("Bearer ").strip()
     if not key:
         _refuse_key(f"There is no API key. Pass api_key=… or set {API_KEY_VARIABLE}")
+    if key[0] in _QUOTES or key[-1] in _QUOTES:
+        _refuse_key(f"The API key is in quotes, which env files keep; write it without them ({API_KEY_VARIABLE})")
     if not key.isascii() or not key.isprintable():
         _refuse_key("The API key holds characters that no key has; copy it again")
     return key

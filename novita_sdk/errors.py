@@ -7,6 +7,7 @@ Each is also an instance of what the published package raises in its place, so t
     │   ├── InvalidInputError       input, name or argument        ValueError, TypeError
     │   │   └── PayloadTooLargeError
     │   ├── AuthenticationError     key missing or not accepted    RuntimeError
+    │   │   └── PermissionDeniedError
     │   ├── NotFoundError           no such job or endpoint
     │   ├── ConflictError           the job's state forbids it
     │   ├── RateLimitError          too many requests              requests.exceptions.RetryError
@@ -19,10 +20,10 @@ Each is also an instance of what the published package raises in its place, so t
     └── JobError                    the job ended without output
         ├── JobFailedError
         ├── JobCancelledError
-        └── JobTimedOutError
+        ├── JobTimedOutError
+        └── UnreadableOutputError   it completed; Python can't read its output
 
-`ERROR_TABLE` has one row per code, with the HTTP status that stands for it and its class. This module imports
-`requests` for its exception classes; the rest of the SDK imports it when something is sent or raised.
+`ERROR_TABLE` has one row per code, with its class and HTTP status. This module imports `requests` for its exceptions.
 """
 
 from __future__ import annotations
@@ -53,12 +54,14 @@ __all__ = [
     "NotFoundError",
     "NovitaError",
     "PayloadTooLargeError",
+    "PermissionDeniedError",
     "ProtocolError",
     "RateLimitError",
     "RequestTimeoutError",
     "ServerError",
     "SubmitUncertainError",
     "TransportError",
+    "UnreadableOutputError",
     "WaitTimeoutError",
     "row_of_status",
 ]
@@ -110,6 +113,7 @@ class APIError(NovitaError, requests.HTTPError):
 
     Attributes:
         status: HTTP status, None where the call was refused before it was sent.
+        reason: The gateway's own word for why, where it has one: `NOT_ENOUGH_BALANCE`.
         retry_after: Seconds the gateway asked to wait.
         response: As in `requests.HTTPError`; None where nothing was sent.
     """
@@ -122,12 +126,14 @@ class APIError(NovitaError, requests.HTTPError):
         message: str = "",
         *,
         status: int | None = None,
+        reason: str | None = None,
         retry_after: float | None = None,
         response: requests.Response | None = None,
         **details: Unpack[ErrorDetails],
     ) -> None:
         super().__init__(message, **details)
         self.status = status
+        self.reason = reason
         self.retry_after = retry_after
         self.response = response
 
@@ -147,11 +153,12 @@ class InvalidInputError(APIError, ValueError, TypeError):
         *,
         violations: Sequence[Violation] = (),
         status: int | None = None,
+        reason: str | None = None,
         retry_after: float | None = None,
         response: requests.Response | None = None,
         **details: Unpack[ErrorDetails],
     ) -> None:
-        super().__init__(message, status=status, retry_after=retry_after, response=response, **details)
+        super().__init__(message, status=status, reason=reason, retry_after=retry_after, response=response, **details)
         self.violations = tuple(violations)
 
 
@@ -165,6 +172,12 @@ class AuthenticationError(APIError, RuntimeError):
     """There is no API key, or the gateway does not accept it."""
 
     default_code = "UNAUTHORIZED"
+
+
+class PermissionDeniedError(AuthenticationError):
+    """The key, its account, or something on the way may not do this; a 403 that is not about which key it is."""
+
+    default_code = "FORBIDDEN"
 
 
 class NotFoundError(APIError):
@@ -320,6 +333,16 @@ class JobTimedOutError(JobError):
     default_retryable = True
 
 
+class UnreadableOutputError(JobError):
+    """The job completed with an output, or a chunk of one, that can't be read here; `data` has its bytes."""
+
+    default_code = "OUTPUT_UNREADABLE"
+
+    def __init__(self, message: str = "", *, data: bytes = b"", **details: Unpack[ErrorDetails]) -> None:
+        super().__init__(message, status="COMPLETED", **details)
+        self.data = data
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorRow:
     """One code, the HTTP status that stands for it (None where there is no single one), and its class."""
@@ -334,7 +357,7 @@ ERROR_TABLE: Final = (
     ErrorRow(code="UNPROCESSABLE", status=422, error=InvalidInputError),
     ErrorRow(code="PAYLOAD_TOO_LARGE", status=413, error=PayloadTooLargeError),
     ErrorRow(code="UNAUTHORIZED", status=401, error=AuthenticationError),
-    ErrorRow(code="FORBIDDEN", status=403, error=AuthenticationError),
+    ErrorRow(code="FORBIDDEN", status=403, error=PermissionDeniedError),
     ErrorRow(code="NOT_FOUND", status=404, error=NotFoundError),
     ErrorRow(code="GONE", status=410, error=NotFoundError),
     ErrorRow(code="CONFLICT", status=409, error=ConflictError),
@@ -353,6 +376,7 @@ ERROR_TABLE: Final = (
     ErrorRow(code="JOB_FAILED", status=None, error=JobFailedError),
     ErrorRow(code="JOB_CANCELLED", status=None, error=JobCancelledError),
     ErrorRow(code="JOB_TIMED_OUT", status=None, error=JobTimedOutError),
+    ErrorRow(code="OUTPUT_UNREADABLE", status=None, error=UnreadableOutputError),
 )
 """Total in both directions: every class below `NovitaError` has a row, and so has every HTTP status from 300 up
 (`row_of_status`)."""

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
-__all__ = ["FILE_THREADS", "Threads"]
+__all__ = ["FILE_THREADS", "GATEWAY_THREADS", "Threads"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,3 +52,6 @@ def _call(function: Callable[[], T]) -> T:
 
 FILE_THREADS: Final = Threads("novita-files", 32)
 """For the transfers of files."""
+
+GATEWAY_THREADS: Final = Threads("novita-gateway", 4)
+"""For the gateway's database: it never waits behind a transfer."""

@@ -4,8 +4,8 @@ The scheme is Standard Webhooks 1.0 (https://www.standardwebhooks.com), so its l
 the headers `webhook-id`, `webhook-timestamp` (Unix seconds) and `webhook-signature` (`v1,` and the base64 HMAC-SHA256
 of `id.timestamp.body`; several are separated by spaces). A secret is `whsec_` and the base64 of its bytes.
 
->>> verify(request.body, request.headers, secret="whsec_…")
->>> status = json.loads(request.body)
+>>> webhook = receive(request.body, request.headers, secret="whsec_…")
+>>> webhook.info.status, webhook.output(TextToImageResponse)
 """
 
 from __future__ import annotations
@@ -16,9 +16,16 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar, overload
 
-__all__ = ["WebhookVerificationError", "sign", "verify"]
+if TYPE_CHECKING:
+    from novita_sdk.flows.job_info import JobInfo
+    from novita_sdk.wire.payload import JSONValue
+
+__all__ = ["Webhook", "WebhookVerificationError", "receive", "sign", "verify"]
+
+OutputT = TypeVar("OutputT")
 
 _ID: Final = "webhook-id"
 _TIMESTAMP: Final = "webhook-timestamp"
@@ -28,6 +35,86 @@ _PREFIX: Final = "whsec_"
 
 class WebhookVerificationError(ValueError):
     """The request was not signed with the secret, or not lately. Answer 401 and ignore its body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """What a gateway told about a job that ended.
+
+    Attributes:
+        message_id: The same for every repetition: take note of those that were acted on.
+        info: The job's final state, as `Job.info` gives it.
+    """
+
+    message_id: str
+    info: JobInfo
+
+    @overload
+    def output(self, output_type: type[OutputT]) -> OutputT: ...
+
+    @overload
+    def output(self, output_type: None = None) -> JSONValue: ...
+
+    def output(self, output_type: type[OutputT] | None = None) -> OutputT | JSONValue:
+        """The job's output, as `Job.output` gives it; blocks only where a gateway put a large one elsewhere.
+
+        Args:
+            output_type: What to make of it: a message, dataclass, TypedDict or pydantic model; None for plain JSON.
+
+        Raises:
+            JobFailedError: The worker reported an error; type, message and traceback are in it.
+            JobCancelledError: Somebody cancelled the job.
+            JobTimedOutError: The job ran into its own time limit.
+            UnreadableOutputError: Python can't read the output; its bytes are in the error.
+            OutputError: The output is not of the type; lists every violation.
+            FileError: An output that is elsewhere could not be fetched.
+            TypeError: The type is none of these.
+        """
+        from novita_sdk.files._in_values import UnreadableFileError, fetch, is_elsewhere
+        from novita_sdk.flows.errors_of import job_error, unreadable
+
+        if error := job_error(self.info, ""):
+            raise error
+        value = self.info.output
+        if is_elsewhere(value):
+            try:
+                value = fetch(value)
+            except UnreadableFileError as reason:
+                raise unreadable(str(reason), reason.data, f"Job {self.info.job_id}", self.info.job_id) from None
+        if output_type is None:
+            return value
+        from novita_sdk.client.output_types import output_adapter
+        from novita_sdk.typed._checked import parse_output
+
+        return parse_output(output_adapter(output_type), value)
+
+
+def receive(
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    secret: str,
+    tolerance: float = 300.0,
+    now: float | None = None,
+) -> Webhook:
+    """Checks a webhook as `verify` does, and reads the job's final state from its body.
+
+    Raises:
+        WebhookVerificationError: As in `verify`.
+        ProtocolError: The body, which the gateway signed, is no state of a job.
+        ValueError: The secret is not one.
+    """
+    message_id = verify(body, headers, secret=secret, tolerance=tolerance, now=now)
+    from novita_sdk.errors import ProtocolError
+    from novita_sdk.flows.job_info import JobInfo
+    from novita_sdk.models import JobStatus
+    from novita_sdk.wire.codec import WireError, decode
+    from novita_sdk.wire.payload import PayloadError
+
+    try:
+        return Webhook(message_id=message_id, info=JobInfo.from_message(decode(JobStatus, body)))
+    except (WireError, PayloadError) as error:
+        raise ProtocolError(f"Webhook {message_id} is signed, but its body is no state of a job: {error}.") from None
 
 
 def sign(body: bytes, *, message_id: str, secret: str, timestamp: int) -> dict[str, str]:

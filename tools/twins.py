@@ -32,9 +32,9 @@ RULES: Final = (
     # Docstrings.
     (r", for asynchronous code\.", ", for synchronous code."),
     (r" with `async for`\.", "."),
-    (r"one gateway from one event loop;", "one gateway. Safe for any number of threads and in forked processes;"),
+    (r"for any number of event loops, in any threads;", "for any number of threads and in forked processes;"),
     (r"as an async context manager, or `await close\(\)`\.", "as a context manager, call `close`, or let it go."),
-    (r"something is sent, and the event loop of that moment is the client's\.", "something is sent."),
+    (r"something is sent, and each event loop has connections of its own\.", "something is sent."),
     (r"Every method may be called again", "Every method may be called from any thread, and again"),
     # Syntax.
     (r"\(await (self\.\w+\(\))\)", r"\1"),

@@ -11,6 +11,7 @@ import click
 from novita_cli._failures import report
 from novita_cli._session import AS_JSON
 from novita_sdk._version import __version__
+from novita_sdk.wire.nearest import nearest
 
 __all__ = ["app"]
 
@@ -40,6 +41,15 @@ class _Group(click.Group):
             return None
         command: click.Command = importlib.import_module(f"{_COMMANDS}.{cmd_name.replace('-', '_')}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            near = nearest(args[0], known)
+            ctx.fail(f"There is no command {args[0]!r}." + (f" Did you mean {near}?" if near else ""))
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from novita_cli._json import compact
+from novita_cli._words import in_options
 from novita_sdk.wire.payload import JSONValue
 
 if TYPE_CHECKING:
@@ -68,11 +69,11 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
     Raises:
         BaseException: The error itself, if it is a defect rather than something to report.
     """
-    job_id: str | None = None
+    details: dict[str, JSONValue] = {}
     match error:
         case KeyboardInterrupt() | click.Abort():
             code, reason, message = ExitCode.INTERRUPTED, "INTERRUPTED", str(error) or "interrupted"
-            job_id = error.job_id if isinstance(error, Interrupted) else None
+            details["job_id"] = error.job_id if isinstance(error, Interrupted) else None
         case CommandError():
             code, reason, message = error.code, error.reason, error.message
         case click.ClickException():
@@ -83,7 +84,8 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
 
             if not isinstance(error, NovitaError):
                 raise error
-            code, reason, message, job_id = exit_code_of(type(error)), error.code, _describe(error), error.job_id
+            code, reason, message = exit_code_of(type(error)), error.code, _describe(error)
+            details = _details(error)
             if isinstance(error, JobFailedError) and error.remote_traceback:
                 click.echo(_harmless(error.remote_traceback.rstrip()), err=True)
     if isinstance(error, click.UsageError):
@@ -92,7 +94,7 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
         click.echo(f"novita-gpus: {_harmless(message)}", err=True)
     if as_json:
         with suppress(OSError):  # perhaps the very failure that is reported
-            click.echo(compact({"error": _document(reason, message, job_id)}))
+            click.echo(compact({"error": _document(reason, message, details)}))
     return code
 
 
@@ -102,6 +104,7 @@ def exit_code_of(error: type[BaseException]) -> ExitCode:
 
     table = {
         errors.InvalidInputError: ExitCode.USAGE,
+        errors.PermissionDeniedError: ExitCode.FAILED,
         errors.AuthenticationError: ExitCode.UNREACHABLE,
         errors.TransportError: ExitCode.UNREACHABLE,
         errors.JobCancelledError: ExitCode.CANCELLED,
@@ -112,8 +115,8 @@ def exit_code_of(error: type[BaseException]) -> ExitCode:
 
 
 def error_document(error: NovitaError) -> dict[str, JSONValue]:
-    """An error of the SDK as JSON: `code`, `message`, `job_id`."""
-    return _document(error.code, _describe(error), error.job_id)
+    """An error of the SDK as JSON: `code`, `message`, `job_id`, `type`, and what else it knows."""
+    return _document(error.code, _describe(error), _details(error))
 
 
 def _harmless(text: str) -> str:
@@ -121,8 +124,22 @@ def _harmless(text: str) -> str:
     return "".join(character if character.isprintable() or character in "\n\t" else " " for character in text)
 
 
-def _document(code: str, message: str, job_id: str | None) -> dict[str, JSONValue]:
-    return {"code": code, "message": message, "job_id": job_id}
+def _document(code: str, message: str, details: dict[str, JSONValue]) -> dict[str, JSONValue]:
+    return {"code": code, "message": message, "job_id": None, **details}
+
+
+def _details(error: NovitaError) -> dict[str, JSONValue]:
+    """What scripts ask of an error: always its job and its class, and the rest where there is some."""
+    from novita_sdk import errors
+
+    details: dict[str, JSONValue] = {"job_id": error.job_id, "type": type(error).__name__}
+    if isinstance(error, errors.APIError):
+        details |= {"status": error.status, "reason": error.reason}
+    if isinstance(error, errors.JobFailedError):
+        details["remote_type"] = error.remote_type
+    if isinstance(error, (errors.JobFailedError, errors.InvalidInputError)):
+        details["violations"] = [violation.to_json() for violation in error.violations]
+    return {name: value for name, value in details.items() if value or name in {"job_id", "type"}}
 
 
 def _describe(error: Exception) -> str:
@@ -133,6 +150,7 @@ def _describe(error: Exception) -> str:
         kind = (error.remote_type or "").rpartition(".")[2]
         text = f"{kind}: {error.remote_message}" if kind else error.remote_message
         return f"job {error.job_id} failed: {text}" if error.job_id else str(error)
+    text = in_options(str(error))
     if isinstance(error, errors.AuthenticationError) and error.status is None:
-        return f"{error} Here it is --api-key KEY; `novita-gpus dev` and `novita-gpus gateway` need none."
-    return str(error)
+        return f"{text} `novita-gpus dev` and `novita-gpus gateway` need none."
+    return text

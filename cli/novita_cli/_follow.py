@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from novita_cli._session import Session
     from novita_sdk import Job, JobInfo
 
-__all__ = ["follow", "hand_over", "print_chunks", "reattachable"]
+__all__ = ["follow", "hand_over", "print_chunks", "print_whole", "reattachable"]
 
 
 def follow(job: Job, display: Display, wait: float | None) -> JobInfo:
@@ -46,10 +46,26 @@ def follow(job: Job, display: Display, wait: float | None) -> JobInfo:
     return info
 
 
-def print_chunks(job: Job, wait: float | None) -> None:
-    """Prints a line for each chunk of a job's output until the job is final; arguments and errors as of `follow`."""
+def print_chunks(job: Job, wait: float | None) -> bool:
+    """Prints a line for each chunk of a job's output until the job is final; arguments and errors as of `follow`.
+
+    Returns:
+        Whether there were any.
+    """
+    has_some = False
     for chunk in job.stream(wait):
+        has_some = True
         write_stdout(compact(chunk))
+    return has_some
+
+
+def print_whole(job: Job, display: Display) -> None:
+    """Prints the output of a completed job that had no chunks, as of a handler that yields nothing but returns."""
+    job.wait()
+    output = job.output()
+    if output != []:  # which is what a generator ends with
+        display.say(f"job {job.job_id} had no chunks: its handler is no generator; this is its whole output")
+        write_stdout(compact(output))
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
 import shutil
 import sys
 import tempfile
@@ -13,7 +16,7 @@ from typing import BinaryIO, Final
 import click
 
 from novita_cli._options import stacked
-from novita_sdk.wire.payload import JSONValue, PayloadError, load
+from novita_sdk.wire.payload import JSONValue, PayloadError, dump, load
 
 __all__ = ["InputLines", "input_options", "open_lines", "read_input"]
 
@@ -26,7 +29,7 @@ input_options: Final = stacked(
         "fields",
         multiple=True,
         metavar="KEY=VALUE",
-        help="One key of the input; VALUE is JSON or else text, @FILE reads it from a file. Repeatable.",
+        help="One key of the input; VALUE is JSON or else text, @FILE reads it from a file, @@ is an @. Repeatable.",
     ),
 )
 """Adds --input and -i, which the command gets as `text` and `fields`."""
@@ -89,14 +92,36 @@ def open_lines(name: str) -> Iterator[InputLines]:
     if name == "-":
         with tempfile.TemporaryFile() as copy:
             shutil.copyfileobj(sys.stdin.buffer, copy)
-            yield InputLines(name, copy)
+            copy.seek(0)
+            with _in_utf_8(name, copy) as lines:
+                yield InputLines(name, lines)
         return
     try:
         file = Path(name).open("rb")  # noqa: SIM115 - closed below
     except OSError as error:
         raise click.UsageError(f"can't read {name!r}: {error.strerror}") from None
-    with file:
-        yield InputLines(name, file)
+    with file, _in_utf_8(name, file) as lines:
+        yield InputLines(name, lines)
+
+
+@contextmanager
+def _in_utf_8(name: str, file: BinaryIO) -> Iterator[BinaryIO]:
+    """The file, or a copy in UTF-8 of one in another encoding that JSON may have."""
+    encoding = json.detect_encoding(file.read(4))
+    file.seek(0)
+    if encoding.startswith("utf-8"):
+        yield file
+        return
+    with tempfile.TemporaryFile() as copy:
+        reader = io.TextIOWrapper(file, encoding, newline="")
+        try:
+            copy.writelines(text.encode() for text in reader)
+        except UnicodeError:
+            raise click.UsageError(f"{name!r} begins as {encoding} and is not") from None
+        finally:
+            reader.detach()  # else it closes the file
+        copy.seek(0)
+        yield copy
 
 
 def _parse_object(text: bytes, what: str) -> dict[str, JSONValue]:
@@ -123,15 +148,27 @@ def _read(text: str) -> bytes:
 
 
 def _read_value(given: str) -> JSONValue:
+    if given.startswith("@@"):
+        return given[1:]
     data = _read_file(given[1:]) if given.startswith("@") else _encode(given)
     try:
-        return load(data)
-    except PayloadError:
+        value = load(data)
+        dump(value)
+    except PayloadError:  # NaN among them, which is JSON for Python alone
         pass
+    else:
+        return value
     try:
-        return data.decode()
+        return data.decode(_encoding_of_text(data))
     except UnicodeDecodeError:
         raise click.UsageError(f"-i takes JSON or text, and {given!r} is neither; put binary data at a URL") from None
+
+
+def _encoding_of_text(data: bytes) -> str:
+    """What the mark at its begin says, as some editors and shells write one."""
+    marks = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
+    marks |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}  # the first begins as a mark of UTF-32 does
+    return next((encoding for mark, encoding in marks.items() if data.startswith(mark)), "utf-8")
 
 
 def _read_file(name: str) -> bytes:

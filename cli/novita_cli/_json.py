@@ -28,6 +28,7 @@ def job_document(info: JobInfo) -> dict[str, JSONValue]:
     members = {
         "output": info.output,
         "error": info.error,
+        "unreadable": info.unreadable,
         "delayTime": _milliseconds(info.delay_time),
         "executionTime": _milliseconds(info.execution_time),
         "workerId": info.worker_id,

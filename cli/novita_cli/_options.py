@@ -6,9 +6,12 @@ import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
+
+if TYPE_CHECKING:
+    from novita_sdk import Policy, SubmitOptions
 
 __all__ = [
     "Decorator",
@@ -19,6 +22,7 @@ __all__ = [
     "plain_progress_options",
     "progress_options",
     "stacked",
+    "submit_options",
     "wait_options",
     "writable_option",
 ]
@@ -88,6 +92,52 @@ def _check_folder(ctx: click.Context, param: click.Parameter, value: Path | None
 
 file_option: Final = writable_option("-o", "file", help="Write the data to FILE instead of stdout.")
 """Adds -o, which the command gets as `file`."""
+
+
+_SUBMIT_OPTIONS: Final = stacked(
+    click.option("--webhook", metavar="URL", help="Called with the final status, where the gateway offers that."),
+    click.option(
+        "--execution-timeout", type=parse_duration, metavar="DURATION", help="Longest time that one attempt may run."
+    ),
+    click.option("--ttl", type=parse_duration, metavar="DURATION", help="Longest time from submit to end."),
+    click.option("--low-priority", is_flag=True, help="Take the job after all others."),
+    click.option("--check", is_flag=True, help="Refuse an input that breaks the schema of the endpoint's worker."),
+)
+
+
+def submit_options(key_help: str) -> Decorator:
+    """Adds the options of a submit, which the command gets as `options`: keyword arguments of the client's calls."""
+    add = stacked(_SUBMIT_OPTIONS, click.option("--idempotency-key", metavar="KEY", help=key_help))
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(
+            *,
+            webhook: str | None,
+            execution_timeout: float | None,
+            ttl: float | None,
+            low_priority: bool,
+            check: bool,
+            idempotency_key: str | None,
+            **others: object,
+        ) -> None:
+            policy: Policy = {}
+            if execution_timeout is not None:
+                policy["executionTimeout"] = round(execution_timeout * 1000)
+            if ttl is not None:
+                policy["ttl"] = round(ttl * 1000)
+            options: SubmitOptions = {
+                "webhook": webhook,
+                "policy": policy or None,
+                "low_priority": low_priority or None,
+                "check": check,
+                "idempotency_key": idempotency_key,
+            }
+            command(options=options, **others)
+
+        return add(run)
+
+    return decorate
 
 
 def wait_options(no_wait_help: str) -> Decorator:

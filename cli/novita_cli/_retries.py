@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from novita_cli._display import ProgressMode
+from novita_cli._words import in_options
 
 __all__ = ["retries_shown"]
 
@@ -46,4 +47,4 @@ class _RetryLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.created - self._last >= _PAUSE:
             self._last = record.created
-            click.echo(f"novita-gpus: {record.getMessage()}", err=True)
+            click.echo(f"novita-gpus: {in_options(record.getMessage())}", err=True)

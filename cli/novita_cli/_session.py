@@ -34,7 +34,7 @@ _CLIENT_OPTIONS: Final = stacked(
         "--json",
         "as_json",
         is_flag=True,
-        help='One line of JSON on stdout, for errors too: {"error": {"code", "message", "job_id"}}.',
+        help='One line of JSON on stdout, for errors too: {"error": {"code", "message", "job_id", …}}.',
     ),
     progress_options,
 )

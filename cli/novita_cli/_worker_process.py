@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from novita_cli._failures import CommandError
 from novita_cli._target import Target
+from novita_sdk._interpreter import interpreter
 
 __all__ = ["WorkerProcess"]
 
@@ -28,11 +30,21 @@ class WorkerProcess:
     Args:
         target: The worker's code.
         environment: Variables that connect it.
+
+    Raises:
+        CommandError: There is no Python to run it with.
     """
 
     def __init__(self, target: Target, environment: Mapping[str, str]) -> None:
+        python = interpreter()
+        if python is None:
+            raise CommandError(
+                "there is no Python beside this program that could run the worker; start it from a Python that has "
+                "novita-gpus: python -m novita_cli dev …",
+                reason="NO_PYTHON",
+            )
         self._process = subprocess.Popen(  # noqa: S603 - the user names the worker
-            [sys.executable, "-P", "-m", "novita_cli", "worker", "--tied", str(target)],
+            [python, "-P", "-m", "novita_cli", "worker", "--tied", str(target)],
             env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.PIPE,
             stdout=sys.stderr.fileno(),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from novita_codegen._breaking import BreakingChange, breaking_changes
+from novita_codegen._breaking import breaking_changes
+from novita_codegen._change import BreakingChange
 from novita_codegen._generate import descriptors, generate
 from novita_codegen._protoc import GenerateError
 from novita_codegen._tree import Change

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
-from dataclasses import dataclass
+import sysconfig
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from novita_codegen._change import BreakingChange
 from novita_codegen._generate import descriptors
 from novita_codegen._protoc import GenerateError
+from novita_codegen._rule_changes import rule_changes
+from novita_codegen._schema_changes import read_schema, schema_changes
 
 __all__ = ["BreakingChange", "breaking_changes"]
 
@@ -41,43 +43,30 @@ _EFFECTS: Final = {
 """The rules of buf that matter to callers, with what breaking each one does to them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakingChange:
-    """One change that breaks callers.
-
-    Attributes:
-        place: `file:line:column` in the new protos, as far as it is known.
-        rule: The rule's name in buf.
-        change: What is different.
-        effect: What that does to callers and workers of the other version.
-    """
-
-    place: str
-    rule: str
-    change: str
-    effect: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.change} Effect: {self.effect}. ({self.rule})"
-
-
 def breaking_changes(old: Path, new: Path) -> list[BreakingChange]:
     """Compares two versions of a contract.
 
     Args:
-        old: A directory of protos, or a file with a FileDescriptorSet.
+        old: A directory of protos, a file with a FileDescriptorSet, or the JSON of an endpoint's schema, as
+            `novita-gpus schema` prints it.
         new: Likewise.
 
     Raises:
-        GenerateError: A proto is wrong, or a file holds no descriptors.
+        GenerateError: A proto is wrong, a file holds no descriptors or schema, or only one of both is a schema.
         FileNotFoundError: `buf` is not installed.
     """
+    old_schema, new_schema = read_schema(old), read_schema(new)
+    if old_schema is not None and new_schema is not None:
+        return list(schema_changes(old_schema, new_schema, new.name))
+    if old_schema is not None or new_schema is not None:
+        raise GenerateError(
+            f"{old} and {new} can't be compared: one is the schema of an endpoint, the other has protos"
+        )
     with TemporaryDirectory(prefix="novita-codegen-") as folder:
-        images: list[Path] = []
-        for name, source in (("old", old), ("new", new)):
-            image = Path(folder) / f"{name}.binpb"
-            image.write_bytes(descriptors(source) if source.is_dir() else source.read_bytes())
-            images.append(image)
+        old_set, new_set = (descriptors(source) if source.is_dir() else source.read_bytes() for source in (old, new))
+        images = [Path(folder) / "old.binpb", Path(folder) / "new.binpb"]
+        for image, content in zip(images, (old_set, new_set), strict=True):
+            image.write_bytes(content)
         config = {"version": "v2", "breaking": {"use": list(_EFFECTS), "ignore": ["google", "buf"]}}
         command: list[str | Path] = [_buf(), "breaking", images[1], "--against", images[0], "--error-format", "json"]
         outcome = subprocess.run(  # noqa: S603
@@ -85,7 +74,8 @@ def breaking_changes(old: Path, new: Path) -> list[BreakingChange]:
         )
     if outcome.returncode not in (0, 100):
         raise GenerateError(outcome.stderr.strip())
-    return sorted((_change(json.loads(line)) for line in outcome.stdout.splitlines()), key=lambda item: item.place)
+    changes = [_change(json.loads(line)) for line in outcome.stdout.splitlines()]
+    return sorted([*changes, *rule_changes(old_set, new_set)], key=lambda item: (item.place, item.change))
 
 
 def _change(found: dict[str, str | int]) -> BreakingChange:
@@ -100,7 +90,7 @@ def _change(found: dict[str, str | int]) -> BreakingChange:
 
 def _buf() -> str:
     """The program, which its package puts beside the interpreter."""
-    path = shutil.which("buf", path=str(Path(sys.executable).parent)) or shutil.which("buf")
+    path = shutil.which("buf", path=sysconfig.get_path("scripts")) or shutil.which("buf")
     if path is None:
         raise FileNotFoundError("comparing contracts needs buf: pip install 'novita-gpus[codegen]'")
     return path

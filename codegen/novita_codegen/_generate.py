@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -11,11 +10,11 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from novita_codegen._known import BUNDLED, known_files
 from novita_codegen._model import serves_http
+from novita_codegen._names import PROTOCOL, check_files, check_paths
 from novita_codegen._protoc import GenerateError, run_protoc
-from novita_codegen._tree import MARK, Change, apply, compare
+from novita_codegen._tree import MARK, Change, apply, compare, marked
 
-_PROTOCOL = "novita_protocol"
-_INSTALLED = ("google/", f"{_PROTOCOL}/")
+_INSTALLED = ("google/", f"{PROTOCOL}/")
 """Folders whose Python comes from installed packages; written beside a user's own code it would hide those."""
 
 
@@ -32,18 +31,17 @@ def generate(proto_dir: Path, out: Path, *, check: bool = False) -> list[Change]
         The files that were written or removed, or, with `check`, those that would be.
 
     Raises:
-        GenerateError: A proto is wrong (protoc's text, with file, line and column), there is none, or a generated
-            package holds files that were not generated.
+        GenerateError: A proto is wrong or would hide another package (with file, line and column), there is none, a
+            file that was not generated is where one would go, or a file can't be written.
     """
     names = _protos(proto_dir)
     # Copies of installed protos are for editors; a folder with nothing else is the protocol's own.
     own = [name for name in names if not name.startswith(_INSTALLED)] or names
-    for name in own:
-        _check_importable(name)
+    check_paths(own)
     wanted = _compile(proto_dir.resolve(), names, own)
     wanted |= _package_files(wanted)
-    if any(name.startswith(f"{_PROTOCOL}/") for name in own):
-        wanted[f"{_PROTOCOL}/method.py"] = _support("method")
+    if any(name.startswith(f"{PROTOCOL}/") for name in own):
+        wanted[f"{PROTOCOL}/method.py"] = _support("method")
     changes = compare(wanted, out)
     if not check:
         apply(changes, wanted, out)
@@ -73,13 +71,6 @@ def _protos(proto_dir: Path) -> list[str]:
     return names
 
 
-def _check_importable(name: str) -> None:
-    """Refuses a path that is no module's name in Python."""
-    for part in name.removesuffix(".proto").replace("-", "_").replace(".", "/").split("/"):
-        if not part.isidentifier() or keyword.iskeyword(part):
-            raise GenerateError(f"{name}:1:1: Python can't import a module or package named {part!r}; rename it")
-
-
 def _compile(proto_dir: Path, names: list[str], own: list[str]) -> dict[str, bytes]:
     """The output of protoc and all plugins for the `own` ones among the protos, by relative path."""
     with TemporaryDirectory(prefix="novita-codegen-") as folder:
@@ -88,18 +79,18 @@ def _compile(proto_dir: Path, names: list[str], own: list[str]) -> dict[str, byt
         result.mkdir()
         known.write_bytes(known_files(names).SerializeToString(deterministic=True))
         compiled = _descriptors(proto_dir, known, names, scratch).file
+        check_files(file for file in compiled if file.name in own)
         bundled = [file.name for file in compiled if file.name in BUNDLED and file.name not in own]
         # One run with several plugins costs less than several runs; each plugin passes over what is not for it.
-        services = ["novita"] if any(file.service for file in compiled if file.name in own) else []
         outputs = {
-            ("python", "mypy", *services): [*own, *bundled],
+            ("python", "mypy", "novita"): [*own, *bundled],
             ("grpc_python", "mypy_grpc"): [file.name for file in compiled if file.name in own and serves_http(file)],
         }
         for plugins, files in outputs.items():
             options = [f"--{name}_out={'quiet:' if name.startswith('mypy') else ''}{result}" for name in plugins]
             if files:
                 run_protoc(proto_dir, known, files, options, scratch)
-        return {path.relative_to(result).as_posix(): path.read_bytes() for path in result.rglob("*.py*")}
+        return {path.relative_to(result).as_posix(): marked(path.read_bytes()) for path in result.rglob("*.py*")}
 
 
 def _descriptors(proto_dir: Path, known: Path, names: list[str], scratch: Path) -> FileDescriptorSet:

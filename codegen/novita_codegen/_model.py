@@ -51,6 +51,8 @@ class MethodModel:
     response_body: str
     idempotency: str
     server_streaming: bool
+    deprecated: bool
+    """The method, its service or its file is."""
 
     @property
     def python_name(self) -> str:
@@ -118,7 +120,7 @@ def services(file: FileDescriptorProto, types: Mapping[str, TypeRef]) -> tuple[S
     places = {tuple(location.path): location for location in file.source_code_info.location}
 
     def comment(*path: int) -> str:
-        return _comment(places[path].leading_comments) if path in places else ""
+        return clean_comment(places[path].leading_comments) if path in places else ""
 
     def place(*path: int) -> str:
         line, column = places[path].span[:2] if path in places else (0, 0)
@@ -135,7 +137,8 @@ def services(file: FileDescriptorProto, types: Mapping[str, TypeRef]) -> tuple[S
         methods = []
         for number, rpc in enumerate(service.method):
             path = (_FILE_SERVICE, index, _SERVICE_METHOD, number)
-            method = _method(rpc, types, comment(*path))
+            is_old = rpc.options.deprecated or service.options.deprecated or file.options.deprecated
+            method = _method(rpc, types, comment(*path), deprecated=is_old)
             if rpc.client_streaming:
                 raise refuse(f"{rpc.name} takes a stream of requests; only responses can be a stream", *path)
             if method.constant in constants:
@@ -171,7 +174,7 @@ def _told_apart(methods: Iterable[MethodModel]) -> tuple[MethodModel, ...]:
     return tuple(replace(method, request=named(method.request), response=named(method.response)) for method in methods)
 
 
-def _method(rpc: MethodDescriptorProto, types: Mapping[str, TypeRef], comment: str) -> MethodModel:
+def _method(rpc: MethodDescriptorProto, types: Mapping[str, TypeRef], comment: str, *, deprecated: bool) -> MethodModel:
     rule = rpc.options.Extensions[annotations_pb2.http]
     verb, path = _binding(rule)
     return MethodModel(
@@ -185,6 +188,7 @@ def _method(rpc: MethodDescriptorProto, types: Mapping[str, TypeRef], comment: s
         response_body=rule.response_body,
         idempotency=_IDEMPOTENCY[rpc.options.idempotency_level],
         server_streaming=rpc.server_streaming,
+        deprecated=deprecated,
     )
 
 
@@ -211,6 +215,7 @@ def _is_http(service: ServiceDescriptorProto) -> bool:
     return any(rpc.options.HasExtension(annotations_pb2.http) for rpc in service.method)
 
 
-def _comment(text: str) -> str:
-    """A proto comment without its margins."""
-    return "\n".join(line.strip() for line in text.strip().splitlines())
+def clean_comment(text: str) -> str:
+    """A proto comment without its margins and without words to linters."""
+    lines = (line.strip() for line in text.strip().splitlines())
+    return "\n".join(line for line in lines if not line.startswith("buf:lint:")).strip()

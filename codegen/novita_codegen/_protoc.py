@@ -6,15 +6,18 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from novita_sdk._interpreter import interpreter
 
 _PLUGINS = {
     "protoc-gen-mypy": "-c 'from mypy_protobuf.main import main; main()'",
     "protoc-gen-mypy_grpc": "-c 'from mypy_protobuf.main import grpc; grpc()'",
     "protoc-gen-novita": "-m novita_codegen.plugin",
 }
+
+NO_EDITIONS = 'editions are not supported, because the stubs for type checkers are not; write syntax = "proto3";'
 
 
 class GenerateError(ValueError):
@@ -35,10 +38,13 @@ def run_protoc(include: Path, known_files: Path, files: Sequence[str], options: 
         scratch: A directory for the plugins' start scripts.
 
     Raises:
-        GenerateError: protoc refused; the text is its own.
+        GenerateError: protoc refused, and the text is its own; or there is no Python to run it with.
     """
-    command = [sys.executable, "-P", "-m", "grpc_tools.protoc", f"-I{include}", f"--descriptor_set_in={known_files}"]
-    command += [f"--plugin={name}={path}" for name, path in _start_scripts(scratch).items()]
+    python = interpreter()
+    if python is None:
+        raise GenerateError("there is no Python beside this program that could run protoc; run `novita-gpus` with one")
+    command = [python, "-P", "-m", "grpc_tools.protoc", f"-I{include}", f"--descriptor_set_in={known_files}"]
+    command += [f"--plugin={name}={path}" for name, path in _start_scripts(python, scratch).items()]
     outcome = subprocess.run([*command, *options, *files], capture_output=True, text=True, check=False)  # noqa: S603
     if outcome.returncode != 0:
         raise GenerateError(_errors(outcome.stderr, include) or f"protoc ended with status {outcome.returncode}")
@@ -47,19 +53,23 @@ def run_protoc(include: Path, known_files: Path, files: Sequence[str], options: 
 def _errors(text: str, include: Path) -> str:
     """What protoc found wrong, without its log and the names of plugins; in all versions relative to `include`."""
     text = re.sub(r"^(?:[IW]\d{4} |WARNING: All log).*\n|--\w+_out: ?", "", text, flags=re.MULTILINE)
+    # protoc's own word would send the user to the editions that it knows, which the other plugins don't.
+    text = re.sub(
+        r"Edition \S+ is later than the maximum supported edition \S+$", NO_EDITIONS, text, flags=re.MULTILINE
+    )
     return text.replace(f"{include}{os.sep}", "").strip()
 
 
-def _start_scripts(folder: Path) -> dict[str, Path]:
+def _start_scripts(python: str, folder: Path) -> dict[str, Path]:
     """Writes one executable per plugin, because protoc takes a path and no arguments."""
     scripts = {}
     for name, arguments in _PLUGINS.items():
         if os.name == "nt":
             path = folder / f"{name}.bat"
-            path.write_text(f'@"{sys.executable}" -P {arguments}\n'.replace("'", '"'), encoding="utf-8")
+            path.write_text(f'@"{python}" -P {arguments}\n'.replace("'", '"'), encoding="utf-8")
         else:
             path = folder / name
-            path.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -P {arguments}\n", encoding="utf-8")
+            path.write_text(f"#!/bin/sh\nexec {shlex.quote(python)} -P {arguments}\n", encoding="utf-8")
             path.chmod(0o700)
         scripts[name] = path
     return scripts

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from novita_codegen._model import ServiceModel, snake_case
-from novita_codegen._source import INDENT, class_name, docstring, header, imports, method_table, signature
+from novita_codegen._source import (
+    INDENT,
+    class_name,
+    deprecation,
+    docstring,
+    header,
+    imports,
+    method_docstring,
+    method_table,
+    signature,
+)
 
 
 def render(source: str, service: ServiceModel) -> str:
@@ -17,7 +27,9 @@ def render(source: str, service: ServiceModel) -> str:
     """
     lines = header(source, f"{service.name}: its method table, stubs that call it, and what serves it.")
     lines += ["from typing import Final, Protocol, TypeVar", "", "from google.protobuf.message import Message", ""]
-    lines += imports(service, ["from novita_protocol.method import AsyncCaller, BoundMethod, Method, SyncCaller, bind"])
+    names = ["AsyncCaller", "BoundMethod", "Method", "SyncCaller", "bind"]
+    names += ["deprecated"] if any(rpc.deprecated for rpc in service.methods) else []
+    lines += imports(service, [f"from novita_protocol.method import {', '.join(names)}"])
     lines += ["", 'ContextT = TypeVar("ContextT")', 'ContextT_contra = TypeVar("ContextT_contra", contravariant=True)']
     stubs = (_stub(service, "Sync"), _stub(service, "Async"))
     for block in (method_table(service), *stubs, _handler(service), _bind(service)):
@@ -35,8 +47,9 @@ def _stub(service: ServiceModel, kind: str) -> Iterator[str]:
     for rpc in service.methods:
         yield ""
         arguments = f"self, request: {class_name(rpc.request)}, *, timeout: float | None = None"
+        yield from deprecation(rpc)
         yield from signature(f"{define} {rpc.python_name}", arguments, class_name(rpc.response))
-        yield from docstring(rpc.comment or f"Calls {rpc.name}.", INDENT * 2)
+        yield from method_docstring(rpc, f"Calls {rpc.name}.")
         constant = f"{service.name}Methods.{rpc.constant}"
         yield f"        {answer} self._caller.call({constant}, request, timeout=timeout)"
 
@@ -48,7 +61,7 @@ def _handler(service: ServiceModel) -> Iterator[str]:
         yield ""
         arguments = f"self, request: {class_name(rpc.request)}, context: ContextT_contra, /"
         yield from signature(f"async def {rpc.python_name}", arguments, class_name(rpc.response))
-        yield from docstring(rpc.comment or f"Serves {rpc.name}.", INDENT * 2)
+        yield from method_docstring(rpc, f"Serves {rpc.name}.")
         yield "        ..."
 
 

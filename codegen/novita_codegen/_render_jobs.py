@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from novita_codegen._model import MethodModel, ServiceModel, snake_case
-from novita_codegen._source import INDENT, class_name, docstring, header, imports, method_table, signature
+from novita_codegen._source import (
+    INDENT,
+    class_name,
+    deprecation,
+    docstring,
+    header,
+    imports,
+    method_docstring,
+    method_table,
+    signature,
+)
 
 
 def render(source: str, service: ServiceModel) -> str:
@@ -19,17 +29,21 @@ def render(source: str, service: ServiceModel) -> str:
     results = "AsyncIterator, Iterator" if is_stream else "Awaitable"
     typed = ["AsyncJobStream", "JobStream"] if is_stream else ["AsyncTypedJob", "TypedJob"]
     typed = sorted([*typed, "ServiceWorker"]) + (["call"] if len(service.methods) > 1 else [])
-    ours = ["from novita_protocol.method import Method", f"from novita_sdk.typed import {', '.join(typed)}"]
+    table = "Method, deprecated" if any(rpc.deprecated for rpc in service.methods) else "Method"
+    ours = [f"from novita_protocol.method import {table}", f"from novita_sdk.typed import {', '.join(typed)}"]
     lines = header(source, f"{service.name}: a typed client, a typed worker, and the method table of both.")
     lines += ["from abc import abstractmethod", f"from collections.abc import {results}"]
     lines += [
-        "from typing import TYPE_CHECKING, ClassVar, Final",
+        "from typing import TYPE_CHECKING, ClassVar, Final, Unpack",
         "",
         "from google.protobuf.message import Message",
         "",
     ]
     lines += [*imports(service, ours), "", "if TYPE_CHECKING:"]
-    lines += ["    from novita_sdk import AsyncEndpoint, Endpoint", "    from novita_worker import JobContext"]
+    lines += [
+        "    from novita_sdk import AsyncEndpoint, Endpoint, RunOptions",
+        "    from novita_worker import JobContext",
+    ]
     clients = (_client(service, is_async=False), _client(service, is_async=True))
     for block in (method_table(service), *clients, _worker(service), _register(service)):
         lines += ["", "", *block]
@@ -45,13 +59,14 @@ def _client(service: ServiceModel, *, is_async: bool) -> Iterator[str]:
     yield "        self._endpoint = endpoint"
     for rpc in service.methods:
         result = "JobStream" if rpc.server_streaming else "TypedJob"
-        job = f"self._endpoint.run({_payload(service, rpc)}, output_type={class_name(rpc.response)})"
+        job = f"self._endpoint.run({_payload(service, rpc)}, output_type={class_name(rpc.response)}, **options)"
         job = f"await {job}" if is_async else job
         yield ""
         head = f"{'async ' if is_async else ''}def {rpc.python_name}"
         result = f"{kind}{result}[{class_name(rpc.response)}]"
-        yield from signature(head, f"self, request: {class_name(rpc.request)}", result)
-        yield from docstring(rpc.comment or f"Submits a job for {rpc.name}.", INDENT * 2)
+        yield from deprecation(rpc)
+        yield from signature(head, f"self, request: {class_name(rpc.request)}, **options: Unpack[RunOptions]", result)
+        yield from method_docstring(rpc, f"Submits a job for {rpc.name}.")
         yield f"        return {kind}JobStream({job})" if rpc.server_streaming else f"        return {job}"
 
 
@@ -78,7 +93,7 @@ def _worker(service: ServiceModel) -> Iterator[str]:
         result = " | ".join(others if rpc.server_streaming else [response, f"Awaitable[{response}]"])
         arguments = f"self, request: {class_name(rpc.request)}, context: JobContext"
         yield from signature(f"def {rpc.python_name}", arguments, result)
-        yield from docstring(rpc.comment or f"Works on a job for {rpc.name}.", INDENT * 2)
+        yield from method_docstring(rpc, f"Works on a job for {rpc.name}.")
 
 
 def _register(service: ServiceModel) -> Iterator[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from novita_codegen._model import ServiceModel, TypeRef
+from novita_codegen._model import MethodModel, ServiceModel, TypeRef
 from novita_codegen._tree import MARK
 
-VERSION = "1.1"
+VERSION = "1.2"
 """Goes up whenever the same proto would give other output."""
 
 INDENT = "    "
@@ -30,6 +30,17 @@ def docstring(text: str, indent: str) -> list[str]:
     if not rest:
         return [f'{indent}"""{first}"""']
     return [f'{indent}"""{first}', *(f"{indent}{line}".rstrip() for line in rest), f'{indent}"""']
+
+
+def method_docstring(rpc: MethodModel, otherwise: str) -> list[str]:
+    """What a method does, in the proto's words where it has some, and whether to use it still."""
+    text = rpc.comment or otherwise
+    return docstring(f"{text}\n\nDeprecated." if rpc.deprecated else text, INDENT * 2)
+
+
+def deprecation(rpc: MethodModel) -> list[str]:
+    """The decorator of a method that nobody should call any more: type checkers and a warning tell."""
+    return [f'    @deprecated("{rpc.name} is deprecated")'] if rpc.deprecated else []
 
 
 def signature(head: str, arguments: str, result: str) -> list[str]:

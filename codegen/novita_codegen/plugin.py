@@ -1,4 +1,4 @@
-"""`protoc-gen-novita`: a plugin of protoc that writes `<service>_novita.py` for each service.
+"""`protoc-gen-novita`: a plugin of protoc that writes `<service>_novita.py` for each service, and comments of messages.
 
 protoc starts it, writes a CodeGeneratorRequest to its standard input and reads a CodeGeneratorResponse from its output.
 """
@@ -10,12 +10,13 @@ from pathlib import PurePosixPath
 
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
 
-from novita_codegen import _render_http, _render_jobs
+from novita_codegen import _comments, _render_http, _render_jobs
 from novita_codegen._model import UnsupportedError, message_types, services, snake_case
+from novita_codegen._names import module_path
 
 
 def respond(request: CodeGeneratorRequest) -> CodeGeneratorResponse:
-    """Answers protoc: one module per service of the files that were asked for."""
+    """Answers protoc: one module per service of the files that were asked for, and their comments for protoc's own."""
     response = CodeGeneratorResponse(supported_features=CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL)
     types = message_types(request.proto_file)
     asked = set(request.file_to_generate)
@@ -31,6 +32,9 @@ def respond(request: CodeGeneratorRequest) -> CodeGeneratorResponse:
                     raise UnsupportedError(f"{service.place}: {reason}")
                 written[name] = service.place
                 response.file.add(name=name, content=renderer.render(file.name, service))
+            if file.name in asked and (comments := _comments.render(file)):
+                module = f"{module_path(file.name)}_pb2.py"
+                response.file.add(name=module, insertion_point="module_scope", content=comments)
     except UnsupportedError as error:
         response.error = str(error)
     return response

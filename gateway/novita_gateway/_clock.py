@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Clock", "ManualClock", "SystemClock", "Timer"]
+__all__ = ["BoardClock", "Clock", "ManualClock", "SystemClock", "Timer"]
 
 
 class Timer(Protocol):
@@ -46,6 +46,40 @@ class SystemClock:
         """Calls back at that time."""
         # A millisecond more, because `now` rounds down and would find the time not yet come.
         return asyncio.get_running_loop().call_later(max(0, when - self.now() + 1) / 1000, callback)
+
+
+class BoardClock:
+    """A board's own time, in milliseconds: it passes as a clock's does, and only while a gateway runs.
+
+    A restart goes on where the last process stopped, whatever the wall clock says by then: how long nobody ran can't be
+    told from a wall clock that was set, and a job must not be lost to either.
+
+    Args:
+        clock: Tells how time passes.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._shift = 0
+        self._last = 0
+
+    def resume(self, last: int) -> None:
+        """Goes on from there."""
+        self._shift = last - self._clock.now()
+        self._last = last
+
+    def now(self) -> int:
+        """Milliseconds; never goes back, also where the clock does."""
+        now = self._clock.now() + self._shift
+        if now < self._last:
+            self._shift += self._last - now
+            return self._last
+        self._last = now
+        return now
+
+    def call_at(self, when: int, callback: Callable[[], None]) -> Timer:
+        """Calls back at that time of this clock."""
+        return self._clock.call_at(when - self._shift, callback)
 
 
 class ManualClock:

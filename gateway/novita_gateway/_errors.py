@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 __all__ = [
+    "AmbiguousBodyError",
     "BadRequestError",
     "ForbiddenError",
     "GatewayError",
@@ -28,10 +32,12 @@ class GatewayError(Exception):
         status: HTTP status.
         code: The machine-readable reason.
         job_id: The job it is about, if it is about one.
+        headers: What HTTP wants said beside the status.
     """
 
     status = 500
     code = "INTERNAL"
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, message: str, *, job_id: str | None = None) -> None:
         super().__init__(message)
@@ -45,11 +51,16 @@ class BadRequestError(GatewayError):
     code = "BAD_REQUEST"
 
 
+class AmbiguousBodyError(BadRequestError):
+    """Nobody can say for sure where the body ends, so that nothing after it on this connection is read."""
+
+
 class UnauthorizedError(GatewayError):
     """No key, or one that this gateway does not know."""
 
     status = 401
     code = "UNAUTHORIZED"
+    headers = MappingProxyType({"WWW-Authenticate": 'Bearer realm="novita-gateway"'})
 
 
 class ForbiddenError(GatewayError):
@@ -90,10 +101,14 @@ class SchemaNotFoundError(GatewayError):
 
 
 class MethodNotAllowedError(GatewayError):
-    """The path exists with another verb."""
+    """The path exists with other verbs."""
 
     status = 405
     code = "METHOD_NOT_ALLOWED"
+
+    def __init__(self, path: str, verb: str, *allowed: str) -> None:
+        super().__init__(f"{path[:200]!r} takes {' or '.join(allowed)}, not {verb[:20]}")
+        self.headers = {"Allow": ", ".join(allowed)}
 
 
 class SlowSenderError(GatewayError):
@@ -136,6 +151,7 @@ class TooManyRequestsError(GatewayError):
 
     status = 429
     code = "TOO_MANY_REQUESTS"
+    headers = MappingProxyType({"Retry-After": "0"})
 
 
 class UnavailableError(GatewayError):
@@ -143,9 +159,11 @@ class UnavailableError(GatewayError):
 
     status = 503
     code = "UNAVAILABLE"
+    headers = MappingProxyType({"Retry-After": "0"})
 
 
 class StoreError(UnavailableError):
     """The store could not write; whether the request took effect is not known."""
 
     code = "STORE_UNAVAILABLE"
+    headers = MappingProxyType({"Retry-After": "1"})

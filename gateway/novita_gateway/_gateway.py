@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import json
 import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -15,12 +16,15 @@ from aiohttp import web
 
 from novita_gateway._service import Service, Waits
 from novita_gateway._worker_env import Flavour, worker_env
+from novita_gateway.files.public_url import LOOPBACK, PublicUrl
 from novita_gateway.files.routes import FileRoutes
 from novita_gateway.http.app import App, Page
-from novita_gateway.http.auth import Keys, Role, check_key, new_key
+from novita_gateway.http.auth import Keys, Role, check_key, kept_keys, new_key
 from novita_gateway.http.connections import Server
 from novita_gateway.http.faults import FaultInjector, Faults
+from novita_gateway.http.listener import Listener
 from novita_gateway.http.metrics import CONTENT_TYPE, Metrics
+from novita_gateway.http.open_files import room_for_connections
 from novita_gateway.http.openapi import openapi
 from novita_gateway.store.memory import MemoryStore
 from novita_gateway.store.protocol import Store
@@ -29,6 +33,16 @@ from novita_gateway.webhooks.sender import WebhookSender, new_secret
 __all__ = ["Gateway"]
 
 _log = logging.getLogger("novita_gateway")
+
+_API_KEY: Final = "NOVITA_GATEWAY_API_KEY"
+_WORKER_TOKEN: Final = "NOVITA_GATEWAY_WORKER_TOKEN"  # noqa: S105 - the variable's name
+_WEBHOOK_SECRET: Final = "NOVITA_GATEWAY_WEBHOOK_SECRET"  # noqa: S105 - the variable's name
+_MAKERS: Final[Mapping[str, Callable[[], str]]] = {
+    _API_KEY: partial(new_key, "key"),
+    _WORKER_TOKEN: partial(new_key, "worker"),
+    _WEBHOOK_SECRET: new_secret,
+}
+"""By the variables that the command line reads, so that a file of them can be sourced for it."""
 
 
 class Gateway:
@@ -47,6 +61,12 @@ class Gateway:
         webhook_secret: Signs webhooks, `whsec_…`; left out, one is made.
         allow_private_webhooks: Whether webhooks may reach private addresses.
         files: Directory for files that travel beside jobs; left out, one that is removed in the end.
+        public_url: Where others reach the gateway, such as `https://gateway.example.com`: the address of the links to
+            those files. Left out, it is what each request names as its host.
+        trusted_proxies: Addresses or networks of reverse proxies; what they say in `X-Forwarded-Proto` and
+            `X-Forwarded-Host` counts for such links, and nobody else's word; left out, those of this machine.
+        keys_file: Keeps the keys and the secret that were not given, so that a restart has the same; left out, they go
+            with the gateway.
         faults: What is to go wrong on purpose.
 
     Attributes:
@@ -55,7 +75,9 @@ class Gateway:
         webhook_secret: For who receives webhooks.
 
     Raises:
-        ValueError: The host is not loopback and a key is missing, or a key or the secret can't be one.
+        OSError: The file of the keys can't be read or written.
+        ValueError: The host is not loopback and a key is missing, or a key, the secret, the public URL or a proxy
+            can't be one.
     """
 
     def __init__(
@@ -71,6 +93,9 @@ class Gateway:
         webhook_secret: str | None = None,
         allow_private_webhooks: bool = False,
         files: Path | None = None,
+        public_url: str | None = None,
+        trusted_proxies: Sequence[str] | None = None,
+        keys_file: Path | None = None,
         faults: Faults | None = None,
     ) -> None:
         if not _is_loopback(host) and (api_key is None or worker_token is None):
@@ -78,23 +103,25 @@ class Gateway:
                 f"refusing to listen on {host!r} without keys: others could reach it; pass api_key and worker_token"
             )
         self.store: Final[Store] = MemoryStore() if store is None else store
-        self.api_key: Final = new_key("key") if api_key is None else check_key("api_key", api_key)
+        made = _make_keys(keys_file, {_API_KEY: api_key, _WORKER_TOKEN: worker_token, _WEBHOOK_SECRET: webhook_secret})
+        self.api_key: Final = made[_API_KEY] if api_key is None else check_key("api_key", api_key)
         self.worker_token: Final = (
-            new_key("worker") if worker_token is None else check_key("worker_token", worker_token)
+            made[_WORKER_TOKEN] if worker_token is None else check_key("worker_token", worker_token)
         )
         if self.api_key == self.worker_token:
             raise ValueError("api_key and worker_token must differ: each opens what the other must not")
-        self.webhook_secret: Final = new_secret() if webhook_secret is None else webhook_secret
+        self.webhook_secret: Final = made[_WEBHOOK_SECRET] if webhook_secret is None else webhook_secret
         self._sender = WebhookSender(self.store, secret=self.webhook_secret, allow_private=allow_private_webhooks)
         self._sending: asyncio.Task[None] | None = None
-        self._files = FileRoutes(files, timeout=body_timeout)
+        self._public_url = PublicUrl(public_url, LOOPBACK if trusted_proxies is None else trusted_proxies)
+        self._files = FileRoutes(files, timeout=body_timeout, public_url=self._public_url)
         self._faults = faults
         self._host = host
         self._port = port
         self._waits = Waits() if waits is None else waits
         self._body_timeout = body_timeout
         self._runner: web.ServerRunner | None = None
-        self._listener: asyncio.Server
+        self._listener: Listener
 
     def __repr__(self) -> str:
         return f"<Gateway {self.url if self._runner else 'not started'}>"
@@ -109,6 +136,11 @@ class Gateway:
         """The base URL for clients, such as `http://127.0.0.1:8000/v1`."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}/v1"
+
+    @property
+    def public_url(self) -> str:
+        """The base URL for clients elsewhere: below the `public_url` that was given, else the same as `url`."""
+        return f"{self._public_url}/v1" if str(self._public_url) else self.url
 
     def worker_env(self, endpoint: str, flavour: Flavour = "novita", worker_id: str | None = None) -> dict[str, str]:
         """The environment variables that connect a worker; see `novita_gateway.worker_env`."""
@@ -134,13 +166,12 @@ class Gateway:
         runner = web.ServerRunner(server, shutdown_timeout=2.0)
         await runner.setup()
         try:
-            loop = asyncio.get_running_loop()
-            self._listener = await loop.create_server(server, self._host, self._port, backlog=4096)
+            self._listener = Listener(server, room_for_connections())
+            self._port = await self._listener.start(self._host, self._port)
         except OSError:
             await runner.cleanup()
             await self.store.close()
             raise
-        self._port = self._listener.sockets[0].getsockname()[1]
         self._runner = runner
         self._sending = asyncio.create_task(self._sender.run(), name="novita-gateway-webhooks")
         self._sending.add_done_callback(_report)
@@ -150,7 +181,7 @@ class Gateway:
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
-        await _stop_listening(self._listener)
+        await self._listener.stop()
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.wait([self._sending])
@@ -185,15 +216,14 @@ class Gateway:
         await self.close()
 
 
-async def _stop_listening(server: asyncio.Server) -> None:
-    """Closes the listener once what it accepted is connected: asyncio would neither serve nor close what is between."""
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):  # Windows, which has another loop
-        for listener in server.sockets:
-            loop.remove_reader(listener)
-    for _ in range(3):  # accept, connect, tell the protocol
-        await asyncio.sleep(0)
-    server.close()
+def _make_keys(file: Path | None, given: Mapping[str, str | None]) -> dict[str, str]:
+    """Those that were not given, as the file keeps them where there is one."""
+    makers = {name: make for name, make in _MAKERS.items() if given[name] is None}
+    if file is None or not makers:
+        return {name: make() for name, make in makers.items()}
+    keys = kept_keys(file, makers)
+    _log.info("%s: kept in %s", ", ".join(keys), file)
+    return keys
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -1,14 +1,22 @@
-"""Structured logs: one JSON object a line."""
+"""Structured logs: one JSON object a line, and few of a kind."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Final, TextIO
 
-__all__ = ["JsonFormatter", "log_to"]
+__all__ = ["BoundedLog", "JsonFormatter", "log_to"]
+
+LINES: Final = 20
+"""Of one kind in a second; the rest is counted."""
+
+_log = logging.getLogger("novita_gateway")
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({})))
 
@@ -27,6 +35,35 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class BoundedLog:
+    """Writes what may happen to very many jobs at once: a few lines of every kind in a second, and one for the rest.
+
+    It belongs to one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def info(self, kind: str, message: str, *values: object, extra: Mapping[str, object]) -> None:
+        """Writes the line, unless there were enough of its kind."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(1, self.flush)
+        self._counts[kind] += 1
+        if self._counts[kind] <= LINES:
+            _log.info(message, *values, extra=extra)
+
+    def flush(self) -> None:
+        """Says how many lines were left out, and begins anew."""
+        counts, self._counts = self._counts, Counter()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for kind, count in counts.items():
+            if count > LINES:
+                _log.info("%s: %s more in the same second", kind, f"{count - LINES:,}", extra={"count": count - LINES})
 
 
 def log_to(stream: TextIO | None = None, *, level: int = logging.INFO) -> None:

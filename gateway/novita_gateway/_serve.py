@@ -8,7 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from novita_gateway._garbage import collecting_in_short
 from novita_gateway._gateway import Gateway
+from novita_gateway.http.open_files import raise_limit
 
 __all__ = ["serve_forever", "serve_in_thread"]
 
@@ -17,6 +19,8 @@ def serve_forever(
     make_gateway: Callable[[], Gateway] = Gateway, *, on_start: Callable[[Gateway], None] | None = None
 ) -> None:
     """Runs a gateway in the main thread until SIGINT (Ctrl-C) or SIGTERM, then closes it in good order.
+
+    The process's limit of open files is raised, as far as that is allowed: every caller that waits has one.
 
     Args:
         make_gateway: Makes the gateway.
@@ -46,7 +50,9 @@ def serve_forever(
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    asyncio.run(serve())
+    raise_limit()
+    with collecting_in_short():
+        asyncio.run(serve())
 
 
 @contextmanager

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
 
 from novita_gateway._errors import BadRequestError, TooLargeError
 from novita_gateway.http.context import RequestContext
@@ -21,6 +24,8 @@ from novita_sdk.models import (
     GetSchemaResponse,
     GetStatusRequest,
     GetStatusResponse,
+    Job,
+    JobRequest,
     JobResult,
     ListJobsRequest,
     ListJobsResponse,
@@ -59,6 +64,16 @@ MAX_BATCH: Final = 1000
 MAX_KEY: Final = 255
 
 
+def _names(message: type[Message]) -> set[str]:
+    return {field.json_name for field in cast("Descriptor", message.DESCRIPTOR).fields}
+
+
+_GIVEN: Final = sorted(_names(Job) - _names(JobRequest))
+"""What a worker's job has and a submit has not: `attempt` and `id`."""
+_MOST_WARNED: Final = 1000
+"""Endpoints that are remembered, so that a client can't fill log and memory."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
     """How long requests are parked, in milliseconds."""
@@ -85,6 +100,7 @@ class Service:
         self._store = store
         self._waits = waits
         self._check_webhook = check_webhook
+        self._warned: set[str] = set()
 
     # JobsServiceHandler
 
@@ -185,16 +201,21 @@ class Service:
         return FinishJobResponse()
 
     async def refuse_result(self, endpoint: str, worker_id: str, job_id: str, message: str) -> None:
-        """Fails a job whose result can't be kept.
+        """Fails a job whose result or chunk can't be kept.
 
-        The published workers post a result once and only log a refusal; without this its job would run again and again.
+        The published workers post each once and only log a refusal; without this the job of a result would run again
+        and again, and that of a chunk would be completed without it.
         """
         result = JobResult(error=dump(f"job {job_id}: the gateway refused the worker's result: {message}"))
         await self._store.finish(endpoint, worker_id, job_id, result)
 
     async def stream_job(self, request: StreamJobRequest, _: RequestContext, /) -> StreamJobResponse:
-        """Adds a chunk."""
-        check_size(request.chunk.output, "chunk")
+        """Adds a chunk; one that is too large fails its job, whose stream would have a hole."""
+        try:
+            check_size(request.chunk.output, "chunk")
+        except PayloadTooLargeError as error:
+            await self.refuse_result(request.endpoint, request.worker_id, request.id, str(error))
+            raise TooLargeError(str(error), job_id=request.id) from None
         await self._store.append(request.endpoint, request.worker_id, request.id, request.chunk.output)
         return StreamJobResponse()
 
@@ -220,6 +241,7 @@ class Service:
         return PingResponse()
 
     def _check(self, submit: RunRequest | RunSyncRequest) -> None:
+        self._strip(submit)
         if submit.HasField("idempotency_key") and not 1 <= len(submit.idempotency_key) <= MAX_KEY:
             raise BadRequestError(f"an Idempotency-Key has from 1 to {MAX_KEY} characters")
         request = submit.request
@@ -229,3 +251,21 @@ class Service:
         for field in ("execution_timeout", "ttl"):
             if request.policy.HasField(field) and not 1 <= getattr(request.policy, field) < 1 << 48:
                 raise BadRequestError(f"policy.{field} must be a positive number of milliseconds")
+
+    def _strip(self, submit: RunRequest | RunSyncRequest) -> None:
+        """Leaves out what would stand in the job beside, or in place of, a word of the gateway's own.
+
+        It is no refusal, for the published clients send whatever members their users name.
+        """
+        extra = submit.request.extra
+        names = [name for name in _GIVEN if name in extra]
+        for name in names:
+            del extra[name]
+        if names and submit.endpoint not in self._warned and len(self._warned) < _MOST_WARNED:
+            self._warned.add(submit.endpoint)
+            _log.warning(
+                "a submit to endpoint %s holds %s, which the gateway gives a job; left out, now and from now on",
+                submit.endpoint,
+                " and ".join(map(repr, names)),
+                extra={"endpoint": submit.endpoint},
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Final, Literal
 
@@ -14,6 +15,7 @@ __all__ = ["Flavour", "worker_env"]
 
 Flavour = Literal["novita", "runpod"]
 
+_BASE_URL: Final = re.compile(r"https?://[^/\s?#@<>{}]+(/[^\s?#<>{}]+)*/v\d+", re.IGNORECASE)
 _PREFIXES: Final = {"novita": "NOVITA", "runpod": "RUNPOD"}
 
 
@@ -39,8 +41,14 @@ def worker_env(
         ping_interval: Seconds between two heartbeats, at least 1; a third of the gateway's lease or less.
 
     Raises:
-        ValueError: The endpoint or worker id can't stand in a URL, or the flavour or interval is not one.
+        ValueError: The endpoint or worker id can't stand in a URL, nor the token in a header, or the URL, flavour or
+            interval is not one.
     """
+    url, token = url.strip().rstrip("/"), token.strip()
+    if not _BASE_URL.fullmatch(url):
+        raise ValueError(f"url must be a gateway's base URL with the API version, as http://host:8000/v1, not {url!r}")
+    if not token.isprintable() or token[:1] in {'"', "'"}:
+        raise ValueError("the token is in quotes, or holds a character that no header can")
     if flavour not in _PREFIXES:
         raise ValueError(f"flavour must be 'novita' or 'runpod', not {flavour!r}")
     if ping_interval < 1:
@@ -53,7 +61,7 @@ def worker_env(
 
     def template(method: Method[Message, Message], worker_token: str = pod) -> str:
         path = method.path.format(endpoint=endpoint, worker_id=worker_token, id="$ID")
-        return f"{url.rstrip('/')}{path}?gpu=local"
+        return f"{url}{path}?gpu=local"
 
     variables = {
         "WEBHOOK_GET_JOB": template(WorkerServiceMethods.TAKE_JOB, "$ID"),
@@ -70,5 +78,5 @@ def worker_env(
         variables |= {"SKIP_AUTO_SYSTEM_CHECKS": "true", "SKIP_GPU_CHECK": "true"}
     else:
         # Read by this project's worker alone: where files go that travel beside a result.
-        variables |= {"FILES_URL": f"{url.rstrip('/')}/{endpoint}/files"}
+        variables |= {"FILES_URL": f"{url}/{endpoint}/files"}
     return {f"{prefix}_{name}": value for name, value in variables.items()}

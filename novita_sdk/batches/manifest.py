@@ -27,6 +27,7 @@ __all__ = ["InputRecord", "Manifest"]
 
 FORMAT: Final = 1
 _HEAD: Final = b'{"manifest":'
+_LONGEST_KEY: Final = 200
 
 
 @dataclass(slots=True)
@@ -48,14 +49,16 @@ class Manifest:
     Args:
         path: The file; made if it is not there.
         endpoint: The batch's endpoint.
+        key: The batch's own idempotency key; None for a new one, or the one in the file.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None, endpoint: str) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None, endpoint: str, key: str | None = None) -> None:
         self._endpoint = endpoint
         self._records: dict[str, InputRecord] = {}
         self._occurrences: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._batch = uuid.uuid4().hex
+        self._given = None if key is None else _batch_of(key)
+        self._batch = self._given or uuid.uuid4().hex
         self._path = None if path is None else Path(path)
         self._held: BinaryIO | None = None
 
@@ -104,7 +107,12 @@ class Manifest:
         self._append({"key": key, "job_id": job_id})
 
     def finished(self, key: str, info: JobInfo) -> None:
-        """Notes a final state with its output, which the gateway keeps for hours only."""
+        """Notes a final state with its output, which the gateway keeps for hours only.
+
+        One whose output can't be read is left to the next run, which may have a Python that reads it.
+        """
+        if info.unreadable is not None:
+            return
         line: dict[str, object] = {"key": key, "job_id": info.job_id, "status": info.status}
         if info.output is not None:
             line["output"] = info.output
@@ -153,6 +161,11 @@ class Manifest:
                 f"The manifest belongs to endpoint {head['endpoint']}, not {self._endpoint}. Nothing was sent."
             )
         self._batch = _text(head, "batch")
+        if self._given not in (None, self._batch):
+            raise errors.InvalidInputError(
+                "The manifest belongs to a batch with another idempotency_key; name a file that is not there yet. "
+                "Nothing was sent."
+            )
         for line in rest:
             self._note(line)
 
@@ -181,6 +194,11 @@ class Manifest:
             ) from None
         except OSError:  # a file system without locks
             return
+
+
+def _batch_of(key: str) -> str:
+    """A key that leaves room in a header for what tells the inputs apart."""
+    return key if len(key) <= _LONGEST_KEY else hashlib.sha256(key.encode()).hexdigest()
 
 
 def _parse_line(data: bytes) -> dict[str, object]:

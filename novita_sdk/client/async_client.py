@@ -26,10 +26,11 @@ __all__ = ["AsyncClient"]
 
 
 class AsyncClient:
-    """Talks to one gateway from one event loop; connections are reused.
+    """Talks to one gateway. Safe for any number of event loops, in any threads; connections are reused.
 
     Use it as an async context manager, or `await close()`. Making one is cheap: what it needs to send is loaded when
-    something is sent, and the event loop of that moment is the client's.
+    something is sent, and each event loop has connections of its own. It can be pickled and copied: its settings are,
+    the API key among them, and no connection.
 
     Args:
         api_key: Left out, `NOVITA_API_KEY`.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from typing import TYPE_CHECKING, TypeVar, Unpack, overload
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from typing import TYPE_CHECKING, Literal, TypeVar, Unpack, overload
 
 from novita_sdk.client.async_job import AsyncJob
+from novita_sdk.client.map_options import MapOptions
 from novita_sdk.flows.handle import checked_endpoint
-from novita_sdk.flows.options import RunOptions, SubmitOptions
+from novita_sdk.flows.options import MISSING, RunOptions, SubmitOptions, choose_input, known_options
 
 if TYPE_CHECKING:
     from novita_sdk.client.async_client import AsyncClient
@@ -49,97 +50,175 @@ class AsyncEndpoint:
         self, request_input: JSONValue, *, output_type: None = None, **options: Unpack[RunOptions]
     ) -> AsyncJob: ...
 
+    @overload
+    async def run(
+        self, *, input: JSONValue, output_type: type[OutputT], **options: Unpack[RunOptions]
+    ) -> AsyncTypedJob[OutputT]: ...
+
+    @overload
+    async def run(self, *, input: JSONValue, output_type: None = None, **options: Unpack[RunOptions]) -> AsyncJob: ...
+
     async def run(
         self,
-        request_input: JSONValue,
+        request_input: JSONValue = MISSING,
         *,
+        input: JSONValue = MISSING,
         output_type: type[OutputT] | None = None,
-        webhook: str | None = None,
-        policy: Mapping[str, JSONValue] | None = None,
-        s3_config: Mapping[str, JSONValue] | None = None,
-        idempotency_key: str | None = None,
-        check: bool = False,
-        timeout: float | None = None,
+        **options: Unpack[RunOptions],
     ) -> AsyncJob | AsyncTypedJob[OutputT]:
         """Queues a job and returns at once.
 
         Args:
             request_input: What the handler finds under `job["input"]`: any JSON value of at most 4 MiB, or a message,
-                dataclass or pydantic model, which is checked first. An object that has the key `input` itself is sent
-                whole. Files of this machine (`novita_sdk.files.File.from_path`) are uploaded first.
+                dataclass or pydantic model, which is checked first. An object that has the key `input` itself is a
+                whole request: what is beside its input reaches the worker beside it. Files of this machine
+                (`novita_sdk.files.File.from_path`) are uploaded first.
+            input: The same, but always the input, whatever keys it has.
             output_type: What to make of the output: a message, dataclass, TypedDict or pydantic model.
-            webhook: URL that the gateway calls with the final status, where it offers that.
-            policy: `executionTimeout` and `ttl` in milliseconds, `lowPriority`.
-            s3_config: Bucket for this job's outputs: `endpointUrl`, `accessId`, `accessSecret`, `bucketName`.
-            idempotency_key: A second submit with the same key returns the first one's job, where the gateway recognises
-                keys. Left out, every call has a key of its own, under which it is tried again if its answer is lost.
-            check: Ask the gateway for the schema of the endpoint's worker, and refuse an input that breaks it. Where
-                there is none, nothing is refused.
-            timeout: Seconds without a byte before one request counts as lost; None for the client's.
+            **options: `webhook`, `policy`, `low_priority`, `s3_config`, `idempotency_key`, `check` and `timeout`; see
+                `RunOptions`.
 
         Raises:
             InvalidInputError: The input can't travel as JSON, with the path to what can't; or it breaks rules of its
-                type, with every violation.
+                type, with every violation; or an option has a value or a member that is none.
+            TypeError: There is no such option; names what may have been meant.
             PayloadTooLargeError: The input is over 4 MiB.
             AuthenticationError: The API key is not accepted.
             SubmitUncertainError: The answer was lost; the job may or may not be queued.
             NovitaError: See `docs/errors.md`.
         """
+        value = choose_input("run", request_input, input)
+        known = known_options("run", options, "output_type", "input")
         if output_type is not None:
             from novita_sdk.client.async_typed_job import AsyncTypedJob
             from novita_sdk.client.output_types import output_adapter
 
             output_adapter(output_type)  # refused before anything is sent
         driver = self._client._open()
-        queued = await driver.run(
-            driver.flows.submit(
-                self.endpoint_id,
-                request_input,
-                options=SubmitOptions(webhook=webhook, policy=policy, s3_config=s3_config),
-                key=idempotency_key,
-                check=check,
-                timeout=timeout,
-            )
-        )
+        queued = await driver.run(driver.flows.submit(self.endpoint_id, value, options=known))
         if output_type is not None:
             return AsyncTypedJob(self.endpoint_id, queued.job_id, self._client, output_type).begin(queued)
         return self.job(queued.job_id).begin(queued)
 
+    @overload
     async def run_sync(
         self,
         request_input: JSONValue,
         *,
+        output_type: type[OutputT],
         timeout: float | None = None,
         cancel_on_timeout: bool = False,
         **options: Unpack[SubmitOptions],
-    ) -> JSONValue:
+    ) -> OutputT: ...
+
+    @overload
+    async def run_sync(
+        self,
+        request_input: JSONValue,
+        *,
+        output_type: None = None,
+        timeout: float | None = None,
+        cancel_on_timeout: bool = False,
+        **options: Unpack[SubmitOptions],
+    ) -> JSONValue: ...
+
+    @overload
+    async def run_sync(
+        self,
+        *,
+        input: JSONValue,
+        output_type: type[OutputT],
+        timeout: float | None = None,
+        cancel_on_timeout: bool = False,
+        **options: Unpack[SubmitOptions],
+    ) -> OutputT: ...
+
+    @overload
+    async def run_sync(
+        self,
+        *,
+        input: JSONValue,
+        output_type: None = None,
+        timeout: float | None = None,
+        cancel_on_timeout: bool = False,
+        **options: Unpack[SubmitOptions],
+    ) -> JSONValue: ...
+
+    async def run_sync(
+        self,
+        request_input: JSONValue = MISSING,
+        *,
+        input: JSONValue = MISSING,
+        output_type: type[OutputT] | None = None,
+        timeout: float | None = None,
+        cancel_on_timeout: bool = False,
+        **options: Unpack[SubmitOptions],
+    ) -> OutputT | JSONValue:
         """Queues a job, waits for its end, and returns its output.
 
         Args:
             request_input: As in `run`.
+            input: As in `run`.
+            output_type: What to make of the output, as in `run`.
             timeout: Seconds to wait for the end of the job; None waits without end.
             cancel_on_timeout: Whether to cancel the job when the timeout is over.
-            **options: As in `run`.
+            **options: As in `run`, but for its `timeout`; see `SubmitOptions`.
 
         Raises:
+            OutputError: The worker's output is not of the type; lists every violation.
             WaitTimeoutError: The timeout is over; its `job_id` is what `job` takes to wait again.
             NovitaError: As `run` and `Job.output` raise.
         """
+        value = choose_input("run_sync", request_input, input)
+        known = known_options("run_sync", options, "output_type", "input", "timeout", "cancel_on_timeout")
+        read = None if output_type is None else _reader(output_type)
         driver = self._client._open()
-        return await driver.run(
+        output = await driver.run(
             driver.flows.run_sync(
                 self.endpoint_id,
-                request_input,
-                options=options,
+                value,
+                options=known,
                 timeout=timeout,
                 cancel_on_timeout=cancel_on_timeout,
             )
         )
+        return output if read is None else read(output)
+
+    @overload
+    def map(
+        self,
+        inputs: Iterable[JSONValue] | AsyncIterable[JSONValue],
+        *,
+        output_type: type[OutputT],
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> AsyncIterator[OutputT]: ...
+
+    @overload
+    def map(
+        self,
+        inputs: Iterable[JSONValue] | AsyncIterable[JSONValue],
+        *,
+        output_type: type[OutputT],
+        return_exceptions: bool,
+        **options: Unpack[MapOptions],
+    ) -> AsyncIterator[OutputT | Exception]: ...
+
+    @overload
+    def map(
+        self,
+        inputs: Iterable[JSONValue] | AsyncIterable[JSONValue],
+        *,
+        output_type: None = None,
+        return_exceptions: bool = False,
+        **options: Unpack[MapOptions],
+    ) -> AsyncIterator[JSONValue]: ...
 
     def map(
         self,
         inputs: Iterable[JSONValue] | AsyncIterable[JSONValue],
         *,
+        output_type: type[OutputT] | None = None,
         concurrency: int = 16,
         ordered: bool = True,
         return_exceptions: bool = False,
@@ -152,6 +231,7 @@ class AsyncEndpoint:
 
         Args:
             inputs: Any number of inputs, as `run` takes them, from a plain or an async iterable.
+            output_type: What to make of each output, as in `run`.
             concurrency: Jobs that are under way, or whose outputs wait to be taken, at most.
             ordered: Yield in the order of the inputs, else as jobs end.
             return_exceptions: Yield errors in their places instead of raising the first; jobs under way go on then.
@@ -159,13 +239,18 @@ class AsyncEndpoint:
             manifest: A file in which the batch is recorded. After a crash, a run with the same inputs and the same file
                 re-attaches to what was submitted and submits only the rest.
             progress: Show a bar on stderr; None does so where it is a terminal and `rich` is installed.
-            **options: As in `run`.
+            **options: As in `run`, but for its `timeout`; see `SubmitOptions`. An `idempotency_key` becomes part of the
+                key of each input, beside its content: the same batch under the same key is the same jobs.
 
         Raises:
-            InvalidInputError: The concurrency is less than 1; or the manifest is none, belongs to another endpoint, or
-                is in use.
+            InvalidInputError: The concurrency is less than 1; an option is none; or the manifest is none, belongs to
+                another endpoint or key, or is in use.
+            TypeError: There is no such option; names what may have been meant.
+            OutputError: A worker's output is not of the type, unless return_exceptions is set.
             NovitaError: The first job's error that is reached, unless return_exceptions is set.
         """
+        known = known_options("map", options, *MapOptions.__optional_keys__, "output_type", "return_exceptions")
+        read = None if output_type is None else _reader(output_type)
         driver = self._client._open()
         from novita_sdk.batches.batch import InputBatch
         from novita_sdk.batches.tasks import map_inputs
@@ -178,7 +263,8 @@ class AsyncEndpoint:
                 concurrency=concurrency,
                 manifest=manifest,
                 timeout=timeout,
-                options=options,
+                options=known,
+                read=read,
             ),
             inputs,
             ordered=ordered,
@@ -186,21 +272,37 @@ class AsyncEndpoint:
             progress=progress,
         )
 
-    def job(self, job_id: str) -> AsyncJob:
+    @overload
+    def job(self, job_id: str, *, output_type: type[OutputT]) -> AsyncTypedJob[OutputT]: ...
+
+    @overload
+    def job(self, job_id: str, *, output_type: None = None) -> AsyncJob: ...
+
+    def job(self, job_id: str, *, output_type: type[OutputT] | None = None) -> AsyncJob | AsyncTypedJob[OutputT]:
         """A job that was submitted before, perhaps by another process; sends nothing.
+
+        Args:
+            job_id: The job's id.
+            output_type: What to make of the output: a message, dataclass, TypedDict or pydantic model.
 
         Raises:
             InvalidInputError: The id can't stand in a URL.
+            TypeError: The type is none of these.
         """
-        return AsyncJob(self.endpoint_id, job_id, self._client)
+        if output_type is None:
+            return AsyncJob(self.endpoint_id, job_id, self._client)
+        from novita_sdk.client.async_typed_job import AsyncTypedJob
+
+        return AsyncTypedJob(self.endpoint_id, job_id, self._client, output_type)
 
     def jobs(self, *, status: str | None = None) -> AsyncIterator[JobInfo]:
         """The endpoint's recent jobs, newest first, without their outputs, where the gateway lists them.
 
         Args:
-            status: Only jobs in this state.
+            status: Only jobs in this state, in any case.
 
         Raises:
+            InvalidInputError: There is no such state.
             NovitaError: See `docs/errors.md`.
         """
         driver = self._client._open()
@@ -246,3 +348,10 @@ class AsyncEndpoint:
         """
         driver = self._client._open()
         return await driver.run(driver.flows.purge_queue(self.endpoint_id, timeout))
+
+
+def _reader(output_type: type[OutputT]) -> Callable[[JSONValue], OutputT]:
+    # Loaded here alone: who wants plain JSON needs no types.
+    from novita_sdk.client.output_types import output_reader
+
+    return output_reader(output_type)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from novita_sdk.client.async_job import AsyncJob
 from novita_sdk.client.output_types import output_adapter
+from novita_sdk.flows.handle import parse_handle
 from novita_sdk.typed._checked import parse_output
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncJobStream", "AsyncTypedJob"]
 
 OutputT = TypeVar("OutputT")
+NamedT = TypeVar("NamedT")
 
 
 class AsyncTypedJob(AsyncJob, Generic[OutputT]):
@@ -32,7 +34,30 @@ class AsyncTypedJob(AsyncJob, Generic[OutputT]):
 
     def __init__(self, endpoint_id: str, job_id: str, client: AsyncClient, output_type: type[OutputT]) -> None:
         super().__init__(endpoint_id, job_id, client)
-        self._adapter = output_adapter(output_type)
+        output_adapter(output_type)  # refused before it is needed
+        # Not what reads it: a job can be pickled if its type can.
+        self._output_type = output_type
+
+    @classmethod
+    def from_string(
+        cls, text: str, client: AsyncClient, output_type: type[NamedT] | None = None
+    ) -> AsyncTypedJob[NamedT]:
+        """The job that `to_string` wrote down, perhaps in another process; sends nothing.
+
+        Args:
+            text: What `to_string` returned; the type is not in it.
+            client: Sends the calls.
+            output_type: As in the constructor; a typed job can't do without.
+
+        Raises:
+            InvalidInputError: The text is no such thing.
+            TypeError: The type is missing, or none of these.
+        """
+        if output_type is None:
+            raise TypeError(f"{cls.__name__}.from_string needs the output_type as its third argument")
+        # The class of this very call, whose type comes from the argument.
+        kind = cast("type[AsyncTypedJob[NamedT]]", cls)
+        return kind(*parse_handle(text), client, output_type)
 
     async def output(self, timeout: float | None = None) -> OutputT:
         """Waits for the end of the job and returns its output, checked.
@@ -48,12 +73,13 @@ class AsyncTypedJob(AsyncJob, Generic[OutputT]):
             JobError: As in `AsyncJob.output`.
         """
         await self.wait(timeout)
-        return parse_output(self._adapter, await super().output(0))
+        return parse_output(output_adapter(self._output_type), await super().output(0))
 
     def stream(self, timeout: float | None = None) -> AsyncIterator[OutputT]:
         """Yields the chunks of a generator's output, checked; arguments and errors as in `AsyncJob.stream`."""
         chunks = super().stream(timeout)
-        return (parse_output(self._adapter, chunk) async for chunk in chunks)
+        adapter = output_adapter(self._output_type)
+        return (parse_output(adapter, chunk) async for chunk in chunks)
 
 
 class AsyncJobStream(Generic[OutputT]):

@@ -30,7 +30,8 @@ class Client:
     """Talks to one gateway. Safe for any number of threads and in forked processes; connections are reused.
 
     Use it as a context manager, call `close`, or let it go. Making one is cheap: what it needs to send is loaded when
-    something is sent.
+    something is sent. It can be pickled and copied: its settings are,
+    the API key among them, and no connection.
 
     Args:
         api_key: Left out, `NOVITA_API_KEY`.

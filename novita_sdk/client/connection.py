@@ -1,4 +1,4 @@
-"""The drivers of a client, made when something is first sent: one for threads and forks, one for an event loop."""
+"""The drivers of a client, made when something is first sent: one for threads and forks, others for event loops."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import asyncio
+
     import aiohttp
     import requests
 
@@ -30,6 +32,10 @@ class Connection:
         self._driver: SyncDriver | None = None
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Settings alone, the key among them; a copy opens connections of its own.
+        return Connection, (self._settings, self._session)
+
     def open(self) -> SyncDriver:
         """What sends: loaded at the first call, and anew in a forked child."""
         driver = self._driver
@@ -53,33 +59,60 @@ class Connection:
 
 
 class AsyncConnection:
-    """The driver of an `AsyncClient`. Arguments as of `Connection`."""
+    """The drivers of an `AsyncClient`, one for each event loop that it is used on. Arguments as of `Connection`."""
 
     def __init__(self, settings: Settings, session: aiohttp.ClientSession | None) -> None:
         self._settings = settings
         self._session = session
-        self._driver: AsyncDriver | None = None
+        self._drivers: dict[asyncio.AbstractEventLoop, AsyncDriver] = {}
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if self._session is not None:
+            raise TypeError(
+                "This client can't be pickled or copied: it sends over an aiohttp session of your own, which belongs "
+                "to one event loop. Make a client, with a session, where it is needed."
+            )
+        return AsyncConnection, (self._settings, None)
 
     def open(self) -> AsyncDriver:
-        """What sends: loaded at the first call, and anew on another event loop once the first is closed.
+        """What sends on the running event loop: loaded at the first call.
 
         Raises:
-            RuntimeError: The client works on another event loop.
+            RuntimeError: No event loop runs here; or the client has a session of the caller's own, and that works on
+                another.
         """
         import asyncio
 
-        driver, loop = self._driver, asyncio.get_running_loop()
-        if driver is not None and driver.loop is loop:
+        loop = asyncio.get_running_loop()
+        driver = self._drivers.get(loop)
+        if driver is not None:
             return driver
-        if driver is not None and not driver.loop.is_closed():
-            raise RuntimeError("This client works on another event loop; make one for each loop.")
         from novita_sdk.drivers.aio import AsyncDriver
 
-        self._driver = AsyncDriver(self._settings, self._session)
-        return self._driver
+        with self._lock:
+            for other in [loop for loop in self._drivers if loop.is_closed()]:
+                self._drivers.pop(other).abandon()
+            if self._session is not None and self._drivers:
+                raise RuntimeError(
+                    "This client works on another event loop: it sends over an aiohttp session of your own, which "
+                    "belongs to one. Make a client, with a session, for each loop; or leave the session out, and one "
+                    "client serves all loops."
+                )
+            self._drivers[loop] = driver = AsyncDriver(self._settings, self._session)
+        return driver
 
     async def close(self) -> None:
-        """Closes what was opened. A later `open` makes another."""
-        driver, self._driver = self._driver, None
-        if driver is not None:
-            await driver.close()
+        """Closes what was opened, on every event loop. A later `open` makes another."""
+        import asyncio
+
+        with self._lock:
+            drivers, self._drivers = list(self._drivers.values()), {}
+        here = asyncio.get_running_loop()
+        for driver in drivers:
+            if driver.loop is here:
+                await driver.close()
+            elif driver.loop.is_running():
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(driver.close(), driver.loop))
+            else:
+                driver.abandon()

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from novita_sdk.client.job import Job
 from novita_sdk.client.output_types import output_adapter
+from novita_sdk.flows.handle import parse_handle
 from novita_sdk.typed._checked import parse_output
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["JobStream", "TypedJob"]
 
 OutputT = TypeVar("OutputT")
+NamedT = TypeVar("NamedT")
 
 
 class TypedJob(Job, Generic[OutputT]):
@@ -33,7 +35,28 @@ class TypedJob(Job, Generic[OutputT]):
 
     def __init__(self, endpoint_id: str, job_id: str, client: Client, output_type: type[OutputT]) -> None:
         super().__init__(endpoint_id, job_id, client)
-        self._adapter = output_adapter(output_type)
+        output_adapter(output_type)  # refused before it is needed
+        # Not what reads it: a job can be pickled if its type can.
+        self._output_type = output_type
+
+    @classmethod
+    def from_string(cls, text: str, client: Client, output_type: type[NamedT] | None = None) -> TypedJob[NamedT]:
+        """The job that `to_string` wrote down, perhaps in another process; sends nothing.
+
+        Args:
+            text: What `to_string` returned; the type is not in it.
+            client: Sends the calls.
+            output_type: As in the constructor; a typed job can't do without.
+
+        Raises:
+            InvalidInputError: The text is no such thing.
+            TypeError: The type is missing, or none of these.
+        """
+        if output_type is None:
+            raise TypeError(f"{cls.__name__}.from_string needs the output_type as its third argument")
+        # The class of this very call, whose type comes from the argument.
+        kind = cast("type[TypedJob[NamedT]]", cls)
+        return kind(*parse_handle(text), client, output_type)
 
     def output(self, timeout: float | None = None) -> OutputT:
         """Waits for the end of the job and returns its output, checked.
@@ -49,12 +72,13 @@ class TypedJob(Job, Generic[OutputT]):
             JobError: As in `Job.output`.
         """
         self.wait(timeout)
-        return parse_output(self._adapter, super().output(0))
+        return parse_output(output_adapter(self._output_type), super().output(0))
 
     def stream(self, timeout: float | None = None) -> Iterator[OutputT]:
         """Yields the chunks of a generator's output, checked; arguments and errors as in `Job.stream`."""
         chunks = super().stream(timeout)
-        return (parse_output(self._adapter, chunk) for chunk in chunks)
+        adapter = output_adapter(self._output_type)
+        return (parse_output(adapter, chunk) for chunk in chunks)
 
 
 class JobStream(Generic[OutputT]):

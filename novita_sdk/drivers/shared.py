@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+import requests
+from requests.utils import select_proxy
+
 from novita_sdk._hooks import RequestEvent, RequestHook, ResponseEvent, ResponseHook
+from novita_sdk._network import certificates, environment_proxy
 from novita_sdk._settings import Settings
 from novita_sdk.files._in_values import Attachments
 from novita_sdk.flows.call import Caller
@@ -18,24 +21,41 @@ from novita_sdk.flows.jobs import Flows
 from novita_sdk.flows.poll_spacing import max_parked
 from novita_sdk.flows.steps import Broken, Log, Reply, Send
 from novita_sdk.tracing import span
-from novita_sdk.wire.retry import RetryPolicy
+from novita_sdk.wire.bodies import Body, BodyError, BodyTooLargeError
+from novita_sdk.wire.hosts import without_password
+from novita_sdk.wire.retry import FailureKind, RetryPolicy
 
-__all__ = ["CONNECT_TIMEOUT", "Observer", "certificates", "log", "make_flows", "root_of"]
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "UNLIMITED",
+    "Observer",
+    "certificates",
+    "log",
+    "make_flows",
+    "proxy_of",
+    "root_of",
+    "unread",
+    "via",
+]
 
 _log = logging.getLogger("novita_sdk")
 _LEVELS: Final = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "WARNING": logging.WARNING}
 
-_BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+_EXCERPT: Final = 64 * 1024
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection."""
 
+UNLIMITED = 1 << 30
+"""Connections of a caller's own session, which has limits of its own."""
 
-def make_flows(settings: Settings) -> Flows:
-    """The flows of a client, on the clocks of this machine."""
+
+def make_flows(settings: Settings, proxy: str | None) -> Flows:
+    """The flows of a client, on the clocks of this machine, for requests that go through a proxy or through none."""
     return Flows(
         Caller(
             base_url=settings.base_url,
+            proxy=None if proxy is None else without_password(proxy),
             timeout=settings.timeout,
             retry=RetryPolicy(budget=settings.retry_budget),
             clock=time.monotonic,
@@ -43,6 +63,7 @@ def make_flows(settings: Settings) -> Flows:
             random=random.random,
             new_id=_new_id,
             span=span,
+            secret=settings.api_key,
         ),
         Attachments(settings),
         max_parked=max_parked(settings.max_connections),
@@ -58,9 +79,24 @@ def log(step: Log) -> None:
     _log.log(_LEVELS[step.level], step.text, *step.values)
 
 
-def certificates() -> str | None:
-    """The file or folder of certificates that the environment names, in the variables of requests, curl and OpenSSL."""
-    return next(filter(None, map(os.environ.get, _BUNDLES)), None)
+def unread(status: int, headers: Mapping[str, str], body: Body | None, error: BodyError) -> Reply | Broken:
+    """What came of an answer whose body is not read to its end: of a refusal the beginning says enough."""
+    if status >= 300:
+        return Reply(status=status, headers=headers, body=b"" if body is None else body.so_far()[:_EXCERPT])
+    kind = FailureKind.OVERSIZED if isinstance(error, BodyTooLargeError) else FailureKind.GARBLED
+    return Broken(kind=kind, reason=str(error))
+
+
+def proxy_of(base_url: str, session: requests.Session | None = None) -> str | None:
+    """The proxy that the environment names for a gateway, or the caller's own session; None for one of this machine."""
+    if session is None:
+        return environment_proxy(base_url)
+    return select_proxy(base_url, session.merge_environment_settings(base_url, {}, None, None, None)["proxies"]) or None
+
+
+def via(proxy: str | None) -> str:
+    """How an error tells of a proxy."""
+    return "" if proxy is None else f" through the proxy {without_password(proxy)}"
 
 
 class Observer:

@@ -16,12 +16,32 @@ from typing import Final, Never, TypeVar, assert_never
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+)
 
 from novita_sdk import errors
 from novita_sdk._hooks import RequestEvent
 from novita_sdk._settings import Settings
-from novita_sdk.drivers.shared import CONNECT_TIMEOUT, Observer, certificates, log, make_flows, root_of
+from novita_sdk.drivers.patience import Patience
+from novita_sdk.drivers.shared import (
+    CONNECT_TIMEOUT,
+    UNLIMITED,
+    Observer,
+    certificates,
+    log,
+    make_flows,
+    proxy_of,
+    root_of,
+    unread,
+    via,
+)
+from novita_sdk.drivers.timed_sockets import TimedAdapter, TimedSession, patience
 from novita_sdk.flows.steps import (
     Broken,
     Done,
@@ -38,12 +58,16 @@ from novita_sdk.flows.steps import (
     Turn,
     Work,
 )
+from novita_sdk.wire.bodies import Body, BodyError
+from novita_sdk.wire.hosts import is_loopback
 from novita_sdk.wire.retry import FailureKind
 
 __all__ = ["LATER", "Later", "SyncDriver", "advance"]
 
 T = TypeVar("T")
 EmitT = TypeVar("EmitT")
+
+_PIECE: Final = 64 * 1024
 
 _drivers: Final[weakref.WeakSet[SyncDriver]] = weakref.WeakSet()
 
@@ -94,7 +118,8 @@ class SyncDriver:
     """
 
     def __init__(self, settings: Settings, session: requests.Session | None) -> None:
-        self.flows = make_flows(settings)
+        self._proxy = proxy_of(settings.base_url, session)
+        self.flows = make_flows(settings, self._proxy)
         self.max_connections = settings.max_connections
         self.is_inherited = False
         """The process was forked since; sockets and locks belong to the parent."""
@@ -103,6 +128,8 @@ class SyncDriver:
         self._owns_session = session is None
         self._session = _make_session(settings) if session is None else session
         self._places = threading.BoundedSemaphore(self.flows.waiting.max_parked)
+        # The pool has as many connections, but there a caller's deadline would not count.
+        self._connections = threading.BoundedSemaphore(settings.max_connections if self._owns_session else UNLIMITED)
         self._parents: list[object] = []
         _watch_forks()
         _drivers.add(self)
@@ -131,19 +158,23 @@ class SyncDriver:
         """Sends one request."""
         event = self._observer.before(step)
         begin = time.perf_counter()
+        current = Patience(step, time.monotonic)
         outcome: Reply | Broken
-        try:
-            response = self._request(event, step)
-        except ValueError as error:  # a URL, or a header of a hook, that nothing can be sent with
-            raise errors.InvalidInputError(f"{event.url!r} can't be called: {root_of(error)}.") from error
-        except requests.RequestException as error:
-            outcome = _broken(error)
+        if not self._connections.acquire(timeout=step.within):
+            outcome = Broken(kind=FailureKind.UNSENT, reason="no connection became free in time", timed_out=True)
         else:
-            outcome = Reply(
-                status=response.status_code,
-                headers={key.lower(): value for key, value in response.headers.items()},
-                body=response.content,
-            )
+            token = patience.set(current)
+            try:
+                with self._request(event, step) as response:
+                    outcome = _read(response, current)
+            except ValueError as error:  # a URL, or a header of a hook, that nothing can be sent with
+                where = f"{event.url!r} can't be called{via(self._proxy)}"
+                raise errors.InvalidInputError(f"{where}: {root_of(error)}.") from error
+            except (requests.RequestException, HTTPError, TimeoutError) as error:
+                outcome = _broken(error)
+            finally:
+                patience.reset(token)
+                self._connections.release()
         self._observer.after(event, outcome, begin)
         return outcome
 
@@ -169,12 +200,19 @@ class SyncDriver:
         # A redirect would turn a POST into a GET, or drop the key.
         if not self._owns_session:
             return self._session.request(
-                verb, url, data=body, headers=event.headers, auth=self._auth, timeout=timeout, allow_redirects=False
+                verb,
+                url,
+                data=body,
+                headers=event.headers,
+                auth=self._auth,
+                timeout=timeout,
+                allow_redirects=False,
+                stream=True,
             )
         # The same but for what only a caller's session adds to a request, at two thirds of the cost.
         request = requests.PreparedRequest()
         request.prepare(verb, url, {**self._session.headers, **event.headers}, data=body, auth=self._auth)
-        return self._session.send(request, timeout=timeout, allow_redirects=False)
+        return self._session.send(request, timeout=timeout, allow_redirects=False, stream=True)
 
     def perform(self, step: Step) -> Outcome:
         """Carries out one step, in the caller's thread."""
@@ -211,19 +249,43 @@ class _Bearer(AuthBase):
 
 
 def _make_session(settings: Settings) -> requests.Session:
-    session = requests.Session()
-    adapter = HTTPAdapter(pool_maxsize=settings.max_connections, pool_block=True)
+    session = TimedSession()
+    adapter = TimedAdapter(pool_maxsize=settings.max_connections, pool_block=True)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     # The API has no cookies, and the jar is what threads would share.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # Proxies and certificates of the environment; a session that trusts it would search all of it at every request.
     found = session.merge_environment_settings(settings.base_url, {}, None, None, None)
-    session.proxies, session.verify, session.trust_env = found["proxies"], certificates() or True, False
+    session.proxies = {} if is_loopback(settings.base_url) else found["proxies"]
+    session.verify, session.trust_env = certificates() or True, False
     return session
 
 
-def _broken(error: requests.RequestException) -> Broken:
+def _read(response: requests.Response, current: Patience) -> Reply | Broken:
+    """Reads an answer to its end, or as far as it may go."""
+    headers = {key.lower(): value for key, value in response.headers.items()}
+    if getattr(response, "_content_consumed", False):  # by a session of the caller's own, for a redirect
+        return Reply(status=response.status_code, headers=headers, body=response.content)
+    body = None
+    try:
+        body = Body(headers.get("content-encoding", ""))
+        while piece := _next_piece(response):
+            body.feed(piece)
+            if current.left() < 0:
+                raise TimeoutError(str(current))
+        return Reply(status=response.status_code, headers=headers, body=body.end())
+    except BodyError as error:
+        return unread(response.status_code, headers, body, error)
+
+
+def _next_piece(response: requests.Response) -> bytes:
+    # What has come, where urllib3 can tell; a session of the caller's own waits for all of it, byte by byte.
+    read = getattr(response.raw, "read1", response.raw.read)
+    return bytes(read(_PIECE, decode_content=False))
+
+
+def _broken(error: requests.RequestException | HTTPError | TimeoutError) -> Broken:
     root = root_of(error)
     outer = error.args[0] if error.args else None
     cause = outer.reason if isinstance(outer, MaxRetryError) else outer
@@ -233,7 +295,7 @@ def _broken(error: requests.RequestException) -> Broken:
     return Broken(
         kind=FailureKind.UNSENT if is_unsent else FailureKind.LOST,
         reason=str(root) or type(root).__name__,
-        timed_out=isinstance(error, requests.Timeout),
+        timed_out=isinstance(error, (requests.Timeout, ReadTimeoutError, TimeoutError)),
     )
 
 

@@ -32,7 +32,7 @@ _READ_TIMEOUT: Final = 30.0
 _FRUITLESS: Final = RetryPolicy(first_delay=0.2, max_delay=5.0, budget=None, max_attempts=6)
 """Retries in a row that bring no byte; each byte starts the count anew."""
 
-_NO_LIMITS: Final = FetchPolicy(max_bytes=1 << 62, max_seconds=24 * 3600.0, max_redirects=10, allow_private=True)
+NO_LIMITS: Final = FetchPolicy(max_bytes=1 << 62, max_seconds=24 * 3600.0, max_redirects=10, allow_private=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -243,7 +243,7 @@ def download_file(
     directory: Path,
     *,
     on_progress: OnProgress | None = None,
-    policy: FetchPolicy = _NO_LIMITS,
+    policy: FetchPolicy = NO_LIMITS,
     session: StepwiseSession | None = None,
 ) -> Path:
     """Fetches a file and checks it; see `File.download`. Safe for threads and processes that share the directory."""

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from novita_sdk.files._download import download_file
 from novita_sdk.files._named import NamedFile
@@ -86,6 +86,16 @@ class LocalFile:
                 self._sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         return self._sha256
 
+    def to_message(self) -> FileMessage:
+        """The protocol message, for a field of a message of yours: `Draw(image=File.from_path("in.png").to_message())`.
+
+        Its link means something in this process alone. The file is uploaded when the message is sent as an input, or
+        returned by a handler.
+        """
+        from novita_sdk.files._in_messages import message_of
+
+        return message_of(self)
+
     def open(self) -> io.BytesIO | io.BufferedReader:
         """The content, from its start.
 
@@ -137,9 +147,17 @@ class File(dict[str, JSONValue]):
 
     @classmethod
     def of(cls, value: object) -> File | None:
-        """The file that a JSON value stands for: an object with ``url`` and ``sha256`` and no keys of its own."""
+        """The file that a value stands for: a message, or an object with ``url`` and ``sha256`` and no other keys."""
         if isinstance(value, cls):
             return value
+        if _is_message(value):
+            value = {
+                "url": value.url,
+                "name": value.name,
+                "mediaType": value.media_type,
+                "size": value.size,
+                "sha256": value.sha256,
+            }
         if not isinstance(value, Mapping) or not _KEYS.issuperset(value):
             return None
         members: Mapping[object, object] = value
@@ -226,6 +244,12 @@ class File(dict[str, JSONValue]):
             FileError: It could not be fetched, or is not what was sent.
         """
         return download_file(self, Path(directory), on_progress=on_progress)
+
+
+def _is_message(value: object) -> TypeGuard[FileMessage]:
+    """Whether it is a message that stands for a file, of whatever version of the protocol."""
+    kind: object = getattr(getattr(value, "DESCRIPTOR", None), "full_name", None)
+    return kind == "novita_protocol.v1.File"
 
 
 def safe_name(name: str) -> str:

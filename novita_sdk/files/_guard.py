@@ -10,6 +10,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -19,7 +20,8 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import create_connection
 
 from novita_sdk.files._errors import FileError
-from novita_sdk.files._policy import FetchPolicy
+from novita_sdk.files._policy import ALLOW_HOSTS_VARIABLE, FetchPolicy
+from novita_sdk.wire.hosts import is_loopback
 
 
 def no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -27,7 +29,22 @@ def no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-class StepwiseSession(requests.Session):
+class DirectSession(requests.Session):
+    """A session that asks no proxy for this machine, and no ~/.netrc for a password."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = no_netrc
+
+    # Any: they are the base's, and only go through.
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Sends a request; where it leads to this machine, as it is."""
+        if is_loopback(request.url or ""):
+            kwargs["proxies"] = {}
+        return super().send(request, **kwargs)
+
+
+class StepwiseSession(DirectSession):
     """A session that leaves redirects to the caller. `requests` reads the body of each one whole, whatever its size.
 
     Attributes:
@@ -35,10 +52,6 @@ class StepwiseSession(requests.Session):
     """
 
     is_over = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.auth = no_netrc
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """None, so that nothing is followed."""
@@ -135,7 +148,9 @@ def _connect(connection: HTTPConnection, policy: FetchPolicy) -> socket.socket:
     allowed = [address for address in addresses if policy.allows(host, port, address)]
     if not allowed:
         raise FileError(
-            f"{host} is at {addresses[0]}, which is not a public address; it is not fetched from", code="REFUSED"
+            f"{host} is at {addresses[0]}, which is not a public address; it is not fetched from unless the worker's "
+            f"{ALLOW_HOSTS_VARIABLE} names it (a host, or host:port)",
+            code="REFUSED",
         )
     problem: OSError | None = None
     for address in allowed:

@@ -28,12 +28,13 @@ def default_cache(start: Path | None = None) -> ContentFolder:
         start: What a relative folder is relative to; by default the working directory as it is now.
 
     Raises:
-        FileError: The one in the temporary folder belongs to somebody else.
+        FileError: The one in the temporary folder belongs to somebody else, or the size is no number.
     """
-    directory = os.environ.get("NOVITA_FILE_CACHE") or _own_temporary_folder()
-    return _cache_at(
-        Path(start or "", directory).absolute(), int(os.environ.get("NOVITA_FILE_CACHE_BYTES") or DEFAULT_CACHE_BYTES)
-    )
+    directory = os.environ.get("NOVITA_FILE_CACHE", "").strip() or _own_temporary_folder()
+    size = os.environ.get("NOVITA_FILE_CACHE_BYTES", "").strip() or str(DEFAULT_CACHE_BYTES)
+    if not size.isdecimal():
+        raise FileError(f"NOVITA_FILE_CACHE_BYTES must be a number of bytes, not {size!r}", code="INVALID_SETTING")
+    return _cache_at(Path(start or "", directory).absolute(), int(size))
 
 
 def _own_temporary_folder() -> Path:
@@ -92,7 +93,14 @@ class JobFiles:
             return self._open_file(file)
         if isinstance(value, str):
             return self._open_url(value)
-        raise FileError(f"a file is a File, its JSON object, or a URL, not a {type(value).__name__}", code="INVALID")
+        kind = type(value).__name__
+        if kind in {"File", "dict"}:
+            reason = (
+                f"the {kind} is not one of a file that can be fetched: it needs url and sha256, which uploading sets"
+            )
+        else:
+            reason = f"a file is a File, its JSON object or message, or a URL, not a {kind}"
+        raise FileError(reason, code="INVALID")
 
     def close(self) -> None:
         """Removes the job's copies; there will be no more."""

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from novita_sdk.files._download import NO_LIMITS, download_file
 from novita_sdk.files._file import File, LocalFile
 from novita_sdk.files._stores import FileStore
 from novita_sdk.wire.payload import OFFLOADED_TYPE, JSONValue, load
+
+_SETUP: Final = 120.0
+_SLOWEST: Final = 16 * 1024
+"""Seconds for an output of no size, and bytes a second for the rest: somebody waits for it."""
 
 
 def offload(output: bytes, store: FileStore) -> File:
@@ -37,4 +47,15 @@ def fetch_offloaded(value: object) -> JSONValue:
         PayloadError: It is not JSON.
     """
     file = offloaded(value)
-    return value if file is None else load(file.read())
+    return value if file is None else load(fetch_bytes(file))
+
+
+def fetch_bytes(file: File) -> bytes:
+    """The JSON of an offloaded output: as much as it says it has, in a time that suits that.
+
+    Raises:
+        FileError: It could not be fetched.
+    """
+    policy = replace(NO_LIMITS, max_bytes=file.size, max_seconds=_SETUP + file.size / _SLOWEST)
+    with tempfile.TemporaryDirectory(prefix="novita-") as folder:
+        return download_file(file, Path(folder), policy=policy).read_bytes()

@@ -13,6 +13,9 @@ from novita_sdk.storage.places import FILES_URL_VARIABLE
 
 GIB: Final = 1024**3
 
+ALLOW_HOSTS_VARIABLE: Final = "NOVITA_FETCH_ALLOW_HOSTS"
+"""Where a worker names hosts that may be private, beside its gateway's and its bucket's."""
+
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 # All of IPv6 that is routed; `is_global` also holds for retired forms, some of which wrap an IPv4 address.
 _GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
@@ -43,7 +46,7 @@ class FetchPolicy:
         Reads NOVITA_FILES_URL, BUCKET_ENDPOINT_URL and, for hosts beside these, NOVITA_FETCH_ALLOW_HOSTS (with commas).
         """
         environment = variables() if environment is None else environment
-        hosts = {host.strip().lower() for host in environment.get("NOVITA_FETCH_ALLOW_HOSTS", "").split(",")}
+        hosts = {host.strip().lower() for host in environment.get(ALLOW_HOSTS_VARIABLE, "").split(",")}
         for name in (FILES_URL_VARIABLE, "BUCKET_ENDPOINT_URL"):
             parts = urlsplit(environment.get(name, ""))
             if parts.hostname:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final, Protocol, assert_never
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, assert_never
 
 from novita_sdk.files._errors import FileError
 from novita_sdk.files._file import File, LocalFile, with_members
@@ -17,10 +17,14 @@ from novita_sdk.files._progress import OnProgress
 from novita_sdk.storage import s3
 from novita_sdk.storage.places import Bucket, GatewayFiles, Place, client_place, worker_place
 from novita_sdk.wire.payload import JSONValue, PayloadError, load
+from novita_sdk.wire.refusals import read_refusal
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay
 
 if TYPE_CHECKING:
     import requests
+
+_Place: TypeAlias = tuple[int, str]
+"""A value by its identity, and the path of a file in it where it is a message."""
 
 _PARALLEL: Final = 4
 _RETRIES: Final = RetryPolicy(budget=60.0)
@@ -77,13 +81,10 @@ class GatewayStore:
 
     def put(self, file: LocalFile, *, on_progress: OnProgress | None = None) -> File:
         """See `FileStore.put`."""
-        import requests
-
-        from novita_sdk.files._guard import no_netrc
+        from novita_sdk.files._guard import DirectSession
 
         wanted = {"name": file.name, "mediaType": file.media_type, "size": file.size, "sha256": file.sha256}
-        with requests.Session() as session:
-            session.auth = no_netrc
+        with DirectSession() as session:
             headers = {"Authorization": self._authorization}
             reply = self._send(lambda: session.post(self._url, json=wanted, headers=headers, timeout=30)).content
             stored, upload = self._read(reply)
@@ -129,7 +130,8 @@ class GatewayStore:
                 if answer.status_code in {404, 405}:
                     raise _no_store(self._url)
                 failure = Failure(kind=FailureKind.STATUS, status=answer.status_code)
-                cause = f"{answer.status_code} {answer.text[:200]}"
+                said = read_refusal(answer.content, secrets=(self._authorization.rpartition(" ")[2],))
+                cause = f"{answer.status_code} {said}".rstrip()
             elapsed = time.monotonic() - begin
             delay = next_delay(_RETRIES, failure, attempt=attempt, elapsed=elapsed, random=random.random())
             if delay is None:
@@ -228,16 +230,22 @@ def send_files(value: object, store: FileStore, *, on_progress: OnProgress | Non
     return _replace(value, sent)
 
 
-def _find(value: object) -> dict[int, LocalFile]:
-    found: dict[int, LocalFile] = {}
+def _find(value: object) -> dict[_Place, LocalFile]:
+    from google.protobuf.message import Message
+
+    from novita_sdk.files._in_messages import local_files
+
+    found: dict[_Place, LocalFile] = {}
     seen: set[int] = set()
     stack = [value]
     while stack:
         item = stack.pop()
         if isinstance(item, LocalFile):
-            found[id(item)] = item
+            found[id(item), ""] = item
+        elif isinstance(item, Message):
+            found |= {(id(item), path): file for path, file in local_files(item)}
         elif isinstance(item, bytes | bytearray | memoryview):
-            found[id(item)] = LocalFile(data=item)
+            found[id(item), ""] = LocalFile(data=item)
         elif is_dataclass(item) and not isinstance(item, type):
             # Its bytes are base64.
             members = (getattr(item, field.name) for field in fields(item))
@@ -248,9 +256,15 @@ def _find(value: object) -> dict[int, LocalFile]:
     return found
 
 
-def _replace(value: object, sent: dict[int, File]) -> JSONValue:
-    if (file := sent.get(id(value))) is not None:
+def _replace(value: object, sent: dict[_Place, File]) -> JSONValue:
+    from google.protobuf.message import Message
+
+    from novita_sdk.files._in_messages import with_files
+
+    if (file := sent.get((id(value), ""))) is not None and not isinstance(value, Message):
         return file
+    if isinstance(value, Message):
+        return with_files(value, lambda path, _: sent[id(value), path])
     if is_dataclass(value) and not isinstance(value, type):
         return with_members(value, lambda item: _replace(item, sent))
     if isinstance(value, dict):

@@ -13,9 +13,12 @@ from google.protobuf.message import Message
 from novita_sdk import errors
 from novita_sdk.flows import errors_of
 from novita_sdk.flows.errors_of import Subject
+from novita_sdk.flows.identity import WrongJobError, check_job, job_named_in
 from novita_sdk.flows.steps import Broken, Done, Flow, Log, Outcome, Reply, Send, Sleep
+from novita_sdk.flows.timeouts import check_timeout
 from novita_sdk.models import GetHealthRequest
 from novita_sdk.rpc import JobsServiceMethods, Method
+from novita_sdk.wire.bodies import ACCEPT_ENCODING
 from novita_sdk.wire.codec import WireError
 from novita_sdk.wire.headers import LONG_POLL_HEADER, REQUEST_ID_HEADER, USER_AGENT
 from novita_sdk.wire.http import HttpRequest, build_request, parse_response
@@ -74,6 +77,8 @@ class Caller:
         random: Numbers in [0, 1).
         new_id: Names that nobody else gives, for requests and submits.
         span: Records submits and waits.
+        secret: The API key, which no error repeats although an answer may.
+        proxy: The one that requests go through, without its password; None for none.
         long_poll: Seconds the gateway offers to hold a status request; 0 for a gateway that doesn't, None while no
             gateway answered yet.
     """
@@ -86,6 +91,8 @@ class Caller:
     random: Callable[[], float]
     new_id: Callable[[], str]
     span: SpanMaker
+    secret: str = field(default="", repr=False)
+    proxy: str | None = None
     long_poll: float | None = field(default=None, init=False)
 
     def call(
@@ -110,10 +117,18 @@ class Caller:
             retry: Limits; None for the client's own.
         """
         http = self.build(method, request)
+        job_id = getattr(request, "id", "")
+
+        def parse(body: bytes) -> ResponseT:
+            response = parse_response(method, body)
+            if job_id:
+                check_job(job_named_in(response), job_id)
+            return response
+
         return (
             yield from self.exchange(
                 http,
-                lambda body: parse_response(method, body),
+                parse,
                 subject=self.subject(action, request),
                 repeatable=repeatable,
                 timeout=timeout,
@@ -132,8 +147,8 @@ class Caller:
         retry: RetryPolicy | None = None,
     ) -> Flow[T]:
         """Sends a request until an answer parses or the policy gives up; arguments as in `call`."""
-        if timeout is not None and not timeout > 0:
-            raise errors.InvalidInputError(f"timeout must be positive, not {timeout!r}. Nothing was sent.")
+        if timeout is not None:
+            check_timeout(timeout, least="positive")
         policy = retry or self.retry
         begin = self.clock()
         attempt = 0
@@ -171,12 +186,17 @@ class Caller:
         *,
         subject: Subject,
         timeout: float | None = None,
+        within: float | None = None,
         is_parked: bool = False,
     ) -> Flow[T | Problem]:
-        """Sends a request once. Parse errors that mean a bad answer are `WireError` and `PayloadError`."""
+        """Sends a request once; timeouts are those of `Send`.
+
+        Parse errors that mean a bad answer are `WireError` and `PayloadError`.
+        """
         request_id = self.new_id()
         headers = {
             "Content-Type": "application/json",
+            "Accept-Encoding": ACCEPT_ENCODING,
             "User-Agent": USER_AGENT,
             REQUEST_ID_HEADER: request_id,
             **request.headers,
@@ -184,10 +204,11 @@ class Caller:
         send = Send(
             request=replace(request, headers=headers),
             timeout=min(self.timeout if timeout is None else timeout, _LONGEST_TIMEOUT),
+            within=None if within is None else min(within, _LONGEST_TIMEOUT),
             is_parked=is_parked,
         )
         outcome = yield send
-        return self._judge(outcome, parse, replace(subject, request_id=request_id))
+        return self._judge(outcome, parse, replace(subject, request_id=request_id, proxy=self.proxy))
 
     def build(self, method: Method[RequestT, ResponseT], request: RequestT) -> HttpRequest:
         """Makes the HTTP request of a call.
@@ -234,14 +255,18 @@ class Caller:
         if not 200 <= reply.status < 300:
             retry_after = parse_retry_after(reply.headers.get("retry-after"), self.wall_clock())
             failure = Failure(kind=FailureKind.STATUS, status=reply.status, retry_after=retry_after)
-            return Problem(failure, f"HTTP {reply.status}", errors_of.refused(reply, subject, retry_after))
+            return Problem(
+                failure, f"HTTP {reply.status}", errors_of.refused(reply, subject, retry_after, secret=self.secret)
+            )
         try:
             if not reply.body:
                 # No answer of the API is empty; one that was cut off in its headers looks like this.
                 raise WireError("it is empty")
             value = parse(reply.body)
         except (WireError, PayloadError) as reason:
-            error = errors_of.garbled(reply, subject, str(reason))
+            error = errors_of.garbled(reply, subject, str(reason), secret=self.secret)
+            if isinstance(reason, WrongJobError):
+                return Problem(Failure(kind=FailureKind.MISTAKEN), "an answer about another job", error)
             return Problem(Failure(kind=FailureKind.GARBLED), "a garbled answer", error)
         if offered is None:
             # Only an answer of the gateway itself tells that it offers nothing; a proxy's page may hide one that does.

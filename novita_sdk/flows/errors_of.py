@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Final
 
 from novita_sdk import errors
@@ -12,11 +13,16 @@ from novita_sdk.flows.remote_error import parse_remote_error
 from novita_sdk.flows.steps import Broken, Reply
 from novita_sdk.models import ApiError
 from novita_sdk.wire import codec, states
+from novita_sdk.wire.refusals import Refusal, clean, read_refusal
 from novita_sdk.wire.retry import FailureKind
 
-__all__ = ["Subject", "broken", "garbled", "job_error", "refused", "wait_over"]
+__all__ = ["Subject", "broken", "garbled", "job_error", "refused", "unreadable", "wait_over"]
 
 _EXCERPT: Final = 80
+
+_KEY_WORDS: Final = re.compile(r"(api|access|invalid|secret)[\s_-]*key|\btoken\b|credential|authenticat", re.IGNORECASE)
+_BALANCE_WORDS: Final = re.compile(r"balance|credit|payment|billing|arrears|quota|top[ -]?up", re.IGNORECASE)
+"""In the words of a 403."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,54 +37,75 @@ class Subject:
     request_id: str | None = None
     idempotency_key: str | None = None
     """Set where the call is a submit."""
+    proxy: str | None = None
+    """The one that it went through, without its password."""
+
+    @property
+    def place(self) -> str:
+        """The gateway, and the proxy before it."""
+        return self.base_url if self.proxy is None else f"{self.base_url} (through the proxy {self.proxy})"
 
 
-def refused(reply: Reply, subject: Subject, retry_after: float | None) -> errors.APIError:
-    """The error for an answer that is no success."""
+def refused(reply: Reply, subject: Subject, retry_after: float | None, *, secret: str = "") -> errors.APIError:
+    """The error for an answer that is no success; the secret is not repeated, though the other side may."""
     row = errors.row_of_status(reply.status)
-    told = _told(reply)
-    message = f"Could not {subject.action}: {_advice(reply, subject, retry_after)}"
-    if told is not None and told.message:
-        message += f" The gateway says: {told.message}"
-    if not issubclass(row.error, errors.APIError):
+    said = _read(reply, secret)
+    message = f"Could not {subject.action}: {_advice(reply, said, subject, retry_after)}"
+    if words := str(said):
+        message += f" {'The answer is not of the API, and says' if said.is_page else 'The gateway says'}: {words}"
+    error = errors.AuthenticationError if reply.status == 403 and _is_about_key(said) else row.error
+    if not issubclass(error, errors.APIError):
         raise TypeError(row)
-    return row.error(
+    return error(
         message + _request(subject),
-        code=told.code if told is not None else row.code,
-        job_id=subject.job_id or (told.job_id if told is not None and told.HasField("job_id") else None),
+        code=said.code or row.code,
+        job_id=subject.job_id or said.job_id,
         request_id=subject.request_id,
         status=reply.status,
+        reason=said.reason,
         retry_after=retry_after,
         response=errors.response_of(reply.status, reply.headers, reply.body, url=subject.base_url),
     )
 
 
-def broken(outcome: Broken, subject: Subject) -> errors.TransportError:
-    """The error for a request without an answer."""
+def broken(outcome: Broken, subject: Subject) -> errors.TransportError | errors.ProtocolError:
+    """The error for a request without an answer, or with one that can't be read."""
     if subject.idempotency_key is not None and outcome.kind is not FailureKind.UNSENT:
         return errors.SubmitUncertainError(
-            f"Could not {subject.action}: {subject.base_url} did not answer ({outcome.reason}), so the job may or may "
+            f"Could not {subject.action}: {subject.place} did not answer ({outcome.reason}), so the job may or may "
             "not be queued. Look at the endpoint before you submit again; where the gateway recognises keys, a second "
             f"submit with idempotency_key={subject.idempotency_key!r} is safe." + _request(subject),
             request_id=subject.request_id,
             idempotency_key=subject.idempotency_key,
         )
+    if outcome.kind in {FailureKind.GARBLED, FailureKind.OVERSIZED}:
+        return errors.ProtocolError(
+            f"Could not {subject.action}: the answer of {subject.place} can't be read; {outcome.reason}. A proxy "
+            f"may stand in between; check the base URL (argument base_url or {BASE_URL_VARIABLE})." + _request(subject),
+            job_id=subject.job_id,
+            request_id=subject.request_id,
+        )
     error = errors.RequestTimeoutError if outcome.timed_out else errors.TransportError
+    advice = f"Check the network and the base URL (argument base_url or {BASE_URL_VARIABLE})."
+    if "certificate" in outcome.reason.lower():
+        advice = (
+            "Its certificate is not trusted here: if it is of an authority of your own, or of a proxy, name the file "
+            "with that authority's certificate in SSL_CERT_FILE or REQUESTS_CA_BUNDLE."
+        )
     return error(
-        f"Could not {subject.action}: {subject.base_url} did not answer ({outcome.reason}). Check the network and the "
-        f"base URL (argument base_url or {BASE_URL_VARIABLE})." + _request(subject),
+        f"Could not {subject.action}: {subject.place} did not answer ({outcome.reason}). {advice}" + _request(subject),
         job_id=subject.job_id,
         request_id=subject.request_id,
     )
 
 
-def garbled(reply: Reply, subject: Subject, reason: str) -> errors.ProtocolError:
-    """The error for a success that does not say what it has to."""
+def garbled(reply: Reply, subject: Subject, reason: str, *, secret: str = "") -> errors.ProtocolError:
+    """The error for a success that does not say what it has to; the secret is not repeated."""
     kind = reply.headers.get("content-type", "").split(";")[0]
     if kind and "json" not in kind:
-        reason = f"it is {kind}: {reply.body[:_EXCERPT].decode(errors='replace')!r}"
+        reason = f"it is {kind}: {clean(reply.body.decode(errors='replace'), (secret,), length=_EXCERPT)!r}"
     return errors.ProtocolError(
-        f"Could not {subject.action}: the answer of {subject.base_url} (HTTP {reply.status}) does not follow the "
+        f"Could not {subject.action}: the answer of {subject.place} (HTTP {reply.status}) does not follow the "
         f"protocol; {reason}. A proxy or a login page may stand in between; check the base URL (argument base_url or "
         f"{BASE_URL_VARIABLE})." + _request(subject),
         job_id=subject.job_id,
@@ -97,8 +124,13 @@ def wait_over(info: JobInfo | None, subject: Subject, timeout: float) -> errors.
 
 
 def job_error(info: JobInfo, endpoint: str) -> errors.JobError | None:
-    """The error of a job that ended without an output; None for a completed one and for one that goes on."""
-    where = f"Job {info.job_id} of endpoint {endpoint}"
+    """The error of a job that ended without an output that can be read; None for others, and for one that goes on.
+
+    Args:
+        info: The job's state.
+        endpoint: Its endpoint; empty where nobody said which.
+    """
+    where = f"Job {info.job_id} of endpoint {endpoint}" if endpoint else f"Job {info.job_id}"
     if info.status == states.FAILED:
         remote = parse_remote_error(info.error)
         hint = " The worker's traceback is in remote_traceback." if remote.traceback else ""
@@ -129,23 +161,64 @@ def job_error(info: JobInfo, endpoint: str) -> errors.JobError | None:
             status=info.status,
             output=info.output,
         )
+    if info.status == states.COMPLETED and info.unreadable is not None:
+        return unreadable(info.unreadable, info.raw_output or b"", where, info.job_id)
     return None
 
 
-def _told(reply: Reply) -> ApiError | None:
+def unreadable(reason: str, data: bytes, where: str, job_id: str) -> errors.UnreadableOutputError:
+    """The error for an output, or a chunk of one, that nothing here can read."""
+    return errors.UnreadableOutputError(
+        f"{where} has an output that can't be read here: {reason}. It came whole: its {len(data):,} bytes are in this "
+        "error's `data` (those of a whole output also in job.info().raw_output), for a reader that takes them.",
+        job_id=job_id,
+        data=data,
+    )
+
+
+def _read(reply: Reply, secret: str) -> Refusal:
+    """What an answer says, in the API's own form or another one."""
+    said = read_refusal(reply.body, secrets=(secret,))
     try:
-        return codec.decode(ApiError, reply.body)
+        told = codec.decode(ApiError, reply.body)
     except codec.WireError:
-        return None
+        return said
+    return replace(
+        said,
+        message=clean(told.message, (secret,)),
+        code=clean(told.code, (secret,)),
+        job_id=told.job_id if told.HasField("job_id") else None,
+    )
 
 
-def _advice(reply: Reply, subject: Subject, retry_after: float | None) -> str:
-    status, where = reply.status, subject.base_url
+def _is_about_key(said: Refusal) -> bool:
+    """Whether a 403 means that the key is not accepted; without a word it may."""
+    words = f"{said.code} {said.reason} {said.message}"
+    return not said.message or (not said.is_page and _KEY_WORDS.search(words) is not None)
+
+
+def _forbidden(said: Refusal, where: str) -> str:
+    if said.is_page:
+        return (
+            f"{where} or a proxy or firewall before it refuses this (403). The API does not answer with text or HTML: "
+            f"check the base URL (argument base_url or {BASE_URL_VARIABLE}) and what this network lets through."
+        )
+    if _BALANCE_WORDS.search(str(said)):
+        return f"{where} refuses this (403). Check the balance and the limits of the key's account."
+    if said.message and not _is_about_key(said):
+        return f"{where} refuses this (403), and not for want of a key. Check what the key's account may do there."
+    return f"the API key may not do this at {where} (403). Check whose key it is and the endpoint's owner."
+
+
+def _advice(reply: Reply, said: Refusal, subject: Subject, retry_after: float | None) -> str:
+    status, where = reply.status, subject.place
     base_url_hint = f"the base URL (argument base_url or {BASE_URL_VARIABLE})"
     if status == 401:
         return f"{where} does not accept the API key (401). Check the argument api_key or {API_KEY_VARIABLE}."
+    if status == 402:
+        return f"{where} refuses this for want of payment (402). Check the balance of the key's account."
     if status == 403:
-        return f"the API key may not do this at {where} (403). Check whose key it is and the endpoint's owner."
+        return _forbidden(said, where)
     if status in {404, 410} and subject.job_id is not None:
         return (
             f"{where} knows no such job ({status}). Its result may have expired (the platform keeps results for 6 "

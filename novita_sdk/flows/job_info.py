@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from novita_sdk.files._in_values import load_output
 from novita_sdk.models import JobStatus
 from novita_sdk.wire import states
-from novita_sdk.wire.payload import JSONValue, load
+from novita_sdk.wire.payload import JSONValue, PayloadError, load
 
 __all__ = ["JobInfo"]
 
@@ -27,6 +27,9 @@ class JobInfo:
         worker_id: The worker that had it last, where the gateway tells.
         retries: Attempts after the first, where the gateway tells.
         revision: Another one with every change, where the gateway tells. Of no account in comparisons.
+        unreadable: Why the output can't be read here, and where in it, such as an integer of thousands of digits that
+            a worker in another language wrote; None where it can be. `output` is None then.
+        raw_output: The bytes of an output that can't be read here; None where it can be.
     """
 
     job_id: str
@@ -38,6 +41,8 @@ class JobInfo:
     worker_id: str | None = None
     retries: int | None = None
     revision: int | None = field(default=None, compare=False)
+    unreadable: str | None = None
+    raw_output: bytes | None = field(default=None, repr=False)
 
     @property
     def is_final(self) -> bool:
@@ -51,19 +56,31 @@ class JobInfo:
 
     @classmethod
     def from_message(cls, job: JobStatus) -> JobInfo:
-        """Decodes the payloads of a status message.
-
-        Raises:
-            PayloadError: A payload is not JSON.
-        """
+        """Decodes the payloads of a status message. What can't be read stays as it came: the state counts."""
+        output: JSONValue = None
+        unreadable: str | None = None
+        if job.HasField("output"):
+            try:
+                output = load_output(job.output, "output")
+            except PayloadError as reason:
+                unreadable = str(reason)
         return cls(
             job_id=job.id,
             status=job.status,
-            output=load_output(job.output) if job.HasField("output") else None,
-            error=load(job.error) if job.HasField("error") else None,
+            output=output,
+            error=_load_error(job.error) if job.HasField("error") else None,
             delay_time=job.delay_time / 1000 if job.HasField("delay_time") else None,
             execution_time=job.execution_time / 1000 if job.HasField("execution_time") else None,
             worker_id=job.worker_id if job.HasField("worker_id") else None,
             retries=job.retries if job.HasField("retries") else None,
             revision=job.revision if job.HasField("revision") else None,
+            unreadable=unreadable,
+            raw_output=None if unreadable is None else job.output,
         )
+
+
+def _load_error(data: bytes) -> JSONValue:
+    try:
+        return load(data)
+    except PayloadError:  # an error may be any text
+        return data.decode(errors="replace")

@@ -11,16 +11,19 @@ import msgspec
 from google.protobuf.message import Message
 
 from novita_sdk import errors, models
-from novita_sdk.files._in_values import Attachments, fetch, has_files, is_elsewhere
+from novita_sdk.files._in_values import Attachments, UnreadableFileError, fetch, is_elsewhere
 from novita_sdk.flows.call import Caller
-from novita_sdk.flows.errors_of import Subject, job_error
+from novita_sdk.flows.errors_of import Subject, job_error, unreadable
 from novita_sdk.flows.handle import Handle, Queued
+from novita_sdk.flows.identity import check_job
 from novita_sdk.flows.job_info import JobInfo
-from novita_sdk.flows.options import SubmitOptions
+from novita_sdk.flows.listing import list_jobs
+from novita_sdk.flows.options import Explicit, RunOptions, SubmitOptions
 from novita_sdk.flows.schemas import Schemas
-from novita_sdk.flows.steps import Emit, Feed, Flow, work
+from novita_sdk.flows.steps import Feed, Flow, Log, work
 from novita_sdk.flows.stream import stream
-from novita_sdk.flows.submit import Submission, prepare
+from novita_sdk.flows.submit import Submission, prepare, upload_helps
+from novita_sdk.flows.timeouts import check_timeout
 from novita_sdk.flows.wait import Waiting, parse_info
 from novita_sdk.rpc import JobsServiceMethods, Method
 from novita_sdk.wire import payload, states
@@ -29,14 +32,17 @@ from novita_sdk.wire.names import check_job_id
 from novita_sdk.wire.payload import JSONValue
 from novita_sdk.wire.retry import RetryPolicy
 
-__all__ = ["Flows"]
+__all__ = ["Flows", "check_key"]
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
 
-
 _KEY: Final = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 """What a header can hold, and a gateway takes as a key."""
+
+
+_REMARKS: Final = 100
+"""Remarks on whole requests that a client makes, each once."""
 
 
 class _Started(msgspec.Struct):
@@ -51,6 +57,7 @@ class Flows:
     def __init__(self, caller: Caller, attachments: Attachments, *, max_parked: int) -> None:
         self.caller = caller
         self._attachments = attachments
+        self._remarked: set[str] = set()
         self.schemas = Schemas(caller)
         self.waiting = Waiting(caller, max_parked=max_parked)
 
@@ -70,17 +77,15 @@ class Flows:
         endpoint: str,
         value: object,
         *,
-        options: SubmitOptions,
-        key: str | None = None,
-        check: bool = False,
-        timeout: float | None = None,
+        options: RunOptions,
     ) -> Flow[Queued]:
         """Queues a job."""
+        key, timeout = options.get("idempotency_key"), options.get("timeout")
         if key is not None:
-            _check_key(key)
+            check_key(key)
+        if timeout is not None:
+            check_timeout(timeout, least="positive")
         submission = yield from self.prepare(endpoint, value, options)
-        if check:
-            yield from self.schemas.check(endpoint, submission.request.input)
         # A key that the caller chose is the caller's word that repeating does no harm.
         return (
             yield from self.queue(
@@ -95,12 +100,25 @@ class Flows:
     def prepare(self, endpoint: str, value: object, options: SubmitOptions) -> Flow[Submission]:
         """Checks and serialises an input; files of this machine are uploaded first."""
         try:
-            return prepare(value, options)
-        except errors.InvalidInputError:
-            if not has_files(value):
+            submission = prepare(value, options)
+        except errors.InvalidInputError as error:
+            if not upload_helps(value, error):
                 raise
-        sent = yield from work(partial(self._attachments.upload, endpoint, value))
-        return prepare(sent, options)
+            named = isinstance(value, Explicit)
+            inner = value.value if isinstance(value, Explicit) else value
+            sent = yield from work(partial(self._attachments.upload, endpoint, inner))
+            submission = prepare(Explicit(sent) if named else sent, options)
+        yield from self.admit(endpoint, submission, options)
+        return submission
+
+    def admit(self, endpoint: str, submission: Submission, options: SubmitOptions) -> Flow[None]:
+        """Tells what was made of a whole request, and checks the input by the endpoint's schema where that is asked."""
+        for remark in submission.remarks:
+            if remark not in self._remarked and len(self._remarked) < _REMARKS:
+                self._remarked.add(remark)
+                yield Log("WARNING", "submit to endpoint %s: %s", (endpoint, remark))
+        if options.get("check"):
+            yield from self.schemas.check(endpoint, submission.request.input, submission.advice)
 
     def queue(
         self,
@@ -133,11 +151,13 @@ class Flows:
         endpoint: str,
         value: object,
         *,
-        options: SubmitOptions,
+        options: RunOptions,
         timeout: float | None,
         cancel_on_timeout: bool,
     ) -> Flow[JSONValue]:
         """Queues a job and waits for its output."""
+        if timeout is not None:
+            check_timeout(timeout)
         queued = yield from self.submit(endpoint, value, options=options)
         job = Handle(endpoint, queued.job_id).begin(queued)
         try:
@@ -169,7 +189,7 @@ class Flows:
         request = models.GetStatusRequest(endpoint=job.endpoint_id, id=job.job_id)
         info = yield from self.caller.exchange(
             self.caller.build(JobsServiceMethods.GET_STATUS, request),
-            parse_info,
+            partial(parse_info, job.job_id),
             subject=self.caller.subject(f"read the state of job {job.job_id} of endpoint {job.endpoint_id}", request),
             repeatable=True,
         )
@@ -178,6 +198,8 @@ class Flows:
 
     def output(self, job: Handle, timeout: float | None) -> Flow[JSONValue]:
         """The output; with a timeout of 0, whatever there is now."""
+        if timeout is not None:
+            check_timeout(timeout)
         info = (yield from self.info(job)) if timeout == 0 else (yield from self.waiting.wait(job, timeout))
         return (yield from self.output_of(info, job.endpoint_id))
 
@@ -186,7 +208,11 @@ class Flows:
         if error := job_error(info, endpoint):
             raise error
         if is_elsewhere(info.output):
-            return (yield from work(partial(fetch, info.output)))
+            try:
+                return (yield from work(partial(fetch, info.output)))
+            except UnreadableFileError as reason:
+                where = f"Job {info.job_id} of endpoint {endpoint}"
+                raise unreadable(str(reason), reason.data, where, info.job_id) from None
         return info.output
 
     def stream(self, job: Handle, timeout: float | None) -> Feed[JSONValue]:
@@ -202,17 +228,8 @@ class Flows:
         return answer
 
     def jobs(self, endpoint: str, status: str | None) -> Feed[JobInfo]:
-        """Emits the jobs that the gateway lists, page by page."""
-        request = models.ListJobsRequest(endpoint=endpoint, status=status)
-        while True:
-            page = yield from self.caller.call(
-                JobsServiceMethods.LIST_JOBS, request, action=f"list the jobs of endpoint {endpoint}", repeatable=True
-            )
-            for job in page.jobs:
-                yield Emit(JobInfo.from_message(job))
-            if not page.HasField("next_cursor"):
-                return
-            request.cursor = page.next_cursor
+        """Emits the jobs that the gateway lists; raises InvalidInputError for a status that is none."""
+        yield from list_jobs(self.caller, endpoint, None if status is None else _checked_state(status))
 
     def health(self, endpoint: str, timeout: float | None) -> Flow[JSONValue]:
         """Counters of the endpoint, as the gateway words them."""
@@ -242,18 +259,28 @@ class Flows:
         """A call whose answer is handed on as it is, because platforms add members of their own."""
         return self.caller.exchange(
             self.caller.build(method, request),
-            _parse_object,
+            partial(_parse_object, getattr(request, "id", "")),
             subject=self.caller.subject(action, request),
             repeatable=repeatable,
             timeout=timeout,
         )
 
 
-def _check_key(key: object) -> None:
+def check_key(key: object) -> None:
+    """Refuses an idempotency key that no header can hold; raises InvalidInputError."""
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise errors.InvalidInputError(
             f"idempotency_key must be a string of 1 to 255 visible ASCII characters, not {key!r:.40}. Nothing was sent."
         )
+
+
+def _checked_state(word: object) -> str:
+    state = states.find_state(word) if isinstance(word, str) else None
+    if state is None:
+        raise errors.InvalidInputError(
+            f"{word!r:.60} is no state of a job; the states are {', '.join(states.KNOWN)}. Nothing was sent."
+        )
+    return state
 
 
 def _parse_started(body: bytes) -> _Started:
@@ -265,8 +292,10 @@ def _parse_started(body: bytes) -> _Started:
     return started
 
 
-def _parse_object(body: bytes) -> dict[str, JSONValue]:
+def _parse_object(job_id: str, body: bytes) -> dict[str, JSONValue]:
     value: object = payload.load(body)
     if not isinstance(value, dict):
         raise WireError(f"it is no JSON object but {type(value).__name__}")
+    if job_id:
+        check_job(value.get("id"), job_id)
     return value

@@ -34,8 +34,8 @@ class Schemas:
         body = yield from self._fetch(endpoint, timeout)
         return None if body is None else payload.load(body)
 
-    def check(self, endpoint: str, value: bytes) -> Flow[None]:
-        """Checks the JSON of an input.
+    def check(self, endpoint: str, value: bytes, advice: str = "") -> Flow[None]:
+        """Checks the JSON of an input; the advice ends the error.
 
         What was read once is used again, but an input is refused only by what the gateway says now.
 
@@ -53,7 +53,8 @@ class Schemas:
         if violations := check(given):
             text = "; ".join(map(str, violations))
             raise errors.InvalidInputError(
-                f"Endpoint {endpoint} would refuse the input: {text}. No job was submitted.", violations=violations
+                f"Endpoint {endpoint} would refuse the input: {text}. No job was submitted. {advice}".rstrip(),
+                violations=violations,
             )
 
     def _fetch(self, endpoint: str, timeout: float | None) -> Flow[bytes | None]:

@@ -40,7 +40,9 @@ class Send:
 
     request: HttpRequest
     timeout: float
-    """Seconds without a byte before the request counts as lost."""
+    """Seconds without a byte before the request counts as lost. A trickle of bytes counts as none."""
+    within: float | None = None
+    """Seconds for all of it, however much comes; None for no end."""
     is_parked: bool = False
     """The gateway holds the answer until something happens. Comes after a `Turn`, whose place it gives back."""
 
@@ -113,7 +115,7 @@ class Broken:
     """No complete answer."""
 
     kind: FailureKind
-    """UNSENT or LOST."""
+    """UNSENT, LOST, GARBLED or OVERSIZED."""
     reason: str
     """In words, without addresses or secrets."""
     timed_out: bool = False

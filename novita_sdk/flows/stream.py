@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from novita_sdk import errors
 from novita_sdk.files._in_values import load_output
 from novita_sdk.flows.call import Caller
-from novita_sdk.flows.errors_of import job_error
+from novita_sdk.flows.errors_of import job_error, unreadable
 from novita_sdk.flows.handle import Handle
+from novita_sdk.flows.identity import check_job
 from novita_sdk.flows.steps import Emit, Feed, Flow
 from novita_sdk.flows.wait import Waiting, Watch
 from novita_sdk.models import ReadStreamRequest
 from novita_sdk.rpc import JobsServiceMethods
 from novita_sdk.wire import states
 from novita_sdk.wire.http import parse_response
-from novita_sdk.wire.payload import JSONValue
+from novita_sdk.wire.payload import JSONValue, PayloadError
 
 __all__ = ["stream"]
 
@@ -27,7 +29,10 @@ _ABSENT: Final = frozenset({404, 405, 501})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Page:
     chunks: list[JSONValue]
+    """As far as they can be read."""
     status: str
+    unreadable: tuple[str, bytes] | None = None
+    """Why the chunk after these can't be read, and its bytes."""
 
 
 def stream(caller: Caller, waiting: Waiting, job: Handle, timeout: float | None) -> Feed[JSONValue]:
@@ -45,8 +50,13 @@ def stream(caller: Caller, waiting: Waiting, job: Handle, timeout: float | None)
                 return
             for chunk in page.chunks:
                 yield Emit(chunk)
+            if page.unreadable is not None:
+                where = f"Job {job.job_id} of endpoint {job.endpoint_id}"
+                raise unreadable(*page.unreadable, where, job.job_id)
             if page.chunks:
                 quiet_since = caller.clock()
+                if not states.is_final(page.status):
+                    waiting.check_deadline(watch)
             elif states.is_final(page.status):
                 break
             else:
@@ -67,7 +77,7 @@ def _read(caller: Caller, waiting: Waiting, watch: Watch, quiet_since: float) ->
         )
         http = caller.build(JobsServiceMethods.READ_STREAM, request)
         asked = caller.clock()
-        page = yield from waiting.question(watch, http, _parse, park=park)
+        page = yield from waiting.question(watch, http, partial(_parse, watch.job.job_id), park=park)
         if page is not None:
             watch.delay = 0.0 if page.chunks else waiting.spacing(asked=asked, park=park, begin=quiet_since)
             return page
@@ -84,6 +94,13 @@ def _whole(caller: Caller, waiting: Waiting, watch: Watch) -> Feed[JSONValue]:
         yield Emit(chunk)
 
 
-def _parse(body: bytes) -> _Page:
+def _parse(job_id: str, body: bytes) -> _Page:
     reply = parse_response(JobsServiceMethods.READ_STREAM, body)
-    return _Page(chunks=[load_output(chunk.output) for chunk in reply.stream], status=reply.status)
+    check_job(reply.id, job_id)
+    chunks: list[JSONValue] = []
+    for chunk in reply.stream:
+        try:
+            chunks.append(load_output(chunk.output, "a chunk of it"))
+        except PayloadError as reason:
+            return _Page(chunks=chunks, status=reply.status, unreadable=(str(reason), chunk.output))
+    return _Page(chunks=chunks, status=reply.status)

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from novita_sdk import errors
+from novita_sdk.flows.absence import Absence
 from novita_sdk.flows.call import Caller, Problem
 from novita_sdk.flows.errors_of import Subject, wait_over
 from novita_sdk.flows.handle import Handle
+from novita_sdk.flows.identity import check_job
 from novita_sdk.flows.job_info import JobInfo
 from novita_sdk.flows.poll_spacing import park_seconds, poll_delay
 from novita_sdk.flows.steps import Done, Emit, Feed, Flow, Log, Sleep, Turn
+from novita_sdk.flows.timeouts import check_timeout
 from novita_sdk.models import GetStatusRequest
 from novita_sdk.rpc import JobsServiceMethods
 from novita_sdk.wire.http import HttpRequest, parse_response
-from novita_sdk.wire.retry import RetryPolicy, next_delay
+from novita_sdk.wire.retry import FailureKind, RetryPolicy, next_delay
 
 __all__ = ["Waiting", "Watch", "parse_info"]
 
@@ -27,6 +31,9 @@ HandleT = TypeVar("HandleT", bound=Handle)
 _TRANSIENT: Final = RetryPolicy(first_delay=0.1, max_delay=2.0, budget=None)
 """Between failed questions. The caller's deadline is the only end; what is not transient ends the wait at once."""
 
+_DOUBTED: Final = RetryPolicy(first_delay=0.1, max_delay=2.0, budget=None, max_attempts=5)
+"""Between answers about another job: a proxy may mix up one, but who does nothing else is not waited for."""
+
 _LONGEST_PAUSE: Final = 300.0
 """Seconds between failed questions at most, whatever `Retry-After` names: nobody may notice that a wait hangs."""
 
@@ -34,7 +41,7 @@ _SAID_AGAIN: Final = 40
 """Failed questions in a row after which the log tells of them again, which is about once a minute."""
 
 _LAST_QUESTION: Final = 1.0
-"""Seconds that the answer to a question may take at least, however near the deadline is."""
+"""Seconds beyond the deadline in which the answer to the last question may still come."""
 
 _HELD: Final = 1.0
 """Seconds after which a question counts as held, however long the gateway was asked to: a proxy may cut it short."""
@@ -54,6 +61,8 @@ class Watch:
     """Seconds before the next question."""
     failures: int = 0
     """Questions in a row without an answer."""
+    mistakes: int = 0
+    """Answers about another job, since the last one about this one."""
     last: JobInfo | None = None
     every_change: bool = False
     """Not only the final state matters."""
@@ -69,6 +78,7 @@ class Waiting:
     def __init__(self, caller: Caller, *, max_parked: int) -> None:
         self.max_parked: Final = max_parked
         self._caller = caller
+        self._absence = Absence(caller)
         # A token for each wait: to add and to remove one is atomic, as counting up and down is not.
         self._under_way: set[object] = set()
 
@@ -118,7 +128,9 @@ class Waiting:
             self._under_way.remove(token)
 
     def watch(self, job: Handle, timeout: float | None) -> Watch:
-        """Begins a wait."""
+        """Begins a wait; raises InvalidInputError for a timeout that is no number."""
+        if timeout is not None:
+            check_timeout(timeout)
         # A gateway that parks takes the first question at once; elsewhere a new job is not done yet.
         is_early = job.is_new and not self._caller.long_poll
         job.is_new = False
@@ -133,14 +145,20 @@ class Waiting:
         """Asks until there is news; raises a refusal, and when the timeout is over."""
         while True:
             yield from self.pause(watch)
-            park = yield from self.park(watch)
+            due = self._absence.due(watch.job, watch.last.status if watch.last is not None else None, watch.begin)
+            if not due and watch.last is not None:
+                yield from self._absence.look(watch.job, watch.begin, watch.remaining(self._caller.clock()))
+            park = yield from self.park(watch, due or float("inf"))
             asked = self._caller.clock()
             since = watch.last.revision if watch.every_change and watch.last is not None and park else None
             request = GetStatusRequest(
                 endpoint=watch.job.endpoint_id, id=watch.job.job_id, wait=round(park * 1000) or None, since=since
             )
             info = yield from self.question(
-                watch, self._caller.build(JobsServiceMethods.GET_STATUS, request), parse_info, park=park
+                watch,
+                self._caller.build(JobsServiceMethods.GET_STATUS, request),
+                partial(parse_info, watch.job.job_id),
+                park=park,
             )
             if info is None:
                 continue
@@ -169,15 +187,24 @@ class Waiting:
             park: Seconds the gateway was asked to hold the answer; 0 for at once.
         """
         caller = self._caller
-        patience = min(caller.timeout, max(watch.remaining(caller.clock()), _LAST_QUESTION))
+        within = watch.remaining(caller.clock()) + _LAST_QUESTION
         result = yield from caller.attempt(
-            request, parse, subject=self._subject(watch.job), timeout=park + patience, is_parked=park > 0
+            request,
+            parse,
+            subject=self._subject(watch.job),
+            timeout=min(park + caller.timeout, within),
+            within=within,
+            is_parked=park > 0,
         )
         if not isinstance(result, Problem):
-            watch.failures = 0
+            watch.failures = watch.mistakes = 0
             return result
         watch.failures += 1
-        delay = next_delay(_TRANSIENT, result.failure, attempt=watch.failures, elapsed=0.0, random=caller.random())
+        policy, attempt = _TRANSIENT, watch.failures
+        if result.failure.kind is FailureKind.MISTAKEN:
+            watch.mistakes += 1
+            policy, attempt = _DOUBTED, watch.mistakes
+        delay = next_delay(policy, result.failure, attempt=attempt, elapsed=0.0, random=caller.random())
         if delay is None:
             raise result.error
         yield Log(
@@ -194,12 +221,12 @@ class Waiting:
         if not watch.remaining(self._caller.clock()):
             raise wait_over(watch.last, self._subject(watch.job), watch.timeout or 0.0) from cause
 
-    def park(self, watch: Watch) -> Flow[float]:
+    def park(self, watch: Watch, longest: float = float("inf")) -> Flow[float]:
         """Seconds the gateway is asked to hold the next question; 0 where it can't, or all places are taken."""
         now = self._caller.clock()
         if not self._caller.long_poll or watch.failures:
             return 0.0
-        longest = min(self._caller.long_poll, watch.remaining(now))
+        longest = min(longest, self._caller.long_poll, watch.remaining(now))
         if watch.every_change:
             if watch.last is None:
                 return 0.0
@@ -241,6 +268,8 @@ class Waiting:
         )
 
 
-def parse_info(body: bytes) -> JobInfo:
-    """Reads the answer to a status request; raises WireError or PayloadError."""
-    return JobInfo.from_message(parse_response(JobsServiceMethods.GET_STATUS, body).job)
+def parse_info(job_id: str, body: bytes) -> JobInfo:
+    """Reads the answer to a status request for a job; raises WireError or PayloadError."""
+    job = parse_response(JobsServiceMethods.GET_STATUS, body).job
+    check_job(job.id, job_id)
+    return JobInfo.from_message(job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 from google.protobuf.descriptor import FileDescriptor
@@ -22,6 +22,9 @@ from novita_sdk.typed._service import choose
 from novita_sdk.typed._violations import ContractError, Violation, cut, join
 from novita_sdk.wire import payload
 from novita_sdk.wire.payload import JSONValue
+
+if TYPE_CHECKING:
+    import jsonschema
 
 __all__ = ["InputCheck", "describe", "input_check"]
 
@@ -146,7 +149,7 @@ def _schema_parser(schema: bytes) -> Callable[[object], object]:
             Violation(
                 field=_path(error.absolute_path),
                 rule=str(error.validator),
-                message=f"does not follow the schema: {error.message}",
+                message=_sentence(error),
                 value=cut(error.instance),
             )
             for error in validator.iter_errors(value)
@@ -155,6 +158,14 @@ def _schema_parser(schema: bytes) -> Callable[[object], object]:
             raise ContractError("input", violations)
 
     return parse
+
+
+def _sentence(error: jsonschema.ValidationError) -> str:
+    """What jsonschema says, as it goes on after the path of a field; it begins with the value where that is short."""
+    value, message = repr(error.instance), str(error.message)
+    if message.startswith(f"{value} "):
+        message = message.removeprefix(f"{value} ")
+    return message if message.startswith(("is ", "does ", "has ")) else f"does not follow the schema: {message}"
 
 
 def _path(parts: Iterable[int | str]) -> str:

@@ -8,7 +8,18 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-__all__ = ["descriptor", "enum", "fields", "is_delegated", "is_repeated", "map_fields", "message_class", "real_oneof"]
+__all__ = [
+    "descriptor",
+    "enum",
+    "fields",
+    "has_required",
+    "is_delegated",
+    "is_repeated",
+    "is_required",
+    "map_fields",
+    "message_class",
+    "real_oneof",
+]
 
 
 def descriptor(kind: type[Message]) -> Descriptor:
@@ -36,6 +47,26 @@ def is_repeated(field: FieldDescriptor) -> bool:
     # `is_repeated` is absent from 5.29, and `label` is on its way out in 7.
     flag: bool | None = getattr(field, "is_repeated", None)
     return getattr(field, "label", None) == FieldDescriptor.LABEL_REPEATED if flag is None else flag
+
+
+def is_required(field: FieldDescriptor) -> bool:
+    """Whether it is a `required` field of proto2."""
+    flag: bool | None = getattr(field, "is_required", None)
+    return getattr(field, "label", None) == FieldDescriptor.LABEL_REQUIRED if flag is None else flag
+
+
+def has_required(kind: Descriptor) -> bool:
+    """Whether a message, or one inside it, has fields that proto2 requires."""
+    waiting, seen = [kind], {kind.full_name}
+    while waiting:
+        for field in waiting.pop().fields:
+            if is_required(field):
+                return True
+            inner = field.message_type
+            if inner is not None and inner.full_name not in seen:
+                seen.add(inner.full_name)
+                waiting.append(inner)
+    return False
 
 
 def map_fields(field: FieldDescriptor) -> tuple[FieldDescriptor, FieldDescriptor] | None:

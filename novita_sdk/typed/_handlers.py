@@ -21,7 +21,7 @@ from novita_sdk.typed._annotations import (
     resolve,
     unwrap,
 )
-from novita_sdk.typed._checked import TypedHandler, dump_output, parse_input
+from novita_sdk.typed._checked import TypedHandler, advice_of, dump_output, parse_input
 from novita_sdk.typed._paths import expect_file
 from novita_sdk.typed._service import ServiceWorker, read_service
 from novita_sdk.wire import payload
@@ -105,7 +105,7 @@ def _read_function(
     def read(job: dict[str, JSONValue], context: object) -> object:
         # Who named the type of the contexts passes them.
         opened = expect_file if open_file is None else partial(open_file, cast("ContextT", context))
-        return parse_input(reader, job.get("input"), lenient=lenient, open_file=opened)
+        return parse_input(reader, job.get("input"), lenient=lenient, open_file=opened, advice=advice_of(job))
 
     def work(request: object, context: object) -> object:
         return handler(request, context) if takes_context else handler(request)

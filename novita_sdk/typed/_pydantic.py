@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
@@ -83,10 +84,22 @@ class ModelAdapter(Generic[ModelT]):
             return self._kind.model_validate_json(data)
         except ValidationError as error:
             violations = [
-                Violation(field=_path(item["loc"]), rule=item["type"], message=item["msg"], value=cut(item["input"]))
+                Violation(
+                    field=_path(item["loc"]),
+                    rule=item["type"],
+                    message=_sentence(item["msg"]),
+                    value=cut(item["input"]),
+                )
                 for item in error.errors(include_url=False, include_context=False)
             ]
             raise ContractError(self.name, violations) from None
+
+
+def _sentence(reason: str) -> str:
+    """What pydantic says, as it goes on after the path of a field."""
+    known = {"Field required": "must be there", "Extra inputs are not permitted": "is not known"}
+    should = re.fullmatch(r"(?:\w+ )+?should (?P<rest>.+)", reason, re.DOTALL)
+    return known.get(reason) or (f"must {should['rest']}" if should else reason[:1].lower() + reason[1:])
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -19,8 +20,9 @@ __all__ = ["RecordAdapter"]
 
 T = TypeVar("T")
 
-_PLACE: Final = re.compile(r"(?P<reason>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
+_PLACE: Final = re.compile(r"(?P<reason>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?", re.DOTALL)
 """How msgspec says where: ``Expected `int`, got `str` - at `$.width` ``."""
+_MISSING: Final = re.compile(r"Object missing required field `(?P<name>.*)`", re.DOTALL)
 
 
 class RecordAdapter(Generic[T]):
@@ -93,19 +95,20 @@ def _encode(value: object) -> object:
 def _violation(error: msgspec.ValidationError, value: object) -> Violation:
     match = _PLACE.fullmatch(str(error))
     path, reason = (match["path"] or "", match["reason"]) if match else ("", str(error))
-    return Violation(
-        field=path.removeprefix("."), rule="type", message=_sentence(reason), value=cut(without_key(_at(value, path)))
-    )
+    place = path.removeprefix(".")
+    if missing := _MISSING.fullmatch(reason):
+        return Violation(field=join(place, missing["name"]), rule="required", message="must be there")
+    message = f"has a key that {_sentence(reason)}" if match and match["key"] else _sentence(reason)
+    return Violation(field=place, rule="type", message=message, value=cut(without_key(_at(value, path))))
 
 
 def _sentence(reason: str) -> str:
+    """What msgspec says, as it goes on after the path of a field."""
     reason = reason.replace("`", "")
-    return f"must be {expected}" if (expected := _expected(reason)) else reason[:1].lower() + reason[1:]
-
-
-def _expected(reason: str) -> str:
-    match = re.fullmatch(r"Expected (?P<type>.+), got .+", reason)
-    return match["type"] if match else ""
+    if reason.startswith("Expected "):
+        return f"must be {reason.removeprefix('Expected ').rpartition(', got ')[0] or reason.removeprefix('Expected ')}"
+    lower = reason[:1].lower() + reason[1:]
+    return f"has an {lower}" if lower.startswith("invalid ") else lower
 
 
 def _at(value: object, path: str) -> object:
@@ -127,7 +130,9 @@ def _unknown(given: object, taken: object, path: str) -> Iterator[Violation]:
         for key, item in given.items():
             place = join(path, key)
             if key not in taken:
-                message = f"is not one of {', '.join(taken)}" if taken else "is not known"
+                # The names that have defaults are not all in it, so that a list of them would be wrong.
+                near = difflib.get_close_matches(key, taken, n=1)
+                message = f"is not known; did you mean {near[0]}?" if near else "is not known"
                 yield Violation(field=place, rule="unknown_field", message=message, value=cut(item))
             else:
                 yield from _unknown(item, taken[key], place)

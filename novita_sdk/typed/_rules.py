@@ -36,7 +36,8 @@ def find_check(kind: type[Message]) -> Check | None:
             f"{kind.DESCRIPTOR.full_name} has rules of buf/validate; to check them: pip install 'novita-gpus[typed]'"
         )
         raise ModuleNotFoundError(reason, name=error.name) from None
-    collect = protovalidate.collect_violations
+    # Of its own: a validator knows messages by name, and a schema of the gateway's may have another of the same name.
+    collect = protovalidate.Validator().collect_violations
     try:
         collect(kind())
     except protovalidate.CompilationError as error:

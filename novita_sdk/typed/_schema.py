@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, FileDescriptor
 from google.protobuf.message import Message
 
-from novita_sdk.typed._fields import descriptor, enum, fields, is_repeated, map_fields, message_class
+from novita_sdk.typed._fields import descriptor, enum, fields, is_repeated, is_required, map_fields, message_class
 
 __all__ = ["message_schema"]
 
@@ -85,11 +86,12 @@ def _define(kind: type[Message], definitions: dict[str, _Schema]) -> None:
         return
     properties: dict[str, _Schema] = {}
     required: list[str] = []
-    definitions[name] = {"type": "object", "title": descriptor(kind).name, "properties": properties}
+    said = _said(descriptor(kind), descriptor(kind).file)
+    definitions[name] = {"type": "object", "title": descriptor(kind).name, **said, "properties": properties}
     for field in fields(kind):
         rules = _rules(field)
-        properties[field.json_name] = _field(field, definitions) | _limits(rules)
-        if rules is not None and getattr(rules, "required", False):
+        properties[field.json_name] = _field(field, definitions) | _limits(rules) | _said(field, descriptor(kind).file)
+        if is_required(field) or (rules is not None and getattr(rules, "required", False)):
             required.append(field.json_name)
     if required:
         definitions[name]["required"] = required
@@ -111,10 +113,32 @@ def _value(field: FieldDescriptor, definitions: dict[str, _Schema]) -> _Schema:
     if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
         if enum(field).full_name == "google.protobuf.NullValue":
             return {"type": "null"}
-        return {"anyOf": [{"enum": [value.name for value in enum(field).values]}, _INTEGER]}
+        return {
+            "anyOf": [
+                {"enum": [value.name for value in enum(field).values], **_said(enum(field), enum(field).file)},
+                _INTEGER,
+            ]
+        }
     if field.type == FieldDescriptor.TYPE_BYTES:
         return {"type": "string", "contentEncoding": "base64"}
     return _SCALARS[field.cpp_type]
+
+
+def _said(part: Descriptor | EnumDescriptor | FieldDescriptor, file: FileDescriptor) -> _Schema:
+    """What the proto says in a comment, and whether to use it still."""
+    said: _Schema = {}
+    if text := _comments(file.name).get(part.full_name):
+        said["description"] = text
+    if part.GetOptions().deprecated:
+        said["deprecated"] = True
+    return said
+
+
+def _comments(file: str) -> dict[str, str]:
+    """The comments that the generator put into a file's module; descriptors have none."""
+    name = file.removesuffix(".proto").replace("-", "_").replace("/", ".")
+    found: dict[str, str] = getattr(sys.modules.get(f"{name}_pb2"), "_novita_comments", {})
+    return found
 
 
 def _pointer(kind: Descriptor) -> str:

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from novita_sdk.rpc import Method
 from novita_sdk.typed._adapters import Adapter, find_adapter
 from novita_sdk.typed._annotations import FunctionKind, HandlerTypeError, kind_of
-from novita_sdk.typed._checked import TypedHandler, dump_output, parse_input
+from novita_sdk.typed._checked import TypedHandler, advice_of, dump_output, parse_input
 from novita_sdk.typed._violations import InputError, OutputError, Violation, cut
 from novita_sdk.wire.payload import JSONValue
 
@@ -79,8 +79,9 @@ def read_service(worker: ServiceWorker, *, lenient: bool) -> TypedHandler:
     responses = {method.name: method.response for method in worker.METHODS.values()}
 
     def call(job: dict[str, JSONValue], context: object) -> object:
-        method, value = choose(job.get("input"), list(functions))
-        result = functions[method](parse_input(readers[method], value, lenient=lenient), context)
+        advice = advice_of(job)
+        method, value = choose(job.get("input"), list(functions), advice)
+        result = functions[method](parse_input(readers[method], value, lenient=lenient, advice=advice), context)
         # Where all responses are of one type, writing them checks it.
         return result if len(by_class) == 1 else _guarded(result, responses[method])
 
@@ -148,15 +149,19 @@ async def _expect_each_later(chunks: AsyncGenerator[object], response: type[Mess
             yield _expect(chunk, response)
 
 
-def choose(value: object, names: list[str]) -> tuple[str, object]:
-    """The method that an input is for, and the input without that word; where there is one method, it need not say."""
+def choose(value: object, names: list[str], advice: str = "") -> tuple[str, object]:
+    """The method that an input is for, and the input without that word; where there is one method, it need not say.
+
+    Raises:
+        InputError: It is for no method; the advice ends the message.
+    """
     name: object = names[0] if len(names) == 1 else None
     if isinstance(value, dict) and METHOD_KEY in value:
         name = value[METHOD_KEY]
         value = {key: item for key, item in value.items() if key != METHOD_KEY}
     if not isinstance(name, str) or name not in names:
         message = f"must be one of {', '.join(names)}"
-        raise InputError("input", [Violation(field=METHOD_KEY, rule="enum", message=message, value=cut(name))])
+        raise InputError("input", [Violation(field=METHOD_KEY, rule="enum", message=message, value=cut(name))], advice)
     return name, value
 
 

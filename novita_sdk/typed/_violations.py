@@ -9,10 +9,24 @@ from typing import Final
 from novita_sdk.wire.payload import JSONValue, PayloadError
 from novita_sdk.wire.violations import Violation, cut, shorten, shown
 
-__all__ = ["LISTED", "ContractError", "InputError", "OutputError", "Violation", "cut", "join", "shown", "too_deep"]
+__all__ = [
+    "LISTED",
+    "LOCAL_FILE",
+    "ContractError",
+    "InputError",
+    "OutputError",
+    "Violation",
+    "cut",
+    "join",
+    "shown",
+    "too_deep",
+]
 
 LISTED: Final = 100
 """Violations that an error lists; a list of a million wrong numbers must not become a longer error."""
+
+LOCAL_FILE: Final = "local_file"
+"""The rule that no file of this machine may be in what is sent, before such files are uploaded."""
 
 _PATH: Final = 1000
 """Characters of a path or message that an error shows; both may hold keys of the value."""
@@ -25,15 +39,19 @@ class ContractError(ValueError):
         code: `INVALID_INPUT`, `INVALID_OUTPUT`, or `INVALID` where neither is known.
         type_name: The type that the value should have.
         violations: At least one.
+
+    The advice, where there is one, ends the message.
     """
 
     code = "INVALID"
 
-    def __init__(self, type_name: str, violations: Sequence[Violation]) -> None:
+    def __init__(self, type_name: str, violations: Sequence[Violation], advice: str = "") -> None:
         self.type_name = type_name
         self.violations = tuple(map(_sendable, violations[:LISTED]))
         more = "; … and more" if len(violations) > LISTED else ""
-        super().__init__(f"not a valid {type_name}: {'; '.join(map(str, self.violations))}{more}")
+        super().__init__(
+            f"not a valid {type_name}: {'; '.join(map(str, self.violations))}{more}{advice and f'. {advice}'}"
+        )
 
 
 class InputError(ContractError):

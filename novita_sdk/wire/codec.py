@@ -3,7 +3,8 @@
 What each kind of surprise does:
 
 - a missing required key, a value of the wrong type, invalid JSON: `WireError`, naming message and field
-- an unknown key: kept where the message has a `json_extra` map, else ignored
+- an unknown key: kept where the message has a `json_extra` map, else ignored; one that names a field is never written
+  from that map, so that no member stands twice
 - `null` for anything but a JSON payload: as if the key were missing
 - an opaque payload: carried byte for byte, never parsed into Python objects
 - NaN, Infinity and escaped lone surrogates, which are no JSON but what Python's `json` and so published workers write:
@@ -39,6 +40,7 @@ _ANY = msgspec.json.Decoder()
 # msgspec's own errors are no ValueErrors before 0.21.
 _DECODE_ERRORS = (ValueError, msgspec.MsgspecError)
 
+_ESCAPES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<lone>\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
 _DIGITS = re.compile(r"-?[0-9]{1,20}")
 
 _INTEGERS = {
@@ -168,7 +170,7 @@ def encode(message: Message) -> bytes:
         parts.append(field.encoded_key + text)
     if table.extra is not None:
         extra = cast("dict[str, bytes]", getattr(message, table.extra))
-        parts.extend(msgspec.json.encode(key) + b":" + extra[key] for key in extra)
+        parts.extend(msgspec.json.encode(key) + b":" + extra[key] for key in extra if key not in table.by_key)
     return b"{" + b",".join(parts) + b"}"
 
 
@@ -390,4 +392,6 @@ def _reason(data: bytes, error: Exception) -> str:
         return "empty where a JSON object was expected"
     if isinstance(error, msgspec.ValidationError):
         return str(error)
+    if lone := next((match for match in _ESCAPES.finditer(data) if match["lone"]), None):
+        return f"the lone surrogate {lone[0].decode('ascii', 'replace')} at byte {lone.start():,}, which is no text"
     return f"not JSON ({error}): {str(data[:40], 'utf-8', 'replace')!r}"

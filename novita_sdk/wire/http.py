@@ -21,6 +21,8 @@ from google.protobuf.message_factory import GetMessageClass
 from novita_sdk.models import header
 from novita_sdk.rpc import Method
 from novita_sdk.wire import codec
+from novita_sdk.wire.holes import Holes
+from novita_sdk.wire.readable import check_readable
 
 __all__ = ["HttpRequest", "build_query", "build_request", "build_response", "parse_request", "parse_response"]
 
@@ -88,13 +90,30 @@ def build_query(method: Method[RequestT, ResponseT], request: RequestT) -> str:
 def parse_response(method: Method[RequestT, ResponseT], body: bytes) -> ResponseT:
     """Reads the body of a successful reply; an empty one gives the empty message.
 
-    It is read leniently (see `codec`), because a finished job must not be lost over a NaN in its output.
+    It is read leniently (see `codec`), because a finished job must not be lost over a NaN in its output; nor does a
+    payload that nobody here can read hide the rest, such as the state.
 
     Raises:
         WireError: The body is not the method's response.
     """
     if not body:
         return method.response()
+    try:
+        return _read_response(method, body)
+    except codec.WireError:
+        holes = Holes()
+        try:
+            patched = holes.patch(_binding(method).response_body or method.response, body)
+        except (RecursionError, ValueError):
+            patched = body
+        if patched == body:
+            raise
+        response = _read_response(method, patched)
+        holes.fill(response)
+        return response
+
+
+def _read_response(method: Method[RequestT, ResponseT], body: bytes) -> ResponseT:
     binding = _binding(method)
     if binding.response_body is None:
         return codec.decode(method.response, body, lenient=True)
@@ -120,7 +139,7 @@ def parse_request(
         body: The whole body.
 
     Raises:
-        WireError: A parameter or the body is not what the contract says.
+        WireError: A parameter or the body is not what the contract says, or not everybody could read it.
     """
     binding = _binding(method)
     values: dict[str, object] = {name: codec.parse_scalar(method.request, name, path[name]) for name in binding.path}
@@ -131,6 +150,7 @@ def parse_request(
         if (text := headers.get(key)) is not None:
             values[name] = _header_text(key, text)
     if binding.body is not None:
+        check_readable(body, binding.body.DESCRIPTOR.name)
         values[method.body] = codec.decode(binding.body, body)
     return method.request(**values)
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
+from novita_sdk.wire import json_scan
 from novita_sdk.wire.plain import to_plain
 
 __all__ = [
@@ -94,11 +95,16 @@ def _dump_plain(value: object, what: str) -> bytes:
         raise PayloadError(_explain(plain, what, error)) from None
 
 
-def load(data: bytes) -> JSONValue:
+def load(data: bytes, what: str = "the payload") -> JSONValue:
     """Parses a payload; integers keep every digit and objects their key order.
 
+    Args:
+        data: The JSON.
+        what: How an error calls the payload.
+
     Raises:
-        PayloadError: The bytes are not JSON.
+        PayloadError: The bytes are not JSON, or hold what Python doesn't read: an integer of thousands of digits, or
+            a thousand levels; the message tells the place.
     """
     try:
         value, end = _DECODER.raw_decode(text := str(data, "utf-8"))
@@ -106,17 +112,15 @@ def load(data: bytes) -> JSONValue:
             return value
     except (RecursionError, ValueError):
         pass
-    return _load(data)
+    return _load(data, what)
 
 
-def _load(data: bytes) -> JSONValue:
+def _load(data: bytes, what: str) -> JSONValue:
     """Also takes space around the value, a byte order mark and UTF-16, and words the errors."""
     try:
         return json.loads(data)
-    except RecursionError:
-        raise PayloadError("the payload is nested too deeply") from None
-    except ValueError as error:
-        raise PayloadError(f"the payload is not JSON: {error}") from None
+    except (RecursionError, ValueError) as error:
+        raise PayloadError(json_scan.explain(data, what, error)) from None
 
 
 def check_size(data: bytes, what: str, limit: int = MAX_PAYLOAD) -> None:

@@ -30,6 +30,12 @@ class FailureKind(enum.Enum):
     GARBLED = "garbled"
     """Answered with something that is not the contract's JSON, as proxies do."""
 
+    MISTAKEN = "mistaken"
+    """Answered with the contract's JSON, but about something else."""
+
+    OVERSIZED = "oversized"
+    """Answered with more than is read; the next answer would be no smaller."""
+
     STATUS = "status"
     """Answered with a status of 400 or more."""
 
@@ -92,8 +98,10 @@ def _may_repeat(policy: RetryPolicy, failure: Failure) -> bool:
     match failure.kind:
         case FailureKind.UNSENT:
             return True
-        case FailureKind.LOST | FailureKind.GARBLED:
+        case FailureKind.LOST | FailureKind.GARBLED | FailureKind.MISTAKEN:
             return policy.repeatable
+        case FailureKind.OVERSIZED:
+            return False
         case FailureKind.STATUS:
             status = failure.status or 0
             if status in UNPROCESSED_STATUSES:

@@ -13,6 +13,11 @@ __all__ = ["Violation", "cut", "shorten", "shown"]
 _SHOWN: Final = 80
 """Characters of a value that an error shows."""
 
+_WITHOUT_VALUE: Final = frozenset(
+    {"depth", "extra_forbidden", "file", "local_file", "missing", "oneof", "required", "schema", "unknown_field"}
+)
+"""Rules that are not about the value."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
@@ -32,7 +37,10 @@ class Violation:
 
     def __str__(self) -> str:
         where = f"{self.field} " if self.field else ""
-        return f"{where}{self.message} ({self.rule}), not {shown(self.value)}"
+        text = f"{where}{self.message} ({self.rule})"
+        if self.rule in _WITHOUT_VALUE:
+            return text
+        return f"{text}{', not' if 'must' in self.message.split() else '; it is'} {shown(self.value)}"
 
     def to_json(self) -> dict[str, JSONValue]:
         """The violation as a JSON object."""

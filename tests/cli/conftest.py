@@ -9,6 +9,7 @@ import pytest
 
 from novita_gateway import Gateway
 from tests.support.command import WORKER, Cli, Start, commands, run_inline, run_to_end
+from tests.support.scripted_gateway import ScriptedGateway, Stage, staged
 from tests.support.world import WorkerRunner
 
 
@@ -57,3 +58,16 @@ def handler_file(tmp_path: Path) -> Path:
     file = tmp_path / "handler.py"
     file.write_text(WORKER)
     return file
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    """The server of every script."""
+    with staged() as stage:
+        yield stage
+
+
+@pytest.fixture
+def scripted(stage: Stage) -> ScriptedGateway:
+    """A gateway that follows the test's script."""
+    return stage.play()

@@ -12,7 +12,9 @@ import pytest
 
 import novita_cli.commands
 from novita_cli._app import app
+from novita_gateway import Gateway
 from tests.support.command import Cli
+from tests.support.web import serve_answers
 
 FOLDER = Path(novita_cli.commands.__file__).parent
 COMMANDS = app.list_commands(click.Context(app))
@@ -59,7 +61,8 @@ def test_version(inline: Cli) -> None:
 def test_an_unknown_command_exits_with_2(inline: Cli) -> None:
     done = inline("rnu")
     assert done.code == 2
-    assert "rnu" in done.err
+    assert "There is no command 'rnu'. Did you mean run?" in done.err
+    assert "Did you mean" not in inline("xyzzy").err
 
 
 def test_help_loads_neither_client_nor_gateway_nor_worker() -> None:
@@ -108,12 +111,21 @@ class TestWorkerEnv:
         done = inline("worker-env", "a/b", "--gateway", "http://127.0.0.1:8000/v1", "--token", "t")
         assert done.code == 2
 
+    @pytest.mark.parametrize(
+        "url",
+        ["http://127.0.0.1:8000", "http://127.0.0.1:8000/v", "127.0.0.1:8000/v1", "http://<host>/v1", "http:///v1"],
+    )
+    def test_refuses_a_url_that_no_worker_can_use(self, inline: Cli, url: str) -> None:
+        done = inline("worker-env", "ep", "--gateway", url, "--token", "t")
+        assert (done.code, done.out) == (2, "")
+        assert "as http://host:8000/v1" in " ".join(done.err.split())
+
 
 class TestDoctor:
     def test_says_that_the_gateway_answers(self, inline: Cli) -> None:
         done = inline("doctor")
         assert done.code == 0
-        assert done.json["gateway"]["state"] == "answers and takes the API key"
+        assert done.json["gateway"]["state"] == "answers and takes the API key, and refuses one that is made up"
         assert done.json["packages"]["click"]
 
     def test_exits_with_3_for_a_refused_key_and_does_not_show_it(self, inline: Cli) -> None:
@@ -126,3 +138,38 @@ class TestDoctor:
         done = inline("doctor", env={"NOVITA_API_KEY": None})
         assert done.code == 3
         assert "NOVITA_API_KEY" in done.json["gateway"]["problem"]
+
+    def test_names_the_api_version_that_the_url_lacks(self, inline: Cli, gateway: Gateway) -> None:
+        url = gateway.url.removesuffix("/v1")
+        done = inline("doctor", "--base-url", url)
+        assert done.code == 3
+        assert done.json["gateway"]["problem"] == f"{url} lacks the API version; {url}/v1 answers as the API does"
+
+    @pytest.mark.parametrize(
+        ("status", "body"),
+        [
+            (200, b"<html>hello</html>"),
+            (200, b'{"hello": 1}'),
+            (404, b"<html>no such page</html>"),
+            (404, b""),
+            (405, b""),
+        ],
+    )
+    def test_knows_a_web_server_that_is_no_gateway(self, inline: Cli, status: int, body: bytes) -> None:
+        with serve_answers(lambda *_: (status, body)) as url:
+            done = inline("doctor", "--base-url", f"{url}/v1")
+        assert done.code == 3
+        assert f"{url}/v1 is something else than the API" in done.json["gateway"]["problem"]
+
+    def test_does_not_praise_a_key_where_every_key_is_taken(self, inline: Cli) -> None:
+        with serve_answers(lambda *_: (200, b'{"jobs": {}, "workers": {}}')) as url:
+            done = inline("doctor", "--base-url", f"{url}/v1")
+        assert done.code == 0
+        assert "can't be told" in done.json["gateway"]["state"]
+
+    def test_takes_an_answer_about_an_endpoint_that_is_not_there(self, inline: Cli) -> None:
+        with serve_answers(lambda *_: (404, b'{"code": 404, "message": "endpoint not found"}')) as url:
+            done = inline("doctor", "--base-url", f"{url}/v1", "--endpoint", "mine")
+        assert done.code == 0
+        assert done.json["gateway"]["endpoint"] == "mine: not known, or not to this key"
+        assert "can't be told" in done.json["gateway"]["state"]

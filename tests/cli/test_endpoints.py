@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from novita_gateway import Gateway
 from novita_sdk import Client
@@ -38,6 +39,18 @@ class TestSchema:
         assert done
         assert "prompt" in done.out
         assert done.json["methods"]
+
+    def test_has_descriptors_only_where_they_are_asked_for(self, inline: Cli, client: Client, gateway: Gateway) -> None:
+        environment = gateway.worker_env("cli-messages")
+        url = environment["NOVITA_WEBHOOK_GET_JOB"].split("/job-take/")[0]
+        schema = {"methods": [{"name": "", "input": {"type": "object"}}], "descriptors": "QUJD"}
+        reply = requests.post(
+            f"{url}/job-schema/w", json=schema, headers={"Authorization": environment["NOVITA_AI_API_KEY"]}, timeout=30
+        )
+        reply.raise_for_status()
+        assert "descriptors" not in inline("schema", "cli-messages").json
+        assert "descriptors" not in inline("schema", "cli-messages", "--json").json
+        assert inline("schema", "cli-messages", "--raw").json["descriptors"] == "QUJD"
 
     def test_of_an_untyped_worker_exits_with_1(self, inline: Cli) -> None:
         done = inline("schema", "cli-health", "--json")
@@ -102,6 +115,14 @@ class TestList:
         ]
         assert inline("list", "cli-list", "--status", "CANCELLED", "--json").json[0]["id"] == ids[1]
         assert len(inline("list", "cli-list", "--limit", "2").out.splitlines()) == 2
+        for word in ("cancelled", "Cancelled"):
+            assert inline("list", "cli-list", "--status", word).out.split()[0] == ids[1]
+
+    @pytest.mark.parametrize("word", ["canceled", "done", ""])
+    def test_of_a_state_that_is_none_exits_with_2(self, inline: Cli, word: str) -> None:
+        done = inline("list", "cli-list", "--status", word)
+        assert (done.code, done.out) == (2, "")
+        assert "the states are PENDING, IN_QUEUE, IN_PROGRESS, COMPLETED, FAILED, CANCELLED, TIMED_OUT" in done.err
 
     def test_of_an_endpoint_without_jobs_is_empty(self, inline: Cli) -> None:
         assert inline("list", "cli-none").out == ""

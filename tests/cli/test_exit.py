@@ -12,7 +12,7 @@ EXPECTED = {
     "UNPROCESSABLE": 2,
     "PAYLOAD_TOO_LARGE": 2,
     "UNAUTHORIZED": 3,
-    "FORBIDDEN": 3,
+    "FORBIDDEN": 1,
     "NOT_FOUND": 1,
     "GONE": 1,
     "CONFLICT": 1,
@@ -31,6 +31,7 @@ EXPECTED = {
     "JOB_FAILED": 1,
     "JOB_CANCELLED": 4,
     "JOB_TIMED_OUT": 1,
+    "OUTPUT_UNREADABLE": 1,
 }
 
 

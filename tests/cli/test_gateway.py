@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
+import requests
 
 from novita_sdk import Client
 from tests.support.command import Cli, Start
@@ -60,6 +63,46 @@ def test_goes_on_with_the_jobs_of_its_file(start: Start, tmp_path: Path) -> None
     assert "secret" not in done.err
 
 
+def test_a_restart_has_the_same_keys_and_says_where_they_are_but_not_what(start: Start, tmp_path: Path) -> None:
+    told = []
+    for _ in range(2):
+        command = start("gateway", "--port", "0", "--db", "my jobs.db", "--json")
+        assert command.process.stdout is not None
+        told.append(json.loads(command.process.stdout.readline()))
+        command.wait_for("Ctrl-C ends the gateway")
+        lines = re.findall(r"^  (?:\.|export) .*$", command.err, re.MULTILINE)
+        shell = subprocess.run(
+            ["sh", "-c", "\n".join([*lines, "env"])], cwd=tmp_path, env={}, capture_output=True, text=True, check=True
+        )
+        variables = dict(line.split("=", 1) for line in shell.stdout.splitlines())
+        assert variables["NOVITA_API_KEY"] == told[0]["api_key"]
+        assert variables["NOVITA_GATEWAY_WORKER_TOKEN"] == told[0]["worker_token"]
+        secret = variables["NOVITA_GATEWAY_WEBHOOK_SECRET"]
+        with Client(api_key=told[0]["api_key"], base_url=variables["NOVITA_ENDPOINT_BASE_URL"]) as client:
+            assert client.endpoint("ep").run({"a": 1})
+        command.interrupt()
+        done = command.outcome()
+        assert "my jobs.db-keys" in done.err
+        assert not any(key in done.err for key in (told[0]["api_key"], told[0]["worker_token"], secret))
+    assert {key: told[0][key] for key in ("api_key", "worker_token")}.items() <= told[1].items()
+    assert (tmp_path / "my jobs.db-keys").stat().st_mode & 0o077 == 0
+
+
+def test_links_lead_to_the_public_url(start: Start) -> None:
+    environment = {
+        "NOVITA_GATEWAY_PUBLIC_URL": "https://gw.example.com",
+        "NOVITA_GATEWAY_TRUSTED_PROXIES": "10.0.0.1 ::1",
+    }
+    command = start("gateway", "--port", "0", "--memory", "--json", env=environment)
+    assert command.process.stdout is not None
+    told = json.loads(command.process.stdout.readline())
+    command.wait_for("export NOVITA_ENDPOINT_BASE_URL=https://gw.example.com/v1\n")
+    announcement = {"name": "a", "mediaType": "x/y", "size": 1, "sha256": "0" * 64}
+    headers = {"Authorization": told["api_key"]}
+    reply = requests.post(f"{told['url']}/ep/files", json=announcement, headers=headers, timeout=10)
+    assert reply.json()["upload"].startswith("https://gw.example.com/v1/blobs/")
+
+
 def test_a_taken_port_is_named(inline: Cli) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -77,6 +120,8 @@ def test_a_taken_port_is_named(inline: Cli) -> None:
         (("--memory", "--db", "x.db"), 2, "exclude each other"),
         (("--db", "missing/jobs.db"), 1, "missing/jobs.db"),
         (("--port", "99999"), 2, "99999"),
+        (("--public-url", "gateway.example.com"), 2, "https://gateway.example.com"),
+        (("--trusted-proxy", "proxy.local"), 2, "proxy.local"),
     ],
 )
 def test_what_cannot_be_served_is_refused(inline: Cli, arguments: tuple[str, ...], code: int, said: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from novita_cli._input import read_input
+from novita_cli._input import open_lines, read_input
 from novita_cli._options import parse_duration
 
 pytestmark = pytest.mark.core
@@ -44,6 +44,43 @@ def test_fields_are_json_or_else_text_and_win(tmp_path: Path) -> None:
         "url": "http://x/?a=b",
         "e": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ("NaN", "NaN"),
+        ("-Infinity", "-Infinity"),
+        ("[NaN]", "[NaN]"),
+        ("1e999", "1e999"),
+        ("@@mention", "@mention"),
+        ("@@", "@"),
+    ],
+)
+def test_what_json_does_not_have_is_text(given: str, value: str) -> None:
+    assert read_input(None, [f"x={given}"]) == {"x": value}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_file_of_text_may_have_a_mark_of_its_encoding(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "prompt.txt").write_text("grün", encoding=encoding)
+    assert read_input(None, [f"x=@{tmp_path / 'prompt.txt'}"]) == {"x": "grün"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_lines_may_be_in_each_encoding_of_json(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_text('{"a": "grün\u2028x"}\r\n\n{"a": "😀"}\n', encoding=encoding, newline="")
+    with open_lines(str(file)) as lines:
+        assert list(lines.numbered()) == [(1, {"a": "grün\u2028x"}), (3, {"a": "😀"})]
+        assert len(lines) == 2
+
+
+def test_lines_that_are_not_what_they_begin_as_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_bytes('{"a": 1}\n'.encode("utf-16") + b"x")
+    with pytest.raises(click.UsageError, match="begins as utf-16 and is not"), open_lines(str(file)):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,23 @@ def test_a_refused_key_ends_the_batch(inline: Cli, batch: Path) -> None:
     assert (done.code, done.out) == (3, "")
 
 
+def test_a_file_in_utf_16_is_read_as_run_reads_it(inline: Cli, served: str, tmp_path: Path) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_text('{"a": "grün"}\n', encoding="utf-16")
+    assert inline("run", served, "--input", f"@{file}").json == {"a": "grün"}
+    assert lines(inline("map", served, str(file)).out) == [{"line": 1, "output": {"a": "grün"}}]
+
+
+def test_the_same_lines_under_the_same_key_are_the_same_jobs(
+    inline: Cli, served: str, batch: Path, client: Client
+) -> None:
+    again = ("map", served, str(batch), "--idempotency-key", "batch-7")
+    first = inline(*again)
+    known = {job.job_id for job in client.endpoint(served).jobs()}
+    assert inline(*again).out == first.out
+    assert {job.job_id for job in client.endpoint(served).jobs()} == known
+
+
 def test_an_empty_file_is_no_failure(inline: Cli, tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("\n")
     assert inline("map", "ep", str(tmp_path / "empty.jsonl")).code == 0

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from novita_gateway import Gateway
 from novita_sdk import Client
 from tests.support.command import Cli, Start
+from tests.support.hand_worker import HandWorker
+from tests.support.scripted_gateway import Answer, ScriptedGateway
 
 
 class TestOutput:
@@ -122,6 +125,14 @@ class TestStream:
         done = inline("run", served, "--input", '{"chunks": [1, 2]}', "--stream", "--json")
         assert (done.code, done.out) == (0, "1\n2\n")
 
+    @pytest.mark.parametrize(("wish", "out"), [({"a": 1}, '{"a": 1}\n'), ({"chunks": []}, "")])
+    def test_of_a_job_without_chunks_is_its_output(
+        self, inline: Cli, served: str, wish: dict[str, object], out: str
+    ) -> None:
+        done = inline("run", served, "--input", json.dumps(wish), "--stream")
+        assert (done.code, done.out) == (0, out)
+        assert ("its handler is no generator" in done.err) == bool(out)
+
     def test_of_a_failing_job_exits_with_1(self, inline: Cli, served: str) -> None:
         done = inline("run", served, "--input", '{"chunks": [1], "raise": "boom"}', "--stream", "-q")
         assert (done.code, done.out) == (1, "1\n")
@@ -154,7 +165,8 @@ class TestFailure:
         done = inline("run", served, "-i", "raise=boom", "--json")
         assert done.code == 1
         error = done.json["error"]
-        assert set(error) == {"code", "message", "job_id"}
+        assert set(error) == {"code", "message", "job_id", "type", "remote_type"}
+        assert (error["type"], error["remote_type"]) == ("JobFailedError", "ValueError")
         assert "ValueError: boom" in error["message"]
         assert error["job_id"] in done.err
 
@@ -190,6 +202,56 @@ class TestFailure:
         assert "`novita-gpus dev`" in done.err
         assert done.err.count("\n") == 1
 
+    def test_for_want_of_balance_exits_with_1_and_quotes_the_gateway(
+        self, inline: Cli, scripted: ScriptedGateway
+    ) -> None:
+        said = {"code": 403, "reason": "NOT_ENOUGH_BALANCE", "message": "not enough balance"}
+        scripted.script("run", Answer(status=403, body=said))
+        done = inline("run", "x", "-i", "a=1", "--base-url", scripted.url, "--json")
+        assert done.code == 1
+        error = done.json["error"]
+        assert (error["code"], error["status"], error["reason"]) == ("FORBIDDEN", 403, "NOT_ENOUGH_BALANCE")
+        assert "says: not enough balance (NOT_ENOUGH_BALANCE)" in done.err
+
+    def test_of_a_refused_key_speaks_of_options(self, inline: Cli, scripted: ScriptedGateway) -> None:
+        scripted.script("run", Answer(status=401, body=b""))
+        done = inline("run", "x", "-i", "a=1", "--base-url", scripted.url)
+        assert done.code == 3
+        assert "Check --api-key or NOVITA_API_KEY" in done.err
+
+    def test_of_a_page_in_the_way_speaks_of_options(self, inline: Cli, scripted: ScriptedGateway) -> None:
+        scripted.script("run", Answer(status=403, body=b"<h1>Blocked</h1>"))
+        done = inline("run", "x", "-i", "a=1", "--base-url", scripted.url)
+        assert done.code == 1
+        assert "check the base URL (--base-url or NOVITA_ENDPOINT_BASE_URL)" in done.err
+        assert "says: Blocked" in done.err
+
+
+class TestOptions:
+    def test_of_a_submit_are_sent(self, inline: Cli, gateway: Gateway) -> None:
+        options = ("--webhook", "https://h/x", "--execution-timeout", "90s", "--ttl", "2m", "--low-priority")
+        done = inline("run", "cli-options", "-i", "a=1", "--no-wait", *options)
+        assert done.code == 0, done.err
+        hand = HandWorker(gateway.worker_env("cli-options"))
+        with hand.session:
+            job = hand.take()
+        assert job["webhook"] == "https://h/x"
+        assert job["policy"] == {"executionTimeout": 90_000, "ttl": 120_000, "lowPriority": True}
+
+    def test_of_a_batch_are_sent(self, start: Start, gateway: Gateway) -> None:
+        command = start("map", "cli-map-options", "-", "--ttl", "2m", stdin='{"a": 1}')
+        hand = HandWorker(gateway.worker_env("cli-map-options"))
+        with hand.session:
+            job = hand.take()
+        assert job["policy"] == {"ttl": 120_000}
+        command.interrupt()
+        command.outcome()
+
+    def test_say_where_an_object_was_taken_for_a_whole_request(self, inline: Cli) -> None:
+        done = inline("run", "cli-options", "-i", "input=text", "-i", "n=2", "--no-wait")
+        assert "n went beside it" in done.err
+        assert 'wrap it, as in {"input": {"input": …}}.' in done.err
+
 
 class TestRefusedInput:
     """Nothing listens at the address, so whatever is refused with 2 was refused before anything was sent."""
@@ -205,6 +267,8 @@ class TestRefusedInput:
             (("-i", "a=1", "--stream", "-o", "out.json"), "--stream excludes"),
             (("-i", "a=1", "-o", "missing/out.json"), "there is no folder 'missing'"),
             (("-i", "a=1", "--wait", "soon"), "not a duration"),
+            (("-i", "a=1", "--ttl", "soon"), "not a duration"),
+            (("-i", "a=1", "--idempotency-key", ""), "--idempotency-key must be a string of 1 to 255"),
         ],
     )
     def test_exits_with_2(self, inline: Cli, arguments: tuple[str, ...], said: str) -> None:

@@ -67,9 +67,9 @@ class DrawClient:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
-    def draw(self, request: shop_pb2.Draw) -> TypedJob[shop_pb2.Drawn]:
+    def draw(self, request: shop_pb2.Draw, **options: Unpack[RunOptions]) -> TypedJob[shop_pb2.Drawn]:
         """Draws one picture."""
-        return self._endpoint.run(request, output_type=shop_pb2.Drawn)
+        return self._endpoint.run(request, output_type=shop_pb2.Drawn, **options)
 
 
 class AsyncDrawClient:
@@ -78,9 +78,9 @@ class AsyncDrawClient:
     def __init__(self, endpoint: AsyncEndpoint) -> None:
         self._endpoint = endpoint
 
-    async def draw(self, request: shop_pb2.Draw) -> AsyncTypedJob[shop_pb2.Drawn]:
+    async def draw(self, request: shop_pb2.Draw, **options: Unpack[RunOptions]) -> AsyncTypedJob[shop_pb2.Drawn]:
         """Draws one picture."""
-        return await self._endpoint.run(request, output_type=shop_pb2.Drawn)
+        return await self._endpoint.run(request, output_type=shop_pb2.Drawn, **options)
 
 
 class DrawWorker(ServiceWorker):

@@ -19,6 +19,10 @@ SERVICE = SYNTAX + "message M {}\nservice S {\n  rpc Do(M) returns (M);\n}\n"
 TWINS = "service HTTPJob {\n  rpc Do(M) returns (M);\n}\nservice HttpJob {\n  rpc Do(M) returns (M);\n}\n"
 
 
+def packaged(name: str) -> str:
+    return SYNTAX + f"// Ours.\npackage {name};\nmessage M {{}}\n"
+
+
 def run(out: Path, program: str) -> str:
     """Runs a program with the generated packages on its path."""
     code = f"import sys\nsys.path.insert(0, {str(out)!r})\n{program}"
@@ -95,6 +99,28 @@ def test_protos_in_hidden_folders_are_none_of_the_users(write_protos: Write, tmp
         ({"a.proto": SYNTAX + "message M {\n  string a = 1\n}\n"}, r'^a\.proto:4:1: Expected ";"\.$'),
         ({"a.proto": SYNTAX + 'import "b.proto";\n'}, r'(?m)^a\.proto:2:1: Import "b\.proto" was not found'),
         ({"a.proto": "\u00ff"}, r"^a\.proto:1:1: "),
+        (
+            {"queue/v1/a.proto": packaged("queue.v1")},
+            r"^queue/v1/a\.proto:3:1: a package queue would hide Python's own",
+        ),
+        ({"msgspec/a.proto": packaged("msgspec")}, r"^msgspec/a\.proto:3:1: .* would hide the package of msgspec"),
+        ({"yarl/a.proto": packaged("yarl")}, r"^yarl/a\.proto:3:1: .* would hide the package of yarl"),
+        ({"novita_sdk/a.proto": packaged("x")}, r"^novita_sdk/a\.proto:3:1: .* would hide the package of novita-gpus"),
+        ({"types.v1.proto": packaged("x")}, r"^types\.v1\.proto:3:1: a package types would hide Python's own"),
+        ({"a.proto": SYNTAX + "message class {}\n"}, r"^a\.proto:2:1: class is a word of Python's, .* the message"),
+        ({"a.proto": SYNTAX + "enum None {\n  A = 0;\n}\n"}, r"^a\.proto:2:1: None is a word .* the enum"),
+        ({"a.proto": SYNTAX + "message A {\n  message def {}\n}\n"}, r"^a\.proto:3:3: def is a word"),
+        ({"a.proto": SYNTAX + "message A {\n  enum is {\n    B = 0;\n  }\n}\n"}, r"^a\.proto:3:3: is is a word"),
+        ({"a.proto": 'edition = "2023";\n'}, r"^a\.proto:1:1: editions are not supported.*proto3"),
+        ({"a.proto": '\nedition = "2024";\n'}, r"^a\.proto:\d:1: editions are not supported.*proto3"),
+        (
+            {"a-b.proto": SYNTAX, "a_b.proto": SYNTAX},
+            r"^a_b\.proto:1:1: would be a second a_b_pb2\.py, beside a-b\.proto",
+        ),
+        ({"a.b.proto": SYNTAX, "a/b.proto": SYNTAX}, r"^a/b\.proto:1:1: would be a second a/b_pb2\.py, beside a\.b"),
+        ({"B/x.proto": SYNTAX, "b/y.proto": SYNTAX}, r"^b/y\.proto:1:1: b differs from B of B/x\.proto in case alone"),
+        ({"A.proto": SYNTAX, "a.proto": SYNTAX}, r"^a\.proto:1:1: a_pb2 differs from A_pb2 of A\.proto in case alone"),
+        ({"a.proto": SYNTAX, "a_pb2/b.proto": SYNTAX}, r"^a_pb2/b\.proto:1:1: the package a_pb2 would hide the module"),
     ],
 )
 def test_what_cant_be_python_is_reported_with_file_line_and_column(
@@ -104,3 +130,29 @@ def test_what_cant_be_python_is_reported_with_file_line_and_column(
         generate(write_protos(files), tmp_path / "out")
     assert "_out:" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_fields_values_and_methods_may_be_named_as_words_of_python(write_protos: Write, tmp_path: Path) -> None:
+    text = "enum E {\n  else = 0;\n  True = 1;\n}\nmessage M {\n  E import = 1;\n  string self = 2;\n  oneof is {\n"
+    text += (
+        "    string from = 3;\n  }\n}\nservice None {\n  rpc Import(M) returns (M);\n  rpc class(M) returns (M);\n}\n"
+    )
+    generate(write_protos({"k/k.proto": SYNTAX + "package k;\n" + text}), tmp_path / "out")
+    program = """
+from k.k_pb2 import M
+from k.none_novita import NoneClient, NoneMethods
+from novita_sdk.typed import find_adapter
+print([method.python_name for method in NoneMethods.ALL], NoneClient.class_)
+print(find_adapter(M).dump(find_adapter(M).parse({"import": "True", "self": "a", "from": "b"})))
+"""
+    printed = run(tmp_path / "out", program)
+    assert printed.startswith("['import_', 'class_'] <function NoneClient.class_")
+    assert """{"import":"True","self":"a","from":"b"}""" in printed
+    types = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "k"],
+        cwd=tmp_path / "out",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert types.returncode == 0, types.stdout

@@ -44,7 +44,7 @@ UNREAD: Mapping[str, tuple[str, ...]] = {
     ),
     "Our client submits and waits instead of calling runsync; others read the reply.": ("RunSyncResponse: job",),
     "Our client asks for the status of a job whose stream ended badly; others read it here.": (
-        "ReadStreamResponse: error id",
+        "ReadStreamResponse: error",
     ),
     "The worker takes members of the job's JSON object and hands the object to the handler.": (
         "Job: attempt extra s3_config webhook",
@@ -67,9 +67,7 @@ UNREAD: Mapping[str, tuple[str, ...]] = {
     ),
     "Published workers tell the platform their version.": ("PingRequest: runpod_version",),
     "A schema is the endpoint's, whichever worker told it.": ("PublishSchemaRequest: worker_id",),
-    "A platform's word for a job that is not final, which is all that counts.": (
-        "JobState: JOB_STATE_IN_QUEUE JOB_STATE_RUNNING",
-    ),
+    "A platform's word for a job that is not final, which is all that counts.": ("JobState: JOB_STATE_RUNNING",),
     "Protobuf wants a zero; states travel as words.": ("JobState: JOB_STATE_UNSPECIFIED",),
     "The tests hold the constants of the states to it.": ("final", "wire_name"),
 }

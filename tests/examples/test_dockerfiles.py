@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -49,3 +50,11 @@ def test_the_user_is_a_number_that_is_not_root(dockerfile: Path) -> None:
     (user,) = [line for line in dockerfile.read_text(encoding="utf-8").splitlines() if line.startswith("USER ")]
     assert user.removeprefix("USER ").isdecimal()
     assert int(user.removeprefix("USER ")) > 0
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_process_1_is_one_that_buries_others(dockerfile: Path) -> None:
+    text = dockerfile.read_text(encoding="utf-8")
+    (entry,) = re.findall(r"^ENTRYPOINT (.+)$", text, re.MULTILINE)
+    assert json.loads(entry)[:2] == ["tini", "--"]
+    assert "install --yes --no-install-recommends tini=" in text

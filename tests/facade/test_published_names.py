@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import novita_gpus
+from novita_sdk.flows.options import MISSING
 
 pytestmark = pytest.mark.core
 
@@ -52,9 +53,11 @@ def test_every_published_call_is_accepted(name: str, published: list[dict[str, A
         if "default" in parameter:
             assert mine.default == parameter["default"]
         else:
-            assert mine.default is inspect.Parameter.empty
+            # Where it can be given by another name, a call without it is refused all the same.
+            assert mine.default in (inspect.Parameter.empty, MISSING)
     for more in ours[len(published) :]:
-        assert more.kind is inspect.Parameter.KEYWORD_ONLY or more.default is not inspect.Parameter.empty
+        is_keyword = more.kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+        assert is_keyword or more.default is not inspect.Parameter.empty
 
 
 def test_published_attributes_are_there() -> None:
@@ -66,3 +69,17 @@ def test_published_attributes_are_there() -> None:
             assert hasattr(instance, attribute)
     assert (job.endpoint_id, job.job_id, endpoint.endpoint_id) == ("ep", "j1", "ep")
     assert client.endpoint_url_base == "http://127.0.0.1:1/v1"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda endpoint: endpoint.run(), r"run\(\) got no input"),
+        (lambda endpoint: endpoint.run({}, input={}), r"run\(\) got two inputs"),
+        (lambda endpoint: endpoint.run({}, polciy={}), r"no option 'polciy'; did you mean policy\?"),
+        (lambda endpoint: endpoint.run_sync(request_input={}, webhok="x"), r"did you mean webhook\?"),
+    ],
+)
+def test_a_call_that_is_none_is_refused(call: Callable[[Any], object], said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        call(novita_gpus.Endpoint("ep", api_key="key", endpoint_url_base="http://127.0.0.1:9/v1"))

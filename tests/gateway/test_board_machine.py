@@ -249,10 +249,11 @@ class BoardMachine(RuleBasedStateMachine):
             job.attempt, job.expires = 0, self.now + job.ttl
             self.model.requeue(job, at_front=False)
 
-    @rule(endpoint=ENDPOINTS)
-    def purge(self, endpoint: str) -> None:
-        events = self.apply(commands.Purge(endpoint=endpoint))
-        waiting = self.model.queue(endpoint)
+    @rule(endpoint=ENDPOINTS, limit=st.sampled_from([None, 1, 2]), newer=st.sampled_from([0, 0, 1]))
+    def purge(self, endpoint: str, limit: int | None, newer: int) -> None:
+        until = self.board.last_rank - newer
+        events = self.apply(commands.Purge(endpoint=endpoint, until=until, limit=limit))
+        waiting = [job for job in self.model.queue(endpoint) if job.order <= until][:limit]
         assert {event.row.id for event in events} == {job.id for job in waiting}
         for job in waiting:
             self.model.end(job, "CANCELLED", self.now)
@@ -281,6 +282,19 @@ class BoardMachine(RuleBasedStateMachine):
         self.now = end
         self.model.pass_time(end)
 
+    @rule(step=st.sampled_from([250, 1000]), pick=PICKS, right=RIGHT, command=st.sampled_from(["", "ping", "finish"]))
+    def stand_still(self, step: int, pick: int, right: bool, command: str) -> None:
+        """No ticks come, and then all at once; what had arrived comes first. Every lease begins again."""
+        self.now += step
+        for job in self.model.jobs.values():
+            if job.status == "IN_PROGRESS":
+                job.heard = self.now
+        if command == "ping":
+            self.ping(pick, right)
+        elif command == "finish":
+            self.finish(pick, right, failed=False)
+        self.pass_time(0)
+
     def check_lost(self, job_id: str) -> None:
         job = self.model.jobs[job_id]
         assert job.status == "IN_PROGRESS"
@@ -305,7 +319,7 @@ class BoardMachine(RuleBasedStateMachine):
     def queues_are_in_order(self) -> None:
         for endpoint in ("a", "b"):
             rows = self.board.ledger.known_endpoint(endpoint)
-            waiting = [] if rows is None else [*rows.queue, *rows.low_queue]
+            waiting = [] if rows is None else [row.id for queue in rows.queues for row in queue]
             assert waiting == [job.id for job in self.model.queue(endpoint)]
 
     @invariant()

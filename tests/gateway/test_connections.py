@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -18,6 +16,7 @@ from novita_gateway import Gateway, Limits, ManualClock, MemoryStore, Waits, ser
 from novita_sdk.models import JobRequest, RunRequest
 from tests.support.gateway_api import Api, Connect, raw_connection
 from tests.support.gateway_process import GatewayProcess
+from tests.support.processes import memory
 from tests.support.waiting import DEADLINE, eventually_async
 
 
@@ -176,12 +175,7 @@ async def test_a_ping_may_name_as_many_jobs_as_a_batch_take_gives(connect: Conne
     assert (await api.client("GET", "/v1/ep/health")).json["jobs"]["inProgress"] == 1000
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
 async def test_parked_requests_cost_little_memory(process: GatewayProcess) -> None:
-    def memory() -> int:
-        status = Path(f"/proc/{process.process.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-
     async def park(path: str, key: str) -> asyncio.StreamWriter:
         _, writer = await asyncio.open_connection("127.0.0.1", process.port)
         writer.write(f"GET /v1/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n\r\n".encode())
@@ -196,12 +190,12 @@ async def test_parked_requests_cost_little_memory(process: GatewayProcess) -> No
 
         async with session.post(f"{url}/v1/held/run", json={"input": 1}) as reply:
             job_id = (await reply.json())["id"]
-        before = memory()
+        before = memory(process.process.pid)
         writers = []
         for index in range(count // 2):
             writers += [await park(f"ep/job-take/w{index}", "w"), await park(f"held/status/{job_id}?wait=60000", "k")]
         await eventually_async(all_are_parked)
-        assert (memory() - before) / count < 24, "KiB for each"
+        assert (memory(process.process.pid) - before) / count < 24, "KiB for each"
         for writer in writers:
             await abort(writer)
 

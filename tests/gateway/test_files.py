@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,6 +28,10 @@ ANNOUNCEMENT = b'{"name": "a.bin", "mediaType": "image/png", "size": %d, "sha256
 def path_of(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.path}?{parts.query}"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 async def upload(api: Api) -> str:
@@ -114,6 +119,41 @@ async def test_what_a_killed_gateway_left_half_is_removed(connect: Connect, tmp_
     await upload(await connect(Gateway(files=tmp_path)))
     assert not old.exists()
     assert new.exists(), "another gateway of this directory may be at it"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on the size of files")
+async def test_a_full_disk_is_said_and_recovered_from(
+    connect: Connect, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import resource
+
+    api = await connect(Gateway(files=tmp_path))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    replies = []
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8, hard))  # fails as a full disk does: in write, in close
+        replies.append(await api.client("POST", "/v1/ep/files", ANNOUNCEMENT))  # it has no secret yet
+        assert names(tmp_path) == []
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        target = path_of((await api.client("POST", "/v1/ep/files", ANNOUNCEMENT)).json["upload"])
+        replies.extend([await api.call("PUT", target, CONTENT) for _ in range(2)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    for reply in replies:
+        assert (reply.status, reply.json["code"], reply.headers["Retry-After"]) == (503, "STORE_UNAVAILABLE", "1")
+        assert str(tmp_path) not in reply.json["message"]
+    assert names(tmp_path) == ["link-secret"], "what was half there must not stay"
+    assert not any(record.exc_info for record in caplog.records)
+    assert sum("cannot keep a file" in record.getMessage() for record in caplog.records) == len(replies)
+    assert (await api.call("PUT", target, CONTENT)).status == 200
+
+
+async def test_a_folder_that_can_not_be_made_is_said(connect: Connect, tmp_path: Path) -> None:
+    (tmp_path / "files").write_bytes(b"in its place")
+    api = await connect(Gateway(files=tmp_path / "files"))
+    assert (await api.client("POST", "/v1/ep/files", ANNOUNCEMENT)).status == 503
+    assert (await api.call("GET", f"/v1/blobs/{SHA256}")).status == 503
+    assert (await api.client("POST", "/v1/ep/run", b'{"input": 1}')).status == 200, "jobs go on"
 
 
 async def test_a_directory_of_its_own_goes_with_the_gateway(connect: Connect) -> None:

@@ -23,6 +23,8 @@ def link(signature: str) -> str:
     ("first", "second"),
     [
         ('{"input": {"a": 1, "b": [1.5, "é"]}}', '{"input":{"b":[1.5,"\\u00e9"],"a":1}}'),
+        (f'{{"input": {"[" * 499}{"]" * 499}}}', f'{{"input": {"[ " * 499}{"]" * 499}}}'),
+        ('{"input": ' + '{"a": ' * 499 + "1" + "}" * 500, '{"input": ' + '{"a":' * 499 + "1" + "}" * 500),
         ('{"input": 1, "traceparent": "00-1"}', '{"input": 1, "traceparent": "00-2"}'),
         ('{"input": 1, "s3Config": {"secret": "old"}}', '{"input": 1, "s3Config": {"secret": "new"}}'),
         ('{"input": 1, "policy": {"ttl": 20000}}', '{"policy": {"ttl": 20000.0}, "input": 1}'),
@@ -52,7 +54,7 @@ async def test_a_repeated_submit_is_known_by_what_it_asks_for(api: Api, first: s
             json.dumps({"input": {**FILE, "url": link("1")}}),
             json.dumps({"input": {**FILE, "sha256": "b" * 64, "url": link("1")}}),
         ),
-        (f'{{"input": {"[" * 900}{"]" * 900}}}', f'{{"input": {"[" * 901}{"]" * 901}}}'),
+        (f'{{"input": {"[" * 490}{"]" * 490}}}', f'{{"input": {"[" * 491}{"]" * 491}}}'),
     ],
 )
 @pytest.mark.parametrize("route", ["run", "runsync?wait=1"])

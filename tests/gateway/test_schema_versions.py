@@ -31,7 +31,10 @@ from novita_gateway.store.sqlite_migrations import VERSION
 from tests.support.gateway_api import Connect
 
 SCHEMAS = Path(__file__).with_name("schemas")
-DIGESTS = {1: "649027fdbaf876c31df3a46966cdc72a48e14ba5d915d9fd1c4fdbc618a196b5"}
+DIGESTS = {
+    1: "649027fdbaf876c31df3a46966cdc72a48e14ba5d915d9fd1c4fdbc618a196b5",
+    2: "979d3af4739eabe25eca5432353a2c827d9374ded353b7df60a35053e6319c85",
+}
 """SHA-256 of `schemas/N.sql`, by version: a recorded file stands for those that users have, and never changes."""
 ENDPOINTS = ("ep", "lost", "other")
 

@@ -16,8 +16,10 @@ from aiohttp import web
 from novita_gateway import Gateway, Limits, ManualClock, MemoryStore, SQLiteStore
 from novita_gateway.webhooks.addresses import PublicResolver, is_public
 from novita_gateway.webhooks.sender import RETRIES
+from novita_sdk.errors import JobFailedError, ProtocolError
 from novita_sdk.models import JobRequest, RunRequest
-from novita_sdk.webhooks import WebhookVerificationError, sign, verify
+from novita_sdk.typed import OutputError
+from novita_sdk.webhooks import WebhookVerificationError, receive, sign, verify
 from tests.support.gateway_api import Connect
 from tests.support.waiting import DEADLINE
 
@@ -67,6 +69,49 @@ async def test_a_webhook_carries_the_final_status_and_its_signature(connect: Con
     assert json.loads(body) == await api.status(job_id)
     with pytest.raises(WebhookVerificationError, match="secret differs"):
         verify(body + b" ", headers, secret=SECRET)
+
+
+@dataclass
+class Picture:
+    seed: int
+
+
+@pytest.mark.parametrize("result", [b'{"output": {"seed": 1125899906842624123}}', b'{"error": "no paint"}'])
+async def test_what_a_webhook_says_looks_as_the_client_has_it(
+    connect: Connect, receiver: Receiver, result: bytes
+) -> None:
+    gateway = Gateway(allow_private_webhooks=True, webhook_secret=SECRET)
+    api = await connect(gateway)
+    job_id = await api.submit(submit_body(receiver))
+    await api.take()
+    await api.done(job_id, result)
+    await asyncio.wait_for(receiver.arrived.wait(), DEADLINE)
+    ((headers, body),) = receiver.requests
+    received = receive(body, headers, secret=SECRET)
+    assert received.message_id == verify(body, headers, secret=SECRET)
+    status = await api.status(job_id)
+    assert (received.info.job_id, received.info.delay_time) == (job_id, status["delayTime"] / 1000)
+    if b"error" in result:
+        with pytest.raises(JobFailedError, match=rf"^Job {job_id} failed: no paint$"):
+            received.output(Picture)
+    else:
+        assert received.output() == status["output"]
+        assert received.output(Picture) == Picture(seed=1125899906842624123)
+        with pytest.raises(OutputError, match="numbers"):
+            received.output(Numbers)
+    with pytest.raises(WebhookVerificationError):
+        receive(body + b" ", headers, secret=SECRET)
+
+
+@dataclass
+class Numbers:
+    numbers: list[int]
+
+
+def test_a_signed_body_that_is_no_state_of_a_job_is_named() -> None:
+    headers = sign(b"{}", message_id="m-1", secret=SECRET, timestamp=1)
+    with pytest.raises(ProtocolError, match=r"^Webhook m-1 is signed, but its body is no state of a job: "):
+        receive(b"{}", headers, secret=SECRET, now=1)
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled", "timed out"])

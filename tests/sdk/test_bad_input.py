@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -111,6 +112,45 @@ def test_a_host_that_can_not_exist_is_refused_at_once(make_client: ClientMaker, 
     with pytest.raises((errors.InvalidInputError, errors.TransportError)):
         make_client(base_url=url, retry_budget=0.0).endpoint("x").health()
     assert time.monotonic() - begin < 30  # a host name is looked up in the network for longer
+
+
+@pytest.mark.parametrize("timeout", ["soon", object(), timedelta(seconds=3), float("nan")])
+def test_a_wait_for_no_number_of_seconds_is_refused(
+    scripted: ScriptedGateway, make_client: ClientMaker, timeout: Any
+) -> None:
+    job = client_of(scripted, make_client).endpoint("x").job("j")
+    for call in (
+        job.output,
+        job.wait,
+        lambda timeout: list(job.updates(timeout)),
+        lambda timeout: list(job.stream(timeout)),
+    ):
+        with pytest.raises(errors.InvalidInputError, match="timeout must be a number of seconds"):
+            call(timeout)
+    assert scripted.seen == []
+
+
+@pytest.mark.parametrize("word", ["failed", "Failed", "timed out", "in-progress"])
+def test_jobs_are_listed_by_a_state_in_any_spelling(
+    scripted: ScriptedGateway, make_client: ClientMaker, word: str
+) -> None:
+    scripted.script("requests", Answer(body={"jobs": []}))
+    assert list(client_of(scripted, make_client).endpoint("x").jobs(status=word)) == []
+    assert scripted.seen[0].query["status"] == word.upper().replace(" ", "_").replace("-", "_")
+
+
+@pytest.mark.parametrize("word", ["canceled", "", "RUNNING", 7])
+def test_jobs_in_a_state_that_is_none_are_not_asked_for(
+    scripted: ScriptedGateway, make_client: ClientMaker, word: Any
+) -> None:
+    with pytest.raises(errors.InvalidInputError, match="the states are PENDING, IN_QUEUE"):
+        list(client_of(scripted, make_client).endpoint("x").jobs(status=word))
+    assert scripted.seen == []
+
+
+def test_a_number_that_is_none() -> None:
+    with pytest.raises(errors.InvalidInputError, match="timeout must be a number, not str"):
+        Client(api_key="k", timeout="soon")  # type: ignore[arg-type]  # as code without a type checker has it
 
 
 @pytest.mark.parametrize(
@@ -288,7 +328,7 @@ def test_an_offer_to_park_for_ever_is_taken_for_an_hour(
 ) -> None:
     scripted.script(
         "status",
-        Answer(body={"id": "j", "status": "IN_QUEUE"}, headers={"Novita-Long-Poll": offer}),
+        Answer(body={"id": "j", "status": "IN_PROGRESS"}, headers={"Novita-Long-Poll": offer}),
         Answer(body={"id": "j", "status": "COMPLETED"}, headers={"Novita-Long-Poll": offer}),
     )
     client_of(scripted, make_client).endpoint("x").job("j").wait()
@@ -320,7 +360,6 @@ def test_a_state_that_nobody_knows_is_handed_out_and_not_final(
         (301, errors.APIError, "redirects"),
         (400, errors.InvalidInputError, "refused it"),
         (401, errors.AuthenticationError, "does not accept the API key"),
-        (403, errors.AuthenticationError, "may not do this"),
         (404, errors.NotFoundError, "knows no such endpoint"),
         (409, errors.ConflictError, "refused it"),
         (413, errors.PayloadTooLargeError, "object storage"),
@@ -358,6 +397,61 @@ def test_an_answer_that_is_a_refusal(
     assert "test-key" not in repr(vars(raised.value))
     # A submit that may have been acted on is not repeated; a 429 promises that it was not, and is as the budget allows.
     assert len(scripted.calls("run")) == 1 or status == 429
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "reason", "said"),
+    [
+        (
+            b'{"code":403,"reason":"NOT_ENOUGH_BALANCE","message":"not enough balance","metadata":{}}',
+            errors.PermissionDeniedError,
+            "NOT_ENOUGH_BALANCE",
+            r"Check the balance .* The gateway says: not enough balance \(NOT_ENOUGH_BALANCE\)",
+        ),
+        (
+            b'{"code": "FORBIDDEN", "message": "not your endpoint"}',
+            errors.PermissionDeniedError,
+            None,
+            "may do there. The gateway says: not your endpoint",
+        ),
+        (
+            b'{"code":403,"reason":"INVALID_API_KEY","message":"no such thing","metadata":{}}',
+            errors.AuthenticationError,
+            "INVALID_API_KEY",
+            r"Check whose key it is .* no such thing \(INVALID_API_KEY\)",
+        ),
+        (b'{"detail": "Invalid token."}', errors.AuthenticationError, None, "whose key it is .* Invalid token"),
+        (HTML, errors.PermissionDeniedError, None, "proxy or firewall .* base URL .*not of the API, and says: Sign in"),
+        (b"RBAC: access denied", errors.PermissionDeniedError, None, "proxy or firewall .* RBAC: access denied"),
+        (b"", errors.AuthenticationError, None, "may not do this .* whose key it is and the endpoint's owner"),
+    ],
+)
+def test_a_403_is_told_by_what_its_body_says(
+    scripted: ScriptedGateway, make_client: ClientMaker, body: bytes, error: type, reason: str | None, said: str
+) -> None:
+    scripted.script("run", Answer(status=403, body=body))
+    with pytest.raises(error, match=said) as raised:
+        client_of(scripted, make_client).endpoint("x").run({})
+    assert type(raised.value) is error
+    assert isinstance(raised.value, errors.AuthenticationError)
+    assert (raised.value.code, raised.value.reason) == ("FORBIDDEN", reason)
+
+
+def test_a_refusal_for_want_of_payment_says_so(scripted: ScriptedGateway, make_client: ClientMaker) -> None:
+    scripted.script("run", Answer(status=402, body={"error": {"message": "no funds left"}}))
+    with pytest.raises(errors.APIError, match=r"Check the balance .* no funds left"):
+        client_of(scripted, make_client).endpoint("x").run({})
+
+
+@pytest.mark.parametrize("status", [200, 403, 500])
+def test_an_answer_that_repeats_the_key_is_quoted_without_it(
+    scripted: ScriptedGateway, make_client: ClientMaker, status: int
+) -> None:
+    kind = {"Content-Type": "text/plain"}
+    scripted.script("health", Answer(status=status, body=b"who is \x1b[2Jtest-key?", headers=kind))
+    with pytest.raises(errors.NovitaError, match=r"who is  ?\[2J\*\*\*") as raised:
+        client_of(scripted, make_client).endpoint("x").health()
+    assert "test-key" not in str(raised.value)
 
 
 def test_an_error_names_the_request(scripted: ScriptedGateway, make_client: ClientMaker) -> None:

@@ -232,7 +232,7 @@ def test_the_log_tells_of_trouble_once_and_holds_neither_key_nor_payload(
     scripted.script("run", Answer(body={"id": "j", "status": "PENDING"}))
     scripted.script(
         "status",
-        Answer(status=502, body=b"secret page"),
+        Answer(status=502, body=b"a page"),
         Answer(status=502),
         Answer(body={"id": "j", "status": "COMPLETED", "output": "secret output"}),
     )

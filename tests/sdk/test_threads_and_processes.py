@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 import novita_sdk
@@ -137,22 +138,58 @@ async def test_a_cancelled_task_leaves_the_job_usable(gateway: Gateway, endpoint
         assert await job.output(timeout=60) == 1
 
 
-def test_an_async_client_belongs_to_one_loop(gateway: Gateway) -> None:
+def test_an_async_client_serves_many_loops(gateway: Gateway, endpoint_name: str) -> None:
     client = novita_sdk.AsyncClient(api_key=gateway.api_key, base_url=gateway.url)
+    job_ids: list[str] = []
 
     async def use() -> None:
-        await client.endpoint("x").health()
+        job = await client.endpoint(endpoint_name).run({})
+        assert await job.status() == "PENDING"
+        job_ids.append(job.job_id)
 
     async def use_and_close() -> None:
         await use()
-        await client.close()
+        async with asyncio.timeout(10):
+            await client.close()  # the connections of other loops too
+
+    async def use_beside_another_loop() -> None:
+        await use()
+        await asyncio.to_thread(lambda: asyncio.run(use_and_close()))
+        await use_and_close()
+
+    asyncio.run(use_beside_another_loop())
+    asyncio.run(use_and_close())
+    assert len(set(job_ids)) == 4
+
+
+def test_an_async_client_may_outlive_its_loops(gateway: Gateway) -> None:
+    """As a module's global does, with `asyncio.run` again and again and never a `close`."""
+    program = """
+import asyncio, sys, novita_sdk
+client = novita_sdk.AsyncClient(api_key=sys.argv[1], base_url=sys.argv[2])
+for _ in range(3):
+    print(sorted(asyncio.run(client.endpoint("x").health())))
+"""
+    assert run_python(program, gateway.api_key, gateway.url).stdout.count("workers") == 3
+
+
+def test_an_async_session_of_ones_own_ties_a_client_to_its_loop(gateway: Gateway) -> None:
+    async def make() -> novita_sdk.AsyncClient:
+        session = aiohttp.ClientSession()
+        client = novita_sdk.AsyncClient(api_key=gateway.api_key, base_url=gateway.url, session=session)
+        await client.endpoint("x").health()
+        await session.close()
+        return client
+
+    async def use(client: novita_sdk.AsyncClient) -> None:
+        await client.endpoint("x").health()
 
     with asyncio.Runner() as runner:
-        runner.run(use())
-        with pytest.raises(RuntimeError, match="another event loop"):
-            asyncio.run(use())
-        runner.run(client.close())
-    asyncio.run(use_and_close())
+        client = runner.run(make())
+        with pytest.raises(RuntimeError, match="session of your own"):
+            asyncio.run(use(client))
+        with pytest.raises(TypeError, match="session of your own"):
+            pickle.dumps(client)
 
 
 def test_a_job_changes_process_as_text(gateway: Gateway, client: Client, endpoint_name: str) -> None:

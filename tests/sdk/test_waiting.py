@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -48,9 +49,15 @@ class World:
         faults: Callable[[float], object] | None = None,
         has_places: bool = True,
         jitter: Callable[[], float] = lambda: 0.5,
+        status: str = "IN_PROGRESS",
+        health: object = None,
     ) -> None:
         self.now = 0.0
         self.asked: list[float] = []
+        self.looked: list[float] = []
+        self.told: list[str] = []
+        self._status = status
+        self._health = health
         self._job_ends = job_ends
         self._long_poll = long_poll
         self._has_places = has_places
@@ -81,6 +88,8 @@ class World:
                 elif isinstance(step, Turn):
                     step = flow.send(self._turn(step))
                 elif isinstance(step, Log):
+                    if step.level == "WARNING":
+                        self.told.append(step.text % step.values)
                     step = flow.send(None)
                 else:
                     assert 0 <= step.seconds < float("inf")
@@ -96,7 +105,8 @@ class World:
         return Done(value=self._has_places)
 
     def _answer(self, step: Send) -> Reply | Broken:
-        self.asked.append(self.now)
+        is_look = step.request.url.endswith("/health")
+        (self.looked if is_look else self.asked).append(self.now)
         fault = self._faults(self.now)
         self.now += ROUND_TRIP
         if isinstance(fault, (Broken, Reply)):
@@ -104,11 +114,13 @@ class World:
         headers = {} if self._long_poll is None else {"novita-long-poll": str(self._long_poll)}
         if isinstance(fault, int):
             return Reply(status=fault, headers=headers, body=b"")
+        if is_look:
+            return Reply(status=200, headers=headers, body=msgspec.json.encode(self._health))
         if "?wait=" in step.request.url:
             wait = int(step.request.url.split("?wait=")[1]) / 1000
             assert wait < step.timeout
             self.now += max(0.0, min(wait, self._job_ends - self.now))
-        status = "COMPLETED" if self.now >= self._job_ends else "IN_PROGRESS"
+        status = "COMPLETED" if self.now >= self._job_ends else self._status
         return Reply(status=200, headers=headers, body=msgspec.json.encode({"id": "j", "status": status}))
 
 
@@ -171,7 +183,7 @@ def test_a_parked_question_notices_the_end_itself(length: float) -> None:
     world = World(job_ends=length, long_poll=60_000)
     world.run(world.flows.output(new_job(), None))
     assert world.now - length <= 2 * ROUND_TRIP + 0.001
-    assert len(world.asked) <= 2 + length / 60
+    assert len(world.asked) <= 2 + (length > 10) + length / 60  # the first is held for 10 s, to look for workers then
 
 
 @settings(deadline=None)
@@ -265,3 +277,52 @@ def test_a_crowd_takes_turns_at_being_parked(waiting: int, parked: int, longest:
     assert 0 < park <= longest
     if waiting > parked:
         assert park <= max(10.0 * parked / waiting, 0.25)
+
+
+NOBODY = {"jobs": {"inQueue": 1}, "workers": {"idle": 0, "running": 0}}
+
+
+@pytest.mark.parametrize("long_poll", [None, 1000, 60_000])
+@pytest.mark.parametrize("status", ["PENDING", "IN_QUEUE"])
+def test_a_job_that_waits_without_workers_is_told_of_once_a_minute(long_poll: int | None, status: str) -> None:
+    world = World(job_ends=200.0, long_poll=long_poll, status=status, health=NOBODY)
+    world.run(world.flows.output(new_job(), None))
+    assert len(world.looked) == len(world.told) == 4
+    assert all(abs(moment - due) < 6 for moment, due in zip(world.looked, (10, 70, 130, 190), strict=True))
+    assert re.match("job j has waited for 1[0-5] s, and no worker of endpoint x is connected", world.told[0])
+    assert len(world.asked) <= (230 if long_poll == 1000 else 90)
+
+
+def test_many_waits_for_one_endpoint_look_no_more_often() -> None:
+    world = World(job_ends=200.0, long_poll=60_000, status="PENDING", health=NOBODY)
+    for _ in range(3):
+        with pytest.raises(errors.WaitTimeoutError):
+            world.run(world.flows.output(new_job(), 15.0))
+    assert len(world.looked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "health"),
+    [
+        ("PENDING", {"workers": {"idle": 0, "running": 0, "initializing": 1}}),
+        ("PENDING", {"workers": {}}),
+        ("PENDING", {"workers": 0}),
+        ("PENDING", []),
+        ("IN_PROGRESS", NOBODY),
+        ("PONDERING", NOBODY),
+    ],
+)
+def test_nothing_is_told_where_there_may_be_workers(status: str, health: object) -> None:
+    world = World(job_ends=100.0, long_poll=60_000, status=status, health=health)
+    world.run(world.flows.output(new_job(), None))
+    assert world.told == []
+    assert bool(world.looked) == (status == "PENDING")
+
+
+@pytest.mark.parametrize("fault", [500, 404, 401, Broken(kind=FailureKind.LOST, reason="reset")])
+def test_a_look_that_fails_is_of_no_account(fault: object) -> None:
+    world = World(job_ends=15.0, status="PENDING", health=NOBODY)
+    world._faults = lambda now: fault if world.looked and world.looked[-1] == now else None
+    assert world.run(world.flows.output(new_job(), None)) is None
+    assert world.told == []
+    assert world.now < 17

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.support.waiting import DEADLINE, eventually
 
 
@@ -42,15 +44,31 @@ def run_python(program: str, *arguments: str, options: tuple[str, ...] = ()) -> 
     return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
 
 
+PROC = Path("/proc")
+
+
+def proc(pid: int, name: str) -> Path:
+    """A file about a process; skips the test where the system has none, as macOS."""
+    if not (PROC / "self" / name).exists():
+        pytest.skip(f"looks at processes in /proc, which {sys.platform} has not")
+    return PROC / str(pid) / name
+
+
+def memory(pid: int, name: str = "VmRSS") -> int:
+    """A process's memory in KiB; `VmHWM` is the most that it ever was."""
+    return int(proc(pid, "status").read_text().partition(f"{name}:")[2].split()[0])
+
+
 def children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
+    tasks = proc(pid, "task").iterdir()
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def is_alive(pid: int) -> bool:
     """Whether a process exists and is no zombie."""
+    file = proc(pid, "stat")
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = file.read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"

@@ -113,6 +113,45 @@ service FeedService {
 }
 """
 
+OLD = """\
+syntax = "proto2";
+
+package old.v1;
+
+message Old {
+  required string name = 1;
+  optional Inner inner = 2;
+  repeated Inner inners = 3;
+}
+
+message Inner {
+  required int32 count = 1;
+}
+"""
+
+ALBUM = """\
+syntax = "proto3";
+
+package album.v1;
+
+import "buf/validate/validate.proto";
+import "novita_protocol/v1/file.proto";
+
+message Album {
+  string title = 1 [(buf.validate.field).string.min_len = 1];
+  novita_protocol.v1.File cover = 2 [(buf.validate.field).required = true];
+  repeated novita_protocol.v1.File photos = 3;
+  map<string, novita_protocol.v1.File> named = 4;
+  Album inner = 5;
+}
+
+service AlbumService {
+  rpc Copy(Album) returns (Album);
+
+  rpc Clear(Album) returns (Album);
+}
+"""
+
 NOTES = """\
 syntax = "proto3";
 

@@ -41,9 +41,11 @@ class Fault:
 
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)
-    body: str = "scripted"
-    kind: Literal["status", "reset", "reset-after", "truncate", "hang"] = "status"
-    """status, reset (before it is acted on), reset-after, truncate (both after), hang (before)"""
+    body: str | bytes = "scripted"
+    kind: Literal["status", "reset", "reset-after", "truncate", "hang", "drip"] = "status"
+    """status, reset (before it is acted on), reset-after, truncate (both after), hang, drip (both before)"""
+    late: float = 0.0
+    """Seconds before it happens."""
 
 
 class WorkerGateway:
@@ -207,13 +209,20 @@ class WorkerGateway:
             self._record(seen)
         else:
             self._record(Request("failed", seen.job_id, seen.query, seen.headers, seen.body, seen.time))
+        await asyncio.sleep(fault.late)
         if fault.kind == "hang":
             await asyncio.sleep(3600)
+        if fault.kind == "drip":
+            transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            while not transport.is_closing():
+                transport.write(b" ")
+                await asyncio.sleep(0.1)
         if fault.kind == "truncate":
             transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
         if fault.kind != "status":
             transport.close()
-        return web.Response(status=fault.status, headers=fault.headers, text=fault.body)
+        body = fault.body.encode() if isinstance(fault.body, str) else fault.body
+        return web.Response(status=fault.status, headers={"Content-Type": "text/plain", **fault.headers}, body=body)
 
     def _record(self, request: Request) -> None:
         with self._changed:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tests.support.environment import plain_environment
+from tests.support.environment import WAYS, plain_environment
 from tests.support.waiting import DEADLINE, eventually
 
 HOLD = """
@@ -93,7 +93,8 @@ def worker_processes(folder: Path, default: Mapping[str, str]) -> Iterator[Spawn
         file = home / "handler.py"
         file.write_text(IMPORTS + HOLD + textwrap.dedent(script))
         log = home / "stderr.txt"
-        env = {**plain_environment(), **(default if environ is None else environ), "PYTHONWARNINGS": "error"}
+        plain = {name: value for name, value in plain_environment().items() if name.upper() not in WAYS}
+        env = {**plain, **(default if environ is None else environ), "PYTHONWARNINGS": "error"}
         with log.open("w") as stderr:
             process = subprocess.Popen(
                 [sys.executable, str(file), *arguments], env=env, cwd=home, stderr=stderr, text=True

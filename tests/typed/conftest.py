@@ -11,7 +11,7 @@ import pytest
 from novita_codegen import generate
 from novita_gateway import Gateway
 from novita_sdk import Client
-from tests.support.protos import KINDS, SHOP, write_protos
+from tests.support.protos import ALBUM, KINDS, OLD, SHOP, write_protos
 from tests.support.repository import ROOT
 from tests.support.typed_workers import Serve, typed_workers
 
@@ -20,7 +20,9 @@ from tests.support.typed_workers import Serve, typed_workers
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source root with the code of the protos above, importable."""
     folder = tmp_path_factory.mktemp("typed")
-    write_protos(folder / "proto", {"kinds/v1/kinds.proto": KINDS, "shop/v1/shop.proto": SHOP})
+    protos = {"kinds/v1/kinds.proto": KINDS, "shop/v1/shop.proto": SHOP}
+    protos |= {"album/v1/album.proto": ALBUM, "old/v1/old.proto": OLD}
+    write_protos(folder / "proto", protos)
     generate(folder / "proto", folder / "out")
     sys.path.insert(0, str(folder / "out"))
     return folder / "out"
@@ -34,6 +36,16 @@ def kinds(generated: Path) -> ModuleType:
 @pytest.fixture(scope="session")
 def shop(generated: Path) -> ModuleType:
     return importlib.import_module("shop.v1.shop_pb2")
+
+
+@pytest.fixture(scope="session")
+def album(generated: Path) -> ModuleType:
+    return importlib.import_module("album.v1.album_pb2")
+
+
+@pytest.fixture(scope="session")
+def old(generated: Path) -> ModuleType:
+    return importlib.import_module("old.v1.old_pb2")
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import json
 from dataclasses import dataclass, field
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
+import msgspec
 import pydantic
 import pytest
 
@@ -66,6 +68,46 @@ def test_missing_wrong_and_unknown_members_are_named(kind: Any) -> None:
     assert (wrong.field, wrong.value) == ("width", "wide")
     assert problem({"prompt": "x", "with": 5}).violations[0].field == "with"
     assert "object" in str(problem("x")).lower()
+
+
+class Tone(enum.Enum):
+    WARM = "warm"
+
+
+@dataclass
+class Limited:
+    size: Annotated[int, msgspec.Meta(ge=3)]
+    tone: Tone = Tone.WARM
+    when: datetime.date | None = None
+    counts: dict[int, int] = field(default_factory=dict)
+    pair: tuple[int, int] = (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "said"),
+    [
+        (Limited, {}, "size must be there (required)"),
+        (Limited, {"size": 2}, "size must be int >= 3 (type), not 2"),
+        (Limited, {"size": "a"}, "size must be int (type), not 'a'"),
+        (Limited, {"size": 3, "tone": "x"}, "tone has an invalid enum value 'x' (type); it is 'x'"),
+        (Limited, {"size": 3, "counts": {"a": 1}}, "counts has a key that must be int (type), not \"{'a': 1}\""),
+        (Limited, {"size": 3, "pair": [1]}, "pair must be array of length 2 (type), not '[1]'"),
+        (Limited, {"size": 3, "sise": 1}, "sise is not known; did you mean size? (unknown_field)"),
+        (Draw, {"prompt": "a", "layers": [7]}, "layers[0] must be object (type), not 7"),
+        (DrawModel, {}, "prompt must be there (missing)"),
+        (DrawModel, {"prompt": "a", "with": 1}, "with is not known (extra_forbidden)"),
+        (DrawModel, {"prompt": ""}, "prompt must have at least 1 character (string_too_short), not ''"),
+        (
+            DrawModel,
+            {"prompt": "a", "width": 8},
+            "width must be greater than or equal to 64 (greater_than_equal), not 8",
+        ),
+    ],
+)
+def test_a_violation_reads_as_a_sentence(kind: Any, value: Any, said: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        adapter(kind).parse(value)
+    assert str(caught.value.violations[0]) == said
 
 
 def test_a_problem_deep_inside_has_its_path() -> None:

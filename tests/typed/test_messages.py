@@ -10,7 +10,11 @@ from typing import Any
 import jsonschema
 import pytest
 from google.protobuf import json_format
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -257,3 +261,41 @@ def test_long_values_are_cut_in_errors(shop: ModuleType) -> None:
     with pytest.raises(ContractError) as caught:
         adapter(shop.Draw).parse({"width": "9" * 10_000})
     assert len(str(caught.value)) < 300
+
+
+def test_what_proto2_requires_must_be_there_both_ways(old: ModuleType) -> None:
+    value = {"inner": {}, "inners": [{"count": 1}, {}]}
+    for lenient in (False, True):
+        with pytest.raises(ContractError) as caught:
+            adapter(old.Old).parse(value, lenient=lenient)
+        found = {(item.field, item.rule, item.message) for item in caught.value.violations}
+        assert found == {(path, "required", "must be there") for path in ("name", "inner.count", "inners[1].count")}
+    with pytest.raises(ContractError, match="name must be there"):
+        adapter(old.Old).dump(old.Old())
+    schema = adapter(old.Old).schema()
+    assert [schema["$defs"][f"old.v1.{name}"]["required"] for name in ("Old", "Inner")] == [["name"], ["count"]]
+    assert through(old.Old, {"name": "a", "inner": {"count": 0}}) == {"name": "a", "inner": {"count": 0}, "inners": []}
+
+
+def test_two_versions_of_one_message_are_checked_each_by_its_own_rules(shop: ModuleType) -> None:
+    """As in a client that has an old contract and asks for the worker's."""
+    pool = DescriptorPool()
+    files: dict[str, FileDescriptorProto] = {}
+
+    def collect(file: FileDescriptor) -> None:
+        for dependency in file.dependencies:
+            collect(dependency)
+        file.CopyToProto(files.setdefault(file.name, FileDescriptorProto()))
+
+    collect(shop.DESCRIPTOR)
+    newer = files["shop/v1/shop.proto"].message_type[0]
+    newer.field.add(name="extra", number=9, type=9, label=1)
+    newer.field[0].name, newer.field[0].json_name = "words", "words"
+    for file in files.values():
+        pool.Add(file)
+    other = GetMessageClass(pool.FindMessageTypeByName("shop.v1.Draw"))
+    for _ in range(2):
+        for kind, name in ((shop.Draw, "prompt"), (other, "words")):
+            with pytest.raises(ContractError, match=f"{name} must be at least 1 characters"):
+                adapter(kind).parse({"width": 64})
+    assert through(other, {"words": "a", "width": 64, "extra": "b"})["extra"] == "b"

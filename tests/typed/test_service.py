@@ -40,7 +40,8 @@ class Recorder:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, Any]] = []
 
-    def run(self, request_input: Any, *, output_type: Any) -> SimpleNamespace:
+    def run(self, request_input: Any, *, output_type: Any, **options: Any) -> SimpleNamespace:
+        self.options = options
         self.asked.append((request_input, output_type))
         return SimpleNamespace(stream=lambda: iter(["chunk"]))
 
@@ -109,8 +110,9 @@ def test_a_call_is_checked_before_it_is_sent(studio: ModuleType, shop: ModuleTyp
 def test_a_client_of_one_method_sends_the_message_itself(draw: ModuleType, shop: ModuleType) -> None:
     recorder = Recorder()
     request = shop.Draw(**VALUE)
-    draw.DrawClient(recorder).draw(request)
+    draw.DrawClient(recorder).draw(request, idempotency_key="k", low_priority=True)
     assert recorder.asked == [(request, shop.Drawn)]
+    assert recorder.options == {"idempotency_key": "k", "low_priority": True}
 
 
 def test_a_streaming_client_is_iterated_and_a_streaming_worker_yields(talk: ModuleType, shop: ModuleType) -> None:

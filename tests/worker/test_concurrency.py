@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.processes import proc
 from tests.support.worker_gateway import Fault, WorkerGateway
 from tests.support.worker_process import Spawn
 
@@ -332,7 +332,7 @@ def test_an_idle_worker_keeps_one_take_parked_and_uses_no_cpu(gateway: WorkerGat
         gateway.result(job_id)
 
     def cpu() -> float:
-        fields = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = proc(worker.pid, "stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / 100
 
     # Everything is at rest when the gateway has a take and the stop channel, and the heartbeat no more jobs.

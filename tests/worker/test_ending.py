@@ -286,7 +286,7 @@ def test_a_worker_that_cannot_reach_the_network_at_all_ends(gateway: WorkerGatew
         def handler(job):
             return 1
         import novita_worker._worker, novita_worker.link.http, uvloop  # what is loaded later needs descriptors too
-        used = len(os.listdir("/proc/self/fd"))
+        used = len(os.listdir("/dev/fd"))
         resource.setrlimit(resource.RLIMIT_NOFILE, (used + 6, used + 6))
         start({"handler": handler})
         """

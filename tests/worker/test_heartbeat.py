@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
-from tests.support.processes import children, is_alive, wait_until_gone
+from tests.support.processes import children, is_alive, memory, wait_until_gone
+from tests.support.waiting import eventually
 from tests.support.worker_gateway import Fault, WorkerGateway
 from tests.support.worker_process import Spawn
 
@@ -18,6 +18,16 @@ SLEEPER = """
             hold(job["input"])
         return "slept"
     start({"handler": handler})
+    """
+
+DEAF_LOG = """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(4096))
+    os.set_blocking(writer, True)
+    os.dup2(writer, 2)
     """
 
 GIL_HOLDER = """
@@ -59,6 +69,75 @@ def test_pings_go_on_while_a_handler_holds_the_gil(gateway: WorkerGateway, spawn
     assert {ping.query for ping in gateway.of("ping")[count + 1 :]} == {f"gpu=A+B&job_id={job_id}"}
     (worker.log.parent / "release").write_text("")
     assert gateway.result(job_id) == {"output": "held"}
+
+
+def test_a_ping_that_is_answered_late_ends_nothing(gateway: WorkerGateway, spawn: Spawn) -> None:
+    gateway.faults["ping"].extend([Fault(status=503, late=0.7), Fault(status=200, late=0.7)])
+    worker = spawn(SLEEPER)
+    gateway.wait_for(lambda: len(gateway.of("ping")) > 2)
+    assert worker.stderr.count("heartbeat") == 0
+
+
+def test_a_ping_that_never_ends_is_given_up(gateway: WorkerGateway, spawn: Spawn) -> None:
+    gateway.faults["ping"].append(Fault(kind="drip"))
+    worker = spawn(SLEEPER)
+    (heart,) = eventually(lambda: children(worker.pid))
+    gateway.wait_for(lambda: len(gateway.of("ping")) > 1)
+    assert f"ended with code -{int(signal.SIGALRM)}; another is started" in worker.stderr
+    assert children(worker.pid) == [heart]
+
+
+@pytest.mark.parametrize("which", ["the one that pings", "its supervisor"])
+def test_a_heartbeat_that_dies_while_a_handler_holds_the_gil_pings_on(
+    gateway: WorkerGateway, spawn: Spawn, which: str
+) -> None:
+    worker = spawn(GIL_HOLDER)
+    job_id = gateway.submit()
+    gateway.wait_for(lambda: gateway.of("stop") and gateway.of("ping"))
+    (supervisor,) = children(worker.pid)
+    (pinger,) = children(supervisor)
+    worker.let_go("begun")
+    worker.wait_for_log("held")
+    os.kill(pinger if which == "the one that pings" else supervisor, signal.SIGKILL)
+    count = len(gateway.of("ping"))
+    gateway.wait_for(lambda: len(gateway.of("ping")) > count + 3)
+    (worker.log.parent / "release").write_text("")
+    assert gateway.result(job_id) == {"output": "held"}
+    if which == "its supervisor":
+        wait_until_gone(pinger)
+        gateway.wait_for(lambda: children(worker.pid) not in ([], [supervisor]))
+    else:
+        wait_until_gone(pinger)
+        assert children(worker.pid) == [supervisor]
+    worker.end()
+    wait_until_gone(supervisor)
+
+
+def test_both_processes_die_with_a_killed_worker(gateway: WorkerGateway, spawn: Spawn) -> None:
+    worker = spawn(SLEEPER, environ={**gateway.environ(), "NOVITA_PING_INTERVAL": "5000"})
+    gateway.wait_for(lambda: gateway.of("ping"))
+    (supervisor,) = children(worker.pid)
+    (pinger,) = children(supervisor)
+    worker.send_signal(signal.SIGKILL)
+    wait_until_gone(supervisor)
+    wait_until_gone(pinger)
+
+
+def test_pings_wait_for_nobody_who_reads_the_log(gateway: WorkerGateway, spawn: Spawn) -> None:
+    gateway.faults["ping"].extend([Fault(status=503)] * 4)
+    spawn(
+        DEAF_LOG + SLEEPER,
+        "--log_level",
+        "NOTSET",
+    )
+    gateway.wait_for(lambda: len(gateway.of("ping")) > 2)
+
+
+def test_a_refused_ping_is_told_in_the_gateways_words(gateway: WorkerGateway, spawn: Spawn) -> None:
+    gateway.faults["ping"].append(Fault(status=401, body="the key is revoked"))
+    worker = spawn(SLEEPER)
+    worker.wait_for_log("a ping was answered with HTTP 401 the key is revoked")
+    worker.wait_for_log("pings arrive again")
 
 
 def test_the_heartbeat_dies_with_a_killed_worker(gateway: WorkerGateway, spawn: Spawn) -> None:
@@ -152,6 +231,6 @@ def test_the_heartbeat_is_small(gateway: WorkerGateway, spawn: Spawn) -> None:
     worker = spawn(SLEEPER)
     gateway.wait_for(lambda: gateway.of("ping"))
     (heart,) = children(worker.pid)
-    status = Path(f"/proc/{heart}/status").read_text()
-    rss = int(status.partition("VmRSS:")[2].split()[0])
-    assert rss < 18 * 1024, f"{rss} KiB"
+    (pinger,) = children(heart)
+    assert memory(pinger) < 18 * 1024, f"{memory(pinger)} KiB"
+    assert memory(heart) < 14 * 1024, f"{memory(heart)} KiB"

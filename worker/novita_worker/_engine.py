@@ -208,7 +208,8 @@ class Engine:
                 actions = self._desk.take_empty(self._now, waited=waited)
             case TakeReply():
                 for job_id, reason in reply.broken:
-                    self._refuse_job(job_id, reason)
+                    if job_id is not None:  # what has no name was told of with the take
+                        self._refuse_job(job_id, reason)
                 jobs = [self._limit(job) for job in reply.jobs if job.id not in self._replays]
                 actions = self._desk.taken(jobs, self._now)
             case _:
@@ -221,11 +222,10 @@ class Engine:
             return job
         return job._replace(timeout=limit)
 
-    def _refuse_job(self, job_id: str | None, reason: str) -> None:
+    def _refuse_job(self, job_id: str, reason: str) -> None:
         _log.error("the gateway gave a job that can't run: %s", reason, extra={"job_id": job_id})
-        if job_id is not None:
-            body = self._writer.failed(WorkerFault(code="INVALID_JOB", message=f"the job can't run: {reason}"))
-            self._spawn(self._delivery.deliver(job_id, PostKind.RESULT, body, is_stream=False))
+        body = self._writer.failed(WorkerFault(code="INVALID_JOB", message=f"the job can't run: {reason}"))
+        self._spawn(self._delivery.deliver(job_id, PostKind.RESULT, body, is_stream=False))
 
     def _on_progress(self, context: JobContext) -> list[Action]:
         body = context.take_progress()

@@ -97,18 +97,25 @@ def set_up_logging(level: str | None, environ: Mapping[str, str], worker_id: str
         environ: `NOVITA_LOG_FORMAT` is `text` (default) or `json`.
         worker_id: Named in every line.
     """
-    word = (level or environ.get("NOVITA_LOG_LEVEL") or environ.get("RUNPOD_LOG_LEVEL") or "INFO").upper()
+    word = (level or _word("NOVITA_LOG_LEVEL", environ) or _word("RUNPOD_LOG_LEVEL", environ) or "INFO").upper()
+    form = _word("NOVITA_LOG_FORMAT", environ).lower() or "text"
     number = _LEVELS.get(word, logging.INFO)
     logging.getLogger("novita_worker").setLevel(number)
     keep_logging()
     root = logging.getLogger()
     if not root.handlers:
         handler = _Lines(sys.stderr)
-        is_json = environ.get("NOVITA_LOG_FORMAT", "text").lower() == "json"
-        handler.setFormatter(JsonLogFormatter() if is_json else TextLogFormatter())
+        handler.setFormatter(JsonLogFormatter() if form == "json" else TextLogFormatter())
         handler.addFilter(_JobFilter(worker_id))
         root.addHandler(handler)
         # Other libraries have a lot to say below INFO.
         root.setLevel(max(number, logging.INFO))
     if word not in _LEVELS:
         logging.getLogger("novita_worker").warning("unknown log level %r; using INFO", word)
+    if form not in {"text", "json"}:
+        logging.getLogger("novita_worker").warning("NOVITA_LOG_FORMAT is %r, not text or json; using text", form)
+
+
+def _word(name: str, environ: Mapping[str, str]) -> str:
+    """A variable's value, without the quotes and the line break that an env file may leave."""
+    return environ.get(name, "").strip().strip("\"'")

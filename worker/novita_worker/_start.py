@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from novita_sdk._interpreter import is_frozen
 from novita_worker._config import parse_config
-from novita_worker._environment import is_worker_environment, read_environment
+from novita_worker._environment import IS_HEARTBEAT, is_worker_environment, read_environment
+from novita_worker._errors import ConfigError
 from novita_worker.handlers.spec import inspect_handler
-from novita_worker.process.forks import is_starting_up
+from novita_worker.process.forks import is_multiprocessing, is_starting_up
 
 __all__ = ["start"]
 
@@ -29,12 +31,14 @@ def start(config: Mapping[str, object]) -> None:
         config: `{"handler": handler}` and any further fields of `WorkerConfig`.
 
     Raises:
-        ConfigError: The handler can't be called with a job, or a value makes no sense. Nothing was taken.
+        ConfigError: The handler can't be called with a job, or a value makes no sense, or this is a frozen program that
+            was started in the place of a Python. Nothing was taken.
         SystemExit: The worker broke and is to be replaced, or the local run failed.
     """
     if is_starting_up():
         # A handler uses multiprocessing, and this file does not guard its call with `if __name__ == "__main__"`.
         return
+    _refuse_to_run_again()
     arguments, foreign = _parse_arguments()
     settings = parse_config(config)
     spec = inspect_handler(settings.handler, lenient=settings.unknown_fields == "ignore")
@@ -43,6 +47,8 @@ def start(config: Mapping[str, object]) -> None:
     if arguments.test_input is None and is_worker_environment(os.environ):
         environment = read_environment(os.environ)
         set_up_logging(arguments.log_level, os.environ, environment.worker_id)
+        for doubt in environment.doubts:
+            logging.getLogger("novita_worker").warning("%s", doubt)
         from novita_worker._worker import Worker
         from novita_worker.link.heartbeat import Heartbeat
         from novita_worker.link.http import HttpCalls
@@ -57,6 +63,19 @@ def start(config: Mapping[str, object]) -> None:
         code = run_locally(settings, spec, arguments.test_input)
     if code:
         sys.exit(code)
+
+
+def _refuse_to_run_again() -> None:
+    """A frozen program is what it starts as Python; a worker in there would start the next one, and so on."""
+    if IS_HEARTBEAT in os.environ:
+        raise ConfigError(
+            f"{sys.executable} was started to ping for a worker, and is not Python but a program of its own"
+        )
+    if is_frozen() and is_multiprocessing(sys.argv):
+        raise ConfigError(
+            "this is a process of multiprocessing in a frozen program: call multiprocessing.freeze_support() "
+            "in the first line of its main file"
+        )
 
 
 def _parse_arguments() -> tuple[argparse.Namespace, list[str]]:

@@ -29,7 +29,7 @@ def command() -> None:
 def diff_command(old: Path, new: Path, as_json: bool) -> None:
     """Print the changes from OLD to NEW that break callers, and exit with 1 if there are any.
 
-    Each is a folder of protos, or a file with their descriptors.
+    Each is a folder of protos, a file with their descriptors, or what `schema ENDPOINT` printed.
     """
     click.get_current_context().meta[AS_JSON] = as_json
     try:

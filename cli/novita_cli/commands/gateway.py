@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import shlex
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ _DEFAULT_FILE: Final = Path("novita-gateway.db")
 _ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 _KEY_VARIABLE: Final = "NOVITA_GATEWAY_API_KEY"
 _TOKEN_VARIABLE: Final = "NOVITA_GATEWAY_WORKER_TOKEN"  # noqa: S105 - the variable's name
+_URL_VARIABLE: Final = "NOVITA_GATEWAY_PUBLIC_URL"
+_PROXIES_VARIABLE: Final = "NOVITA_GATEWAY_TRUSTED_PROXIES"
 _SECRET_VARIABLE: Final = "NOVITA_GATEWAY_WEBHOOK_SECRET"  # noqa: S105 - the variable's name
 
 
@@ -48,19 +51,39 @@ _secret_options: Final = stacked(
         "--api-key",
         envvar=_KEY_VARIABLE,
         metavar="KEY",
-        help=f"What clients send. Default: ${_KEY_VARIABLE}, or a new one.",
+        help=f"What clients send. Default: ${_KEY_VARIABLE}, or one that is made.",
     ),
     click.option(
         "--worker-token",
         envvar=_TOKEN_VARIABLE,
         metavar="TOKEN",
-        help=f"What workers send. Default: ${_TOKEN_VARIABLE}, or a new one.",
+        help=f"What workers send. Default: ${_TOKEN_VARIABLE}, or one that is made.",
     ),
     click.option(
         "--webhook-secret",
         envvar=_SECRET_VARIABLE,
         metavar="SECRET",
-        help=f"Signs webhooks (whsec_…). Default: ${_SECRET_VARIABLE}, or a new one.",
+        help=f"Signs webhooks (whsec_…). Default: ${_SECRET_VARIABLE}, or one that is made.",
+    ),
+)
+
+
+_proxy_options: Final = stacked(
+    click.option(
+        "--public-url",
+        envvar=_URL_VARIABLE,
+        metavar="URL",
+        help="Where others reach the gateway through a proxy, such as https://gateway.example.com; links of files lead "
+        f"there. Default: ${_URL_VARIABLE}, or what each request names as its host.",
+    ),
+    click.option(
+        "--trusted-proxy",
+        "trusted_proxies",
+        multiple=True,
+        envvar=_PROXIES_VARIABLE,
+        metavar="ADDRESS",
+        help="Address or network of a proxy whose X-Forwarded-Proto and X-Forwarded-Host count for links; may be given "
+        f"several times. Default: ${_PROXIES_VARIABLE} (with spaces between them), or this machine.",
     ),
 )
 
@@ -77,10 +100,11 @@ _secret_options: Final = stacked(
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where jobs are kept, so that a restart goes on with them, and beside it, in FILE-files, the files that "
-    f"travel with them. Default: {_DEFAULT_FILE} in this folder.",
+    f"travel with them, and in FILE-keys the keys that were not given. Default: {_DEFAULT_FILE} in this folder.",
 )
 @click.option("--memory", is_flag=True, help="Keep jobs in memory; they are gone when the gateway ends.")
 @_secret_options
+@_proxy_options
 @click.option("--allow-private-webhooks", is_flag=True, help="Let webhooks reach private and loopback addresses.")
 @click.option(
     "--log-level",
@@ -100,6 +124,8 @@ def command(
     api_key: str | None,
     worker_token: str | None,
     webhook_secret: str | None,
+    public_url: str | None,
+    trusted_proxies: tuple[str, ...],
     allow_private_webhooks: bool,
     log_level: str,
     as_json: bool,
@@ -107,7 +133,8 @@ def command(
     """Run the embedded gateway until Ctrl-C.
 
     Needs no API key. It speaks the platform's protocol to every published client and worker. Keys that were not given
-    are made anew at each start; an address other than loopback needs both. Ctrl-C or SIGTERM ends it with exit code 0.
+    are made, and kept beside the jobs in FILE-keys; an address other than loopback needs both. Ctrl-C or SIGTERM ends
+    it with exit code 0.
     """
     click.get_current_context().meta[AS_JSON] = as_json
     if memory and file is not None:
@@ -117,6 +144,7 @@ def command(
     log_to(level=logging.getLevelNamesMapping()[log_level.upper()])
     secrets = _Secrets(api_key=api_key, worker_token=worker_token, webhook_secret=webhook_secret)
     kept = None if memory else file or _DEFAULT_FILE
+    keys = None if kept is None else kept.with_name(f"{kept.name}-keys")
 
     def make_gateway(port: int) -> Gateway:
         return Gateway(
@@ -128,10 +156,13 @@ def command(
             webhook_secret=secrets.webhook_secret,
             allow_private_webhooks=allow_private_webhooks,
             files=None if kept is None else kept.with_name(f"{kept.name}-files"),
+            public_url=public_url,
+            trusted_proxies=trusted_proxies or None,
+            keys_file=keys,
         )
 
     def introduce(gateway: Gateway) -> None:
-        click.echo(_introduction(gateway, host, kept, secrets), err=True)
+        click.echo(_introduction(gateway, host, kept, keys, secrets), err=True)
         if as_json:
             told = {"url": gateway.url, "api_key": gateway.api_key, "worker_token": gateway.worker_token}
             write_stdout(compact(told))
@@ -159,23 +190,33 @@ def _serve(make_gateway: Callable[[int], Gateway], introduce: Callable[[Gateway]
     raise CommandError(f"{span} taken; choose another with --port, or a free one with --port 0", reason="GATEWAY")
 
 
-def _introduction(gateway: Gateway, host: str, kept: Path | None, secrets: _Secrets) -> str:
-    """Where the gateway is and how to reach it; secrets that the caller gave are not repeated."""
-    url = gateway.url
-    if host in _ANY_ADDRESS:
+def _introduction(gateway: Gateway, host: str, kept: Path | None, keys: Path | None, secrets: _Secrets) -> str:
+    """Where the gateway is and how to reach it; secrets that the caller gave, or that a file keeps, are not told."""
+    url = gateway.public_url
+    if host in _ANY_ADDRESS and url == gateway.url:
         url = f"http://{socket.gethostname()}:{gateway.port}/v1"
-    key = gateway.api_key if secrets.api_key is None else "<the key you gave>"
-    token = gateway.worker_token if secrets.worker_token is None else "<the token you gave>"
-    secret = gateway.webhook_secret if secrets.webhook_secret is None else "<the secret you gave>"
-    return (
-        f"gateway listens on {url}, and keeps jobs {'in memory' if kept is None else f'in {kept}'}\n"
-        "connect a client:\n"
-        f"  export NOVITA_ENDPOINT_BASE_URL={url}\n"
-        f"  export NOVITA_API_KEY={key}\n"
-        "connect a worker:\n"
-        f"  export {_TOKEN_VARIABLE}={token}\n"
-        f'  eval "$(novita-gpus worker-env ENDPOINT --gateway {url})"\n'
-        "  python handler.py\n"
-        f"webhooks are signed with {secret}\n"
-        "Ctrl-C ends the gateway"
-    )
+
+    def shown(given: str | None, made: str, variable: str) -> str:
+        if given is not None:
+            return f"<the {variable.rpartition('_')[2].lower()} you gave>"
+        return made if keys is None else f'"${variable}"'
+
+    def sourced(given: str | None) -> list[str]:
+        return [] if given is not None or keys is None else [f"  . {shlex.quote(str(keys.absolute()))}"]
+
+    secret = shown(secrets.webhook_secret, gateway.webhook_secret, _SECRET_VARIABLE)
+    lines = [
+        f"gateway listens on {url}, and keeps jobs {'in memory' if kept is None else f'in {kept}'}",
+        "connect a client:",
+        *sourced(secrets.api_key),
+        f"  export NOVITA_ENDPOINT_BASE_URL={url}",
+        f"  export NOVITA_API_KEY={shown(secrets.api_key, gateway.api_key, _KEY_VARIABLE)}",
+        "connect a worker:",
+        *sourced(secrets.worker_token),
+        f"  export {_TOKEN_VARIABLE}={shown(secrets.worker_token, gateway.worker_token, _TOKEN_VARIABLE)}",
+        f'  eval "$(novita-gpus worker-env ENDPOINT --gateway {url})"',
+        "  python handler.py",
+        f"webhooks are signed with {secret}",
+        "Ctrl-C ends the gateway",
+    ]
+    return "\n".join(lines)

@@ -10,13 +10,21 @@ from novita_cli._json import job_document
 from novita_cli._options import endpoint_argument
 from novita_cli._session import Session, session_options
 from novita_cli._stdout import write_stdout
+from novita_sdk.wire.states import KNOWN, find_state
 
 __all__ = ["command"]
 
 
+def _check_state(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    state = None if value is None else find_state(value)
+    if state is None and value is not None:
+        raise click.BadParameter(f"{value!r} is no state of a job; the states are {', '.join(KNOWN)}", ctx, param)
+    return state
+
+
 @click.command("list")
 @endpoint_argument
-@click.option("--status", metavar="STATE", help="Only jobs in this state, such as FAILED.")
+@click.option("--status", metavar="STATE", callback=_check_state, help="Only jobs in this state, such as FAILED.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many.")
 @session_options
 def command(session: Session, endpoint: str, status: str | None, limit: int) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,10 +16,13 @@ from novita_cli._display import ProgressMode
 from novita_cli._failures import CommandError, Interrupted, error_document
 from novita_cli._input import InputLines, open_lines
 from novita_cli._json import compact
-from novita_cli._options import endpoint_argument, file_option, parse_duration, writable_option
+from novita_cli._options import endpoint_argument, file_option, parse_duration, submit_options, writable_option
 from novita_cli._session import Session, session_options
 from novita_cli._stdout import write_stdout
 from novita_sdk.wire.payload import JSONValue
+
+if TYPE_CHECKING:
+    from novita_sdk import SubmitOptions
 
 __all__ = ["command"]
 
@@ -35,6 +39,7 @@ __all__ = ["command"]
 @click.option("--wait", type=parse_duration, metavar="DURATION", help="Longest wait for each job. Default: no limit.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first job that fails.")
 @file_option
+@submit_options("The same lines under the same key are the same jobs.")
 @session_options
 def command(
     session: Session,
@@ -45,6 +50,7 @@ def command(
     wait: float | None,
     fail_fast: bool,
     file: Path | None,
+    options: SubmitOptions,
 ) -> None:
     """Run a job on ENDPOINT for each line of a file.
 
@@ -62,6 +68,7 @@ def command(
             timeout=wait,
             manifest=manifest,
             progress=session.mode.resolved is ProgressMode.TTY,
+            **options,
         )
         try:
             for output in outputs:

@@ -13,8 +13,9 @@ __all__ = ["command"]
 
 @click.command("schema")
 @endpoint_argument
+@click.option("--raw", is_flag=True, help="Print the descriptors of protobuf messages too, in base64.")
 @session_options
-def command(session: Session, endpoint: str) -> None:
+def command(session: Session, endpoint: str, raw: bool) -> None:
     """Print the types of inputs and outputs of ENDPOINT.
 
     They are JSON Schemas. Only a typed worker tells them; without one the exit code is 1.
@@ -25,4 +26,4 @@ def command(session: Session, endpoint: str) -> None:
         raise CommandError(
             f"the worker of {endpoint} told no types, or the gateway does not keep them", reason="NO_SCHEMA"
         )
-    session.emit(schema)
+    session.emit(schema if raw else {name: value for name, value in schema.items() if name != "descriptors"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from novita_cli._follow import print_chunks, reattachable
@@ -22,4 +24,6 @@ def command(session: Session, endpoint: str, job: str, wait: float | None, no_wa
     Each is one line of JSON; it ends with the job. A chunk is handed out once: two streams of one job share its chunks.
     """
     with session.job(endpoint, job) as handle, reattachable(handle):
-        print_chunks(handle, 0 if no_wait else wait)
+        if not print_chunks(handle, 0 if no_wait else wait):
+            where = shlex.join([endpoint, job])
+            session.display().say(f"job {job} has no chunks to hand out; its output: novita-gpus output {where}")

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import functools
+import sys
+import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Literal, ParamSpec, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
 
-__all__ = ["AsyncCaller", "BoundMethod", "Method", "SyncCaller", "bind"]
+if TYPE_CHECKING:
+    from typing_extensions import deprecated
+elif sys.version_info >= (3, 13):
+    from warnings import deprecated
+else:
 
+    def deprecated(message: str) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+        """Marks a method that nobody should call any more; a call warns. As `warnings.deprecated` of Python 3.13."""
+
+        def mark(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+            @functools.wraps(function)
+            def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+                warnings.warn(message, DeprecationWarning, stacklevel=2)
+                return function(*args, **kwargs)
+
+            return call
+
+        return mark
+
+
+__all__ = ["AsyncCaller", "BoundMethod", "Method", "SyncCaller", "bind", "deprecated"]
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
 RequestT_co = TypeVar("RequestT_co", bound=Message, covariant=True)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
-from operator import attrgetter
+from itertools import chain, islice, takewhile
 from typing import Final, assert_never
 
 from novita_gateway.board import commands
 from novita_gateway.board.commands import Command, Event, EventKind
 from novita_gateway.board.ledger import Ledger
 from novita_gateway.board.limits import Limits
-from novita_gateway.board.rows import EndpointRows, Row, WorkerRow
+from novita_gateway.board.pulse import Pulse
+from novita_gateway.board.rows import EndpointRows, Row, WorkerRow, by_rank
 from novita_gateway.board.timers import Timers
 from novita_sdk.wire import states
 
 __all__ = ["Board"]
 
-ROWS_PER_TICK: Final = 1000
+ROWS_PER_TICK: Final = 100
 """`next_wake` is in the past while there are more."""
 
 
@@ -32,17 +32,19 @@ class Board:
         self.limits: Final = limits
         self.ledger: Final = Ledger()
         self._timers = Timers()
+        self._pulse = Pulse(limits.lease)
         self._seq = 0
         self._front = 0
-        self._back = 0
+        self.last_rank = 0
 
     def apply(self, command: Command, now: int) -> list[Event]:
         """Carries a command out and says what changed, in order.
 
         Args:
             command: What happens.
-            now: Milliseconds since the epoch; must never go back.
+            now: Milliseconds of a clock that never goes back.
         """
+        self._pulse.beat(now, self.next_wake())
         match command:  # the frequent ones first, for they are tried in this order
             case commands.TakeJobs():
                 return self._take(command, now)
@@ -80,15 +82,16 @@ class Board:
                 assert_never(command)
 
     def restore(self, rows: Iterable[Row], now: int) -> None:
-        """Fills an empty board with the rows of an earlier one.
+        """Fills an empty board with the rows of an earlier one, by their `seq`.
 
         Running jobs get a fresh lease, for their workers could not ping while the gateway was away.
         """
+        self._pulse.begin(now)
         queued: list[Row] = []
-        for row in sorted(rows, key=attrgetter("seq")):
-            self._seq = max(self._seq, row.seq)
+        for row in rows:
+            self._seq = row.seq
             self._front = min(self._front, row.rank)
-            self._back = max(self._back, row.rank)
+            self.last_rank = max(self.last_rank, row.rank)
             endpoint = self.ledger.add(row)
             endpoint.retried += row.retries
             if row.is_queued:
@@ -97,11 +100,12 @@ class Board:
                 row.lease_until = now + self.limits.lease
                 self._worker(endpoint, row.worker_id, now).running[row.id] = row
                 endpoint.running += 1
+                self._pulse.held += 1
             else:
                 self.ledger.count_final(endpoint, row, 1)
             self._schedule(row)
-        for row in sorted(queued, key=attrgetter("rank")):
-            self.ledger.endpoint(row.endpoint).queue_of(row)[row.id] = row
+        for row in by_rank(queued):
+            self.ledger.endpoint(row.endpoint).queue_of(row).append(row)
 
     def find(self, endpoint: str, id: str) -> Row | None:
         """The job of that endpoint and id, if it is known."""
@@ -109,7 +113,7 @@ class Board:
 
     def next_wake(self) -> int | None:
         """When the next `Tick` is due, or None."""
-        return self._timers.next_wake()
+        return self._pulse.due(self._timers.next_wake())
 
     # Clients
 
@@ -156,7 +160,8 @@ class Board:
         endpoint = self.ledger.known_endpoint(command.endpoint)
         if endpoint is None:
             return []
-        waiting = [*endpoint.queue.values(), *endpoint.low_queue.values()]
+        queued = (takewhile(lambda row: row.rank <= command.until, queue) for queue in endpoint.queues)
+        waiting = list(islice(chain.from_iterable(queued), command.limit))
         reason = "the queue was purged"
         return [event for row in waiting for event in self._end(row, states.CANCELLED, now, reason=reason)]
 
@@ -181,7 +186,7 @@ class Board:
         worker = self._worker(endpoint, command.worker_id, now)
         events: list[Event] = []
         while len(events) < command.count and (queue := endpoint.queue or endpoint.low_queue):
-            _, row = queue.popitem(last=False)
+            row = queue.pop_first()
             row.status = states.IN_PROGRESS
             row.revision += 1
             row.worker_id = worker.id
@@ -192,6 +197,7 @@ class Board:
             worker.running[row.id] = row
             worker.stops.pop(row.id, None)
             endpoint.running += 1
+            self._pulse.held += 1
             endpoint.retried += row.takes > 1
             self._schedule(row)
             events.append(Event(EventKind.TAKEN, row))
@@ -279,6 +285,8 @@ class Board:
         return events
 
     def _look_at(self, row: Row, now: int) -> list[Event]:
+        # As after a restart: nobody could ping, so every lease begins again when the process goes on.
+        row.lease_until = max(row.lease_until, self._pulse.resumed + self.limits.lease)
         if row.due(self.limits.retention) > now:
             self._schedule(row)
             return []
@@ -306,13 +314,13 @@ class Board:
 
     def _look_at_worker(self, worker: WorkerRow, now: int) -> None:
         if worker.running:
-            self._timers.schedule(worker, now + self.limits.worker_memory)
+            self._timers.schedule(worker, now + self.limits.worker_memory, now)
         elif worker.seen + self.limits.worker_memory <= now:
             endpoint = self.ledger.endpoint(worker.endpoint)
             del endpoint.workers[worker.id]
             self.ledger.forget_empty(endpoint)
         else:
-            self._timers.schedule(worker, worker.seen + self.limits.worker_memory)
+            self._timers.schedule(worker, worker.seen + self.limits.worker_memory, now)
 
     def _end(self, row: Row, status: str, now: int, *, reason: str) -> list[Event]:
         """Makes a job final that no result came for; tells its worker."""
@@ -324,7 +332,7 @@ class Board:
             self._release(row)
             events = self._order_stop(row, worker)
         else:
-            del self.ledger.endpoint(row.endpoint).queue_of(row)[row.id]
+            self.ledger.endpoint(row.endpoint).queue_of(row).remove(row)
         return self._finalise(row, status, now, reason=reason) + events
 
     def _finalise(self, row: Row, status: str, now: int, *, reason: str = "") -> list[Event]:
@@ -346,14 +354,12 @@ class Board:
 
     def _enqueue(self, row: Row, *, at_front: bool) -> None:
         queue = self.ledger.endpoint(row.endpoint).queue_of(row)
-        queue[row.id] = row
         if at_front:
-            queue.move_to_end(row.id, last=False)
-            self._front -= 1
-            row.rank = self._front
+            row.rank = self._front = self._front - 1
+            queue.prepend(row)
         else:
-            self._back += 1
-            row.rank = self._back
+            row.rank = self.last_rank = self.last_rank + 1
+            queue.append(row)
         self._schedule(row)
 
     def _order_stop(self, row: Row, worker: WorkerRow) -> list[Event]:
@@ -375,15 +381,16 @@ class Board:
         endpoint = self.ledger.endpoint(row.endpoint)
         del endpoint.workers[row.worker_id or ""].running[row.id]
         endpoint.running -= 1
+        self._pulse.held -= 1
         return endpoint
 
     def _schedule(self, row: Row) -> None:
-        self._timers.schedule(row, row.due(self.limits.retention))
+        self._timers.schedule(row, row.due(self.limits.retention), self._pulse.now)
 
     def _worker(self, endpoint: EndpointRows, id: str, now: int) -> WorkerRow:
         worker = endpoint.workers.get(id)
         if worker is None:
             worker = endpoint.workers[id] = WorkerRow(endpoint=endpoint.name, id=id, seen=now)
-            self._timers.schedule(worker, now + self.limits.worker_memory)
+            self._timers.schedule(worker, now + self.limits.worker_memory, now)
         worker.seen = now
         return worker

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from novita_gateway.board.rows import Row
+from novita_gateway.board.rows import NEVER, Row
 
 __all__ = [
     "Append",
@@ -122,9 +122,11 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purge:
-    """A client cancels every job that waits."""
+    """A client cancels jobs that wait: at most `limit`, and none that was queued after the one of rank `until`."""
 
     endpoint: str
+    until: int = NEVER
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

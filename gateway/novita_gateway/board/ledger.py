@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Final
 
 from novita_gateway.board.rows import EndpointRows, Row
+from novita_gateway.board.runs import Shards
 from novita_sdk.wire import states
 
 __all__ = ["Counters", "Ledger"]
@@ -34,8 +33,8 @@ class Ledger:
     """The rows of a board, by id, by idempotency key and by endpoint."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, Row] = {}
-        self._keys: dict[tuple[str, str], Row] = {}
+        self._rows: Shards[str, Row] = Shards()
+        self._keys: Shards[tuple[str, str], Row] = Shards()
         self._endpoints: dict[str, EndpointRows] = {}
 
     def __len__(self) -> int:
@@ -83,11 +82,8 @@ class Ledger:
             del self._keys[row.endpoint, row.idempotency_key]
         self.count_final(endpoint, row, -1)
         endpoint.retried -= row.retries
-        endpoint.forgotten += 1
-        if endpoint.forgotten > len(endpoint.recent) // 2:
-            endpoint.recent = [other for other in endpoint.recent if other.id in self._rows]
-            endpoint.forgotten = 0
-            self.forget_empty(endpoint)
+        endpoint.recent.remove(row)
+        self.forget_empty(endpoint)
 
     def forget_empty(self, endpoint: EndpointRows) -> None:
         """Lets an endpoint go that has neither jobs nor workers."""
@@ -130,13 +126,10 @@ class Ledger:
         endpoint = self._endpoints.get(name)
         if endpoint is None:
             return [], None
-        recent = endpoint.recent
-        end = len(recent) if before is None else bisect.bisect_left(recent, before, key=attrgetter("seq"))
         rows: list[Row] = []
-        for index in range(end - 1, max(-1, end - 1 - SCAN), -1):
-            row = recent[index]
-            if len(rows) == limit:
-                return rows, recent[index + 1].seq
-            if row.id in self._rows and (status is None or row.status == status):
+        for count, row in enumerate(endpoint.recent.before(before)):
+            if len(rows) == limit or count == SCAN:
+                return rows, row.seq + 1
+            if status is None or row.status == status:
                 rows.append(row)
-        return rows, recent[end - SCAN].seq if end > SCAN else None
+        return rows, None

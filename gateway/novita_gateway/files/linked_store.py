@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from novita_gateway._private_file import sync_folder
 from novita_sdk.files import ContentFolder, File, FileError
 from novita_sdk.wire.payload import JSONValue
 
@@ -104,7 +105,7 @@ class LinkedStore:
         Raises:
             FileError: The link is not one to upload with.
         """
-        said = self._signer.check("PUT", path, query, now=self._clock())
+        said = self._signer.check("PUT", _signed(path), query, now=self._clock())
         return Upload(self._folder, _sha256(path), int(said["size"]))
 
     def find(self, path: str, query: Mapping[str, str]) -> StoredFile:
@@ -113,7 +114,7 @@ class LinkedStore:
         Raises:
             FileError: The link has expired or was changed, or the content is gone.
         """
-        said = self._signer.check("GET", path, query, now=self._clock())
+        said = self._signer.check("GET", _signed(path), query, now=self._clock())
         sha256 = _sha256(path)
         content = self._folder.get(sha256)
         if content is None:
@@ -129,8 +130,8 @@ class LinkedStore:
         return StoredFile(path=content, headers=headers)
 
     def _link(self, verb: str, url: str, **parameters: str) -> str:
-        path = "/" + url.split("://", 1)[1].partition("/")[2]
-        return f"{url}?{self._signer.query(verb, path, expires=int(self._clock() + self._lifetime), **parameters)}"
+        expires = int(self._clock() + self._lifetime)
+        return f"{url}?{self._signer.query(verb, _signed(url), expires=expires, **parameters)}"
 
 
 class Upload(AbstractContextManager["Upload"]):
@@ -148,8 +149,10 @@ class Upload(AbstractContextManager["Upload"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stream.close()
-        self._path.unlink(missing_ok=True)
+        try:
+            self._stream.close()  # writes what is left, which a full disk refuses
+        finally:
+            self._path.unlink(missing_ok=True)
 
     def write(self, chunk: bytes) -> None:
         """Takes the next bytes.
@@ -176,17 +179,12 @@ class Upload(AbstractContextManager["Upload"]):
         self._stream.close()
         kept = self._folder.adopt(self._sha256, self._path)
         for folder in kept.parents[:3]:  # its name, and the folders that may be new
-            _sync_folder(folder)
+            sync_folder(folder)
 
 
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # folders can't be opened there
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _signed(path: str) -> str:
+    """What a signature covers of a path: not what a proxy may put before it or take away."""
+    return path[path.rfind("/blobs/") :]
 
 
 def _sha256(path: str) -> str:

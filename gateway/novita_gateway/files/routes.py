@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import os
+import logging
 import secrets
 import shutil
 import tempfile
@@ -23,9 +22,13 @@ from novita_gateway._errors import (
     MethodNotAllowedError,
     RouteNotFoundError,
     SlowSenderError,
+    StoreError,
     TooLargeError,
 )
+from novita_gateway._patience import arriving_within
+from novita_gateway._private_file import read_private, write_private
 from novita_gateway.files.linked_store import LinkedStore
+from novita_gateway.files.public_url import PublicUrl
 from novita_sdk.files import ContentFolder, FileError
 from novita_sdk.threads import FILE_THREADS
 from novita_sdk.wire.payload import PayloadError, load
@@ -38,6 +41,7 @@ _PIECE: Final = 1024 * 1024
 _SECRET_BYTES: Final = 32
 _HALF_UPLOAD_AGE: Final = 24 * 3600
 """Seconds without a write."""
+_log = logging.getLogger("novita_gateway")
 _BLOBS: Final = "blobs"
 _FILES: Final = "files"
 
@@ -63,10 +67,12 @@ class FileRoutes:
     Args:
         directory: Keeps the files, and the secret of their links; None for one that goes with the gateway.
         timeout: Seconds in which the next piece of a file must arrive.
+        public_url: The address that the links have.
     """
 
-    def __init__(self, directory: Path | None, *, timeout: float) -> None:
+    def __init__(self, directory: Path | None, *, timeout: float, public_url: PublicUrl) -> None:
         self._timeout = timeout
+        self._public_url = public_url
         self._is_temporary = directory is None
         self._directory = directory
         self._opened: LinkedStore | None = None
@@ -108,7 +114,13 @@ class FileRoutes:
                 return web.FileResponse(found.path, headers=found.headers)
         except FileError as error:
             raise _ERRORS[error.code](str(error)) from None
-        raise MethodNotAllowedError(f"{path[:200]!r} does not take {request.method}")
+        except ConnectionError:
+            raise  # the peer's, not the disk's
+        except OSError as error:
+            _log.error("cannot keep a file in %s: %s", self._directory, error)
+            raise StoreError(f"the file store could not keep the file ({error.strerror}); ask again") from None
+        allowed = ("GET", "HEAD", "PUT") if parts[2] == _BLOBS else ("POST",)
+        raise MethodNotAllowedError(path, request.method, *allowed)
 
     async def _announce(
         self, request: web.BaseRequest, version: str, read: Callable[[], Awaitable[bytes]]
@@ -117,7 +129,7 @@ class FileRoutes:
             wanted = load(await read())
         except PayloadError as error:
             raise BadRequestError(str(error)) from None
-        reply = self._store.announce(wanted, base_url=f"{request.scheme}://{request.host}/{version}")
+        reply = self._store.announce(wanted, base_url=f"{self._public_url.of(request)}/{version}")
         return web.Response(body=json.dumps(reply).encode(), content_type="application/json")
 
     async def _receive(self, request: web.BaseRequest, path: str, query: Mapping[str, str]) -> web.StreamResponse:
@@ -129,7 +141,7 @@ class FileRoutes:
 
     async def _next_piece(self, request: web.BaseRequest) -> bytes:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with arriving_within(self._timeout):
                 return await request.content.read(_PIECE)
         except TimeoutError:
             raise SlowSenderError(f"nothing of the file arrived for {self._timeout:g} seconds") from None
@@ -148,18 +160,10 @@ class FileRoutes:
 
 def _secret(path: Path) -> bytes:
     """The secret that the links are made with: kept, so that they outlive the process."""
-    try:
-        secret = path.read_bytes()
-    except FileNotFoundError:
-        secret = b""
+    secret = read_private(path) or b""
     if len(secret) < _SECRET_BYTES:  # new, or cut short by a crash
         secret = secrets.token_bytes(_SECRET_BYTES)
-        descriptor, name = tempfile.mkstemp(dir=path.parent)  # for its owner alone
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(secret)
-            stream.flush()
-            os.fsync(descriptor)
-        Path(name).replace(path)
+        write_private(path, secret)
     return secret
 
 

@@ -12,23 +12,25 @@ from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 from aiohttp import web
+from aiohttp.http import HttpVersion11
 
 from novita_gateway._errors import (
+    AmbiguousBodyError,
     BadRequestError,
     GatewayError,
     MethodNotAllowedError,
     RouteNotFoundError,
     SlowSenderError,
     TooLargeError,
-    TooManyRequestsError,
 )
+from novita_gateway._patience import arriving_within
 from novita_gateway.files.routes import FileRoutes
 from novita_gateway.http.auth import Keys, Role
 from novita_gateway.http.context import RequestContext
 from novita_gateway.http.faults import Fate, FaultInjector
 from novita_gateway.http.metrics import Metrics
 from novita_gateway.http.routes import Route, Routes
-from novita_sdk.models import ApiError
+from novita_sdk.models import ApiError, JobResult
 from novita_sdk.rpc import JobsServiceHandler, WorkerServiceHandler, WorkerServiceMethods
 from novita_sdk.wire import codec
 from novita_sdk.wire.codec import WireError
@@ -109,7 +111,7 @@ class App:
             response = await self._answer(request, context)
         except GatewayError as error:
             response = self._error(error, context)
-            context.is_last = isinstance(error, SlowSenderError)
+            context.is_last = isinstance(error, (SlowSenderError, AmbiguousBodyError))
         except PayloadTooLargeError as error:
             response = self._error(TooLargeError(str(error)), context)
         except (WireError, InvalidNameError) as error:
@@ -127,6 +129,8 @@ class App:
         return response
 
     async def _answer(self, request: web.BaseRequest, context: RequestContext) -> web.StreamResponse:
+        if "Transfer-Encoding" in request.headers:
+            _check_framing(request)
         path, _, query = request.raw_path.partition("?")
         if (page := self._pages.get(path)) is not None:
             return await self._show(request, page)
@@ -141,16 +145,19 @@ class App:
             if (refusal := self._faults.refusal(context.method)) is not None:
                 raise refusal
             context.fate = self._faults.fate(context.method)
+        body = b""
         try:
+            if request.body_exists:
+                body = await self._read(request)
             message = parse_request(
                 route.method,
                 path=params,
                 query=_query(query) if query else {},
                 headers=request.headers,
-                body=await self._read(request) if request.body_exists else b"",
+                body=body,
             )
         except (WireError, TooLargeError) as error:
-            await self._refused(route, params, error)
+            await self._refused(route, params, body, error)
             raise
         if context.fate is Fate.IGNORED:
             reply = route.method.response()
@@ -161,8 +168,8 @@ class App:
         return web.Response(body=build_response(route.method, reply), headers=self._json_headers)
 
     async def _show(self, request: web.BaseRequest, page: Page) -> web.Response:
-        if request.method != "GET":
-            raise MethodNotAllowedError(f"{request.path!r} takes GET, not {request.method}")
+        if request.method not in {"GET", "HEAD"}:
+            raise MethodNotAllowedError(request.path, request.method, "GET", "HEAD")
         if page.role is not None:
             self._keys.check(request.headers.get("Authorization"), page.role)
         return web.Response(body=await page.make(), headers={**self._headers, "Content-Type": page.content_type})
@@ -183,7 +190,7 @@ class App:
         try:
             if request.content.is_eof():  # it came together with its head, as most do
                 return await request.read()
-            async with asyncio.timeout(self._body_timeout):
+            async with arriving_within(self._body_timeout):
                 return await request.read()
         except TimeoutError:
             message = f"the body did not arrive within {self._body_timeout:g} seconds"
@@ -193,9 +200,10 @@ class App:
         except web.RequestPayloadError as error:
             raise WireError(f"the body is damaged: {error}") from None
 
-    async def _refused(self, route: Route, params: Mapping[str, str], error: Exception) -> None:
-        """Fails the job of a result that can't be read, instead of letting its lease end."""
-        if route.method is WorkerServiceMethods.FINISH_JOB:
+    async def _refused(self, route: Route, params: Mapping[str, str], body: bytes, error: Exception) -> None:
+        """Fails the job of a result or chunk that can't be read, instead of letting it wait or go on with a hole."""
+        is_result = route.method is WorkerServiceMethods.FINISH_JOB and not _is_progress(body)
+        if is_result or route.method is WorkerServiceMethods.STREAM_JOB:
             await self._services.refuse_result(params["endpoint"], params["worker_id"], params["id"], str(error))
 
     async def _hand_over(self, request: web.BaseRequest, response: web.StreamResponse, context: RequestContext) -> None:
@@ -226,16 +234,31 @@ class App:
     def _error(self, error: GatewayError, context: RequestContext) -> web.Response:
         job_id = error.job_id or context.job_id
         body = codec.encode(ApiError(code=error.code, message=str(error), job_id=job_id))
-        response = web.Response(status=error.status, body=body, headers=self._json_headers)
-        if isinstance(error, TooManyRequestsError):
-            response.headers["Retry-After"] = "0"
-        return response
+        return web.Response(status=error.status, body=body, headers={**self._json_headers, **error.headers})
 
 
 @lru_cache(maxsize=1024)
 def _query(text: str) -> Mapping[str, str]:
     """Parses a query; a worker sends the same few over and over."""
     return dict(parse_qsl(text, keep_blank_values=True))
+
+
+def _check_framing(request: web.BaseRequest) -> None:
+    """Refuses what a proxy in front may understand otherwise, so that one request would become two (RFC 9112, 6.1)."""
+    codings = request.headers.getall("Transfer-Encoding")
+    if request.version < HttpVersion11 or [coding.strip().lower() for coding in codings] != ["chunked"]:
+        raise AmbiguousBodyError(
+            f"Transfer-Encoding: {', '.join(codings)[:80]!r} in HTTP/{request.version.major}.{request.version.minor};"
+            " this gateway takes 'chunked' in HTTP/1.1, or a Content-Length"
+        )
+
+
+def _is_progress(body: bytes) -> bool:
+    """Whether a body that was refused is at least readable enough to have a status."""
+    try:
+        return codec.decode(JobResult, body, lenient=True).HasField("status")
+    except WireError:
+        return False
 
 
 async def _dribble(request: web.BaseRequest, response: web.Response, body: bytes) -> None:

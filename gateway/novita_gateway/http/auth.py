@@ -5,12 +5,19 @@ from __future__ import annotations
 import enum
 import hashlib
 import hmac
+import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
 
 from novita_gateway._errors import ForbiddenError, UnauthorizedError
+from novita_gateway._private_file import read_private, write_private
 
-__all__ = ["Keys", "Role", "check_key", "new_key"]
+__all__ = ["Keys", "Role", "check_key", "kept_keys", "new_key"]
+
+_LINE: Final = re.compile(r"export ([A-Z_]+)=(\S+)")
+_HEAD: Final = "# Keys that the gateway made for itself. Source it; or remove it, to have them made anew.\n"
 
 
 class Role(enum.Enum):
@@ -34,6 +41,44 @@ def check_key(name: str, key: str) -> str:
     if not key or not key.isprintable() or key != key.strip():
         raise ValueError(f"{name} must be printable text, without spaces around it and not empty")
     return key
+
+
+def kept_keys(file: Path, makers: Mapping[str, Callable[[], str]]) -> dict[str, str]:
+    """Reads keys from a file that a shell can source; those that it lacks are made, and kept in it.
+
+    Args:
+        file: Made where there is none, for its owner alone.
+        makers: Make a key, by the name of its variable.
+
+    Raises:
+        OSError: The file can't be read or written.
+        ValueError: It holds something else.
+    """
+    while True:
+        content = read_private(file)
+        kept = {} if content is None else _parse(file, content)
+        made = {name: make() for name, make in makers.items() if name not in kept}
+        if not made:
+            return {name: kept[name] for name in makers}
+        lines = "".join(f"export {name}={key}\n" for name, key in made.items())
+        try:
+            write_private(file, (content or _HEAD.encode()) + lines.encode(), replace=content is not None)
+        except FileExistsError:
+            continue  # another gateway was first
+        return {name: {**kept, **made}[name] for name in makers}
+
+
+def _parse(file: Path, content: bytes) -> dict[str, str]:
+    keys: dict[str, str] = {}
+    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = _LINE.fullmatch(line.strip())
+        if match is None:
+            # What stands there may be most of a key.
+            raise ValueError(f"{file}: line {number} is no 'export NAME=key'; mend it, or remove the file for new keys")
+        keys[match[1]] = check_key(f"{match[1]} in {file}", match[2])
+    return keys
 
 
 class Keys:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -40,21 +41,26 @@ class Server(web.Server):
 
     def __init__(self, app: App) -> None:
         super().__init__(app, request_factory=_make_request, handler_cancellation=True)
+        self.on_lost: Callable[[], None] = _ignore
+        """Called when a connection has ended."""
 
     def __call__(self) -> RequestHandler:
         """One for each connection."""
-        return _Connection(
+        connection = _Connection(
             self,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # how it is switched off
             keepalive_timeout=KEEPALIVE,
             max_line_size=MAX_LINE,
         )
+        connection.on_lost = self.on_lost
+        return connection
 
 
 class _Connection(RequestHandler):
     """Answers what is no HTTP, and cuts off a peer that reads nothing, which aiohttp would wait for."""
 
+    on_lost: Callable[[], None]
     _stall: asyncio.TimerHandle | None = None
 
     def pause_writing(self) -> None:
@@ -68,6 +74,7 @@ class _Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._unwatch()
         super().connection_lost(exc)
+        self.on_lost()
 
     def _watch(self) -> None:
         if isinstance(self.transport, asyncio.WriteTransport):
@@ -100,6 +107,10 @@ class _Connection(RequestHandler):
         response = web.Response(status=status, body=codec.encode(error), content_type="application/json")
         response.force_close()
         return response
+
+
+def _ignore() -> None:
+    pass
 
 
 def _make_request(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 from novita_gateway.store.protocol import Store
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+ENDPOINTS: Final = 100
+"""Endpoints that one turn of the event loop writes about."""
 
 
 class Metrics:
@@ -29,7 +34,9 @@ class Metrics:
         """The whole page."""
         jobs: list[str] = []
         workers: list[str] = []
-        for endpoint in await self._store.endpoints():
+        for index, endpoint in enumerate(await self._store.endpoints()):
+            if index % ENDPOINTS == ENDPOINTS - 1:
+                await asyncio.sleep(0)
             health = await self._store.health(endpoint)
             for lines, name, counts in (
                 (jobs, "novita_gateway_jobs", health.jobs),

@@ -74,7 +74,7 @@ class Routes:
         if route is None:
             raise RouteNotFoundError(f"no route {path[:200]!r} below an endpoint")
         if route.method.verb != verb:
-            raise MethodNotAllowedError(f"{path[:200]!r} takes {route.method.verb}, not {verb}")
+            raise MethodNotAllowedError(path, verb, route.method.verb)
         del parts[3]
         return route, {
             name: check_name(unquote(value) if "%" in value else value, _LABELS[name])

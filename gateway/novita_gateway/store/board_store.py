@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,6 +18,7 @@ from novita_gateway._errors import (
     SchemaNotFoundError,
     UnavailableError,
 )
+from novita_gateway._garbage import many_rows_coming
 from novita_gateway.board import commands
 from novita_gateway.board.commands import EventKind
 from novita_gateway.board.limits import Limits
@@ -45,6 +47,15 @@ from novita_sdk.wire.payload import MAX_PAYLOAD
 
 __all__ = ["BoardStore"]
 
+_log = logging.getLogger("novita_gateway")
+
+ROWS_AT_ONCE: Final = 100
+"""Rows that one turn of the event loop purges."""
+ROWS_A_COMMIT: Final = 1000
+JOBS_READ: Final = 50
+"""Payloads that one turn of the event loop reads."""
+CHUNKS: Final = 1000
+"""In one reply."""
 PAGE: Final = 100
 MAX_PAGE: Final = 1000
 
@@ -79,6 +90,7 @@ class BoardStore:
         self._live = LiveBoard(journal, limits=limits or Limits(), clock=self.clock)
         self._board: Final = self._live.board
         self._new_id = new_id
+        self._purges: set[asyncio.Task[int]] = set()
 
     @property
     def lease(self) -> int:
@@ -87,11 +99,16 @@ class BoardStore:
 
     async def open(self) -> None:
         """Reads the journal and takes up its jobs."""
-        self._live.open(await self._journal.open())
+        with many_rows_coming() as counts:
+            kept = await self._journal.open()
+            await self._live.open(kept.rows, kept.now)
+            counts.append(len(kept.rows))
 
     async def close(self) -> None:
         """Wakes everybody who is parked, and finishes writing."""
         self._live.close()
+        if self._purges:
+            await asyncio.wait(self._purges)
         await self._journal.close()
 
     # Clients
@@ -174,11 +191,30 @@ class BoardStore:
         return status
 
     async def purge(self, endpoint: str) -> int:
-        """Cancels every job that waits."""
-        events = self._live.apply(commands.Purge(endpoint=endpoint))
-        if events:
-            await self._journal.commit()
-        return sum(event.kind is EventKind.FINISHED for event in events)
+        """Cancels every job that waits, a few at once; it goes on when the caller does not wait for it."""
+        task = asyncio.create_task(self._purge(endpoint, self._board.last_rank))
+        self._purges.add(task)
+        task.add_done_callback(self._purged)
+        return await asyncio.shield(task)
+
+    def _purged(self, task: asyncio.Task[int]) -> None:
+        self._purges.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("a purge ended early: %s", error)
+
+    async def _purge(self, endpoint: str, until: int) -> int:
+        removed = 0
+        while events := self._live.apply(commands.Purge(endpoint=endpoint, until=until, limit=ROWS_AT_ONCE)):
+            removed += len(events)
+            await (asyncio.sleep(0) if removed % ROWS_A_COMMIT else self._journal.commit())
+            if not self._live.is_open:
+                raise UnavailableError(
+                    f"the gateway stopped after {removed:,} jobs of endpoint {endpoint!r} were cancelled; purge again"
+                )
+        await self._journal.commit()
+        if removed:
+            _log.info("%s jobs of endpoint %s were purged", f"{removed:,}", endpoint, extra={"endpoint": endpoint})
+        return removed
 
     async def list_jobs(self, request: ListJobsRequest) -> ListJobsResponse:
         """A page of jobs."""
@@ -228,7 +264,7 @@ class BoardStore:
                 raise
             rows = taker.rows
         try:
-            jobs = [taken_job(row, self._journal) for row in rows]
+            jobs = await self._read(rows, worker_id)
             await self._settle(*rows)
         except (asyncio.CancelledError, UnavailableError):
             self._give_back(endpoint, worker_id, rows)
@@ -299,6 +335,16 @@ class BoardStore:
         """The webhook was called or given up."""
         self._live.apply(commands.MarkNotified(endpoint=endpoint, id=job_id, revision=revision))
 
+    async def _read(self, rows: Sequence[Row], worker_id: str) -> list[Job]:
+        """The jobs of the rows that the worker still holds by then."""
+        jobs: list[Job] = []
+        for index, row in enumerate(rows):
+            if index % JOBS_READ == JOBS_READ - 1:
+                await asyncio.sleep(0)
+            if row.is_running and row.worker_id == worker_id:
+                jobs.append(taken_job(row, self._journal))
+        return jobs
+
     def _give_back(self, endpoint: str, worker_id: str, rows: Sequence[Row]) -> None:
         if rows:
             ids = tuple(row.id for row in rows)
@@ -312,7 +358,7 @@ class BoardStore:
         """The chunks that nobody has read, as many as fit into one reply, and the first in any case."""
         chunks: list[bytes] = []
         room = MAX_PAYLOAD
-        for index in range(row.read, row.chunks):
+        for index in range(row.read, min(row.chunks, row.read + CHUNKS)):
             chunk = self._journal.get(row, FIRST_CHUNK + index)
             room -= len(chunk)
             if chunks and room < 0:

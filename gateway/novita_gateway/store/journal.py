@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from novita_gateway.board.rows import Row
 
-__all__ = ["FIRST_CHUNK", "Journal", "MemoryJournal", "Part"]
+__all__ = ["FIRST_CHUNK", "Journal", "Kept", "MemoryJournal", "Part"]
 
 
 class Part(enum.IntEnum):
@@ -24,6 +25,19 @@ class Part(enum.IntEnum):
 FIRST_CHUNK: Final = 4
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What an earlier process left.
+
+    Attributes:
+        rows: Its jobs, by their `seq`.
+        now: Its board's time when it wrote last; None where there was no such process.
+    """
+
+    rows: Sequence[Row] = ()
+    now: int | None = None
+
+
 class Journal(Protocol):
     """Keeps what it is told, in that order. All methods are called on one event loop.
 
@@ -31,16 +45,20 @@ class Journal(Protocol):
     once; it is durable when `commit` returned.
     """
 
-    async def open(self) -> Sequence[Row]:
-        """Gets ready; returns the rows that an earlier process kept."""
+    async def open(self) -> Kept:
+        """Gets ready; returns what an earlier process kept."""
         ...
 
     async def close(self) -> None:
         """Finishes writing."""
         ...
 
+    def pass_time(self, now: int, /) -> None:
+        """Keeps the board's time with the next batch, or in the end; by itself it is no reason to write."""
+        ...
+
     def save(self, row: Row) -> None:
-        """Keeps the row as it is when the batch is written, which is after this turn of the loop."""
+        """Keeps the row as it is now."""
         ...
 
     def drop(self, row: Row) -> None:
@@ -71,6 +89,11 @@ class Journal(Protocol):
         """Whether all that was said about this row is durable."""
         ...
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits to be written that who needs no answer should wait for a commit first."""
+        ...
+
     async def commit(self) -> None:
         """Returns when all that was said so far is durable; raises StoreError where that failed."""
         ...
@@ -83,13 +106,16 @@ class MemoryJournal:
         self._bodies: dict[int, dict[int, bytes]] = {}
         self._schemas: dict[str, bytes] = {}
 
-    async def open(self) -> Sequence[Row]:
+    async def open(self) -> Kept:
         """Starts empty."""
-        return ()
+        return Kept()
 
     async def close(self) -> None:
         """Lets go of everything."""
         self._bodies.clear()
+
+    def pass_time(self, _: int, /) -> None:
+        """Does nothing."""
 
     def save(self, row: Row) -> None:
         """Does nothing."""
@@ -122,6 +148,11 @@ class MemoryJournal:
     def is_settled(self, _: Row, /) -> bool:
         """Says yes: nothing here outlives the process, whatever is waited for."""
         return True
+
+    @property
+    def is_behind(self) -> bool:
+        """Says no."""
+        return False
 
     async def commit(self) -> None:
         """Returns at once."""

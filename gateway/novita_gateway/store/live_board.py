@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final, assert_never
 
-from novita_gateway._clock import Clock
+from novita_gateway._clock import BoardClock, Clock
+from novita_gateway._errors import StoreError
+from novita_gateway._logs import BoundedLog
 from novita_gateway.board.board import Board
 from novita_gateway.board.commands import Command, Event, EventKind, TakeJobs, Tick
 from novita_gateway.board.limits import Limits
 from novita_gateway.board.rows import Row
 from novita_gateway.store.journal import Journal, Part
 from novita_gateway.store.parking import Alarm, Lot, NoticeQueue, Taker
+from novita_sdk.threads import GATEWAY_THREADS
 from novita_sdk.wire.payload import dump
 
 __all__ = ["LiveBoard"]
-
-_log = logging.getLogger("novita_gateway")
 
 
 class LiveBoard:
@@ -49,20 +51,33 @@ class LiveBoard:
         self.notices: Final = NoticeQueue()
         self.is_open = False
         self._journal = journal
-        self._clock = clock
-        self._alarm = Alarm(clock, lambda: self.apply(Tick()))
+        self._log = BoundedLog()
+        self._clock = BoardClock(clock)
+        self._alarm = Alarm(self._clock, self._tick)
+        self._catching_up: asyncio.Task[None] | None = None
 
-    def open(self, rows: Sequence[Row]) -> None:
-        """Takes up the rows of an earlier process."""
-        self.board.restore(rows, self._clock.now())
-        self.notices.add(row for row in rows if row.notify and row.is_final)
+    async def open(self, rows: Sequence[Row], last: int | None) -> None:
+        """Takes up the rows of an earlier process, and its time."""
+        if last is not None:
+            self._clock.resume(last)
+        # There may be very many; nobody but that thread knows the board so far.
+        self.notices.add(await GATEWAY_THREADS.run(self._restore, rows, self._clock.now()))
         self.is_open = True
-        self._alarm.set(self.board.next_wake())
+        self._set_alarm(self._clock.now())
+
+    def _restore(self, rows: Sequence[Row], now: int) -> list[Row]:
+        """Fills the board; returns the rows whose webhooks wait."""
+        self.board.restore(rows, now)
+        return [row for row in rows if row.notify and row.is_final]
 
     def close(self) -> None:
         """Wakes everybody who is parked."""
         self.is_open = False
+        self._journal.pass_time(self._clock.now())
         self._alarm.cancel()
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+        self._log.flush()
         for lot in (self.takers, self.watchers, self.followers, self.readers, self.stoppers):
             lot.clear()
 
@@ -73,10 +88,13 @@ class LiveBoard:
             command: What happens.
             request: The `JobRequest` of a submit, in protobuf's binary form.
         """
-        events = self.board.apply(command, self._clock.now())
+        now = self._clock.now()
+        events = self.board.apply(command, now)
+        if events:
+            self._journal.pass_time(now)
         for event in events:
             self._act(event, request)
-        self._alarm.set(self.board.next_wake())
+        self._set_alarm(now)
         return events
 
     def undo(self, command: Command) -> None:
@@ -84,12 +102,28 @@ class LiveBoard:
         if self.is_open:
             self.apply(command)
 
+    def _tick(self) -> None:
+        if not self._journal.is_behind:
+            self.apply(Tick())
+        elif self._catching_up is None or self._catching_up.done():
+            self._catching_up = asyncio.get_running_loop().create_task(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        with contextlib.suppress(StoreError):  # the journal says so, and tries again with the next commit
+            await self._journal.commit()
+        self.apply(Tick())
+
+    def _set_alarm(self, now: int) -> None:
+        if (wake := self.board.next_wake()) is not None:
+            self._alarm.set(max(wake, now))
+
     def _act(self, event: Event, request: bytes | None) -> None:
-        kind, row = event.kind, event.row
+        row = event.row
         if event.reason:
             extra = {"endpoint": row.endpoint, "job_id": row.id, "worker_id": row.worker_id}
-            _log.info("job %s is %s: %s", row.id, row.status, event.reason, extra=extra)
-        match kind:
+            kind = f"jobs of endpoint {row.endpoint} that are {row.status}"
+            self._log.info(kind, "job %s is %s: %s", row.id, row.status, event.reason, extra=extra)
+        match event.kind:
             case EventKind.QUEUED:
                 self._journal.save(row)
                 self.followers.call_all(row.id)
@@ -122,7 +156,7 @@ class LiveBoard:
             case EventKind.DUPLICATE | EventKind.STOP_COLLECTED:
                 pass  # the row is as it was
             case _:
-                assert_never(kind)
+                assert_never(event.kind)
 
     def _offer(self, endpoint: str) -> None:
         """Hands what waits to the take that was parked first."""

@@ -6,7 +6,6 @@ import json
 
 from novita_sdk.files import File
 from novita_sdk.models import JobRequest
-from novita_sdk.wire.payload import PayloadError, load
 
 __all__ = ["is_repeat"]
 
@@ -23,19 +22,16 @@ def is_repeat(request: JobRequest, first: JobRequest) -> bool:
         return True
     try:
         return _canonical(request.input) == _canonical(first.input)
-    except (PayloadError, RecursionError):
+    except (ValueError, RecursionError):  # of a job that a gateway took which did not look so closely
         return False
 
 
 def _canonical(payload: bytes) -> str:
     """The same text for the same value, however it was written."""
-    return json.dumps(_without_links(load(payload)), sort_keys=True)
+    return json.dumps(json.loads(payload, object_hook=_without_link), sort_keys=True)
 
 
-def _without_links(value: object) -> object:
-    if isinstance(value, list):
-        return [_without_links(item) for item in value]
-    if isinstance(value, dict):
-        is_file = File.of(value) is not None
-        return {key: _without_links(item) for key, item in value.items() if not (is_file and key == "url")}
-    return value
+def _without_link(value: dict[str, object]) -> dict[str, object]:
+    if File.of(value) is None:
+        return value
+    return {key: item for key, item in value.items() if key != "url"}

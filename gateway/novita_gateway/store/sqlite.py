@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from novita_gateway._clock import Clock
@@ -16,16 +17,21 @@ from novita_gateway._errors import StoreError
 from novita_gateway.board.limits import Limits
 from novita_gateway.board.rows import Row
 from novita_gateway.store.board_store import BoardStore
-from novita_gateway.store.journal import Part
+from novita_gateway.store.journal import Kept, Part
 from novita_gateway.store.sqlite_file import SqliteFile, WriteBatch, body_key
-from novita_sdk.threads import Threads
+from novita_sdk.threads import GATEWAY_THREADS
 
 __all__ = ["SQLiteStore", "SqliteJournal"]
 
 CACHE: Final = 16 * 1024 * 1024
 """Bytes of payloads kept in memory, so that a job that is taken soon is not read back."""
 
-_THREADS: Final = Threads("novita-gateway-store", 4)
+QUIET: Final = 1.0
+"""Seconds without a change after which the log is folded into the file, so that a copy of the file alone is whole."""
+
+MANY: Final = 2000
+"""Jobs in one batch. Who needs no answer waits then, for what makes and frees a large one holds up every thread."""
+
 _log = logging.getLogger("novita_gateway")
 
 
@@ -57,16 +63,27 @@ class SqliteJournal:
         self._writing: WriteBatch | None = None
         self._writing_waiters: list[asyncio.Future[None]] = []
         self._is_scheduled = False
+        self._is_folded = True
+        """Everything is in the file itself, or it is not worth another try."""
 
-    async def open(self) -> Sequence[Row]:
-        """Opens the file and reads its rows."""
+    async def open(self) -> Kept:
+        """Opens the file and reads what is in it."""
         self._loop = asyncio.get_running_loop()
-        self._file = await _THREADS.run(SqliteFile, self._path)
+        self._file = await GATEWAY_THREADS.run(SqliteFile, self._path)
+        if self._file.lacks_log:
+            _log.warning(
+                "%s was copied from a running gateway without its log, %s-wal: the newest jobs may be missing. Stop"
+                " that gateway and copy again, or make the copy with: sqlite3 ORIGINAL '.backup COPY'",
+                self._path,
+                self._path.name,
+            )
         # A queue of its own, because an executor's futures cost more than the commit itself.
         self._queue: SimpleQueue[WriteBatch | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="novita-gateway-writer", daemon=True)
         self._thread.start()
-        return await _THREADS.run(self._file.load)
+        return Kept(
+            rows=await GATEWAY_THREADS.run(self._file.load), now=await GATEWAY_THREADS.run(self._file.load_time)
+        )
 
     async def close(self) -> None:
         """Writes what is left, and closes the file."""
@@ -74,12 +91,17 @@ class SqliteJournal:
             await self.commit()
         finally:
             self._queue.put(None)
-            await _THREADS.run(self._thread.join)
-            await _THREADS.run(self._file.close)
+            await GATEWAY_THREADS.run(self._thread.join)
+            await GATEWAY_THREADS.run(self._write_time)
+            await GATEWAY_THREADS.run(self._file.close)
+
+    def pass_time(self, now: int, /) -> None:
+        """Keeps the board's time with the next batch, and with the last one."""
+        self._batch.now = now
 
     def save(self, row: Row) -> None:
         """Keeps the row with the next batch."""
-        self._batch.rows[row.seq] = row
+        self._batch.save(row)
         self._schedule()
 
     def drop(self, row: Row) -> None:
@@ -131,6 +153,11 @@ class SqliteJournal:
         """Whether no batch that is still to be written has the row."""
         return row.seq not in self._batch.rows and (self._writing is None or row.seq not in self._writing.rows)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the next batch has many jobs already."""
+        return len(self._batch.rows) + len(self._batch.dropped) >= MANY
+
     async def commit(self) -> None:
         """Waits for the commit of the newest change."""
         if self._batch:
@@ -144,6 +171,14 @@ class SqliteJournal:
         waiters.append(waiter)
         await waiter
 
+    def _write_time(self) -> None:
+        """Writes what passed since the last batch. Where that fails, jobs are only kept longer."""
+        if self._batch.now is not None:
+            try:
+                self._file.write_time(self._batch.now)
+            except sqlite3.Error as error:
+                _log.warning("cannot write to %s when it stopped: %s", self._path, error)
+
     def _schedule(self) -> None:
         if self._writing is None and not self._is_scheduled:
             self._is_scheduled = True
@@ -155,18 +190,34 @@ class SqliteJournal:
             return
         self._writing, self._batch = self._batch, WriteBatch()
         self._writing_waiters, self._waiters = self._waiters, []
-        self._writing.freeze()
         self._queue.put(self._writing)
 
     def _write(self) -> None:
-        """The writer thread: one transaction after the other."""
-        while (batch := self._queue.get()) is not None:
+        """The writer thread: one transaction after the other; in between, when it is quiet, the log is folded."""
+        while True:
+            try:
+                batch = self._queue.get(timeout=None if self._is_folded else QUIET)
+            except Empty:
+                self._fold()
+                continue
+            if batch is None:
+                return
             error: Exception | None = None
+            self._is_folded = False
             try:
                 self._file.write(batch)
             except Exception as failure:  # noqa: BLE001 - who waits is told
                 error = failure
             self._loop.call_soon_threadsafe(self._written, error)
+            with suppress(sqlite3.Error):
+                self._file.settle()
+
+    def _fold(self) -> None:
+        try:
+            self._is_folded = self._file.make_whole()
+        except sqlite3.Error as error:
+            _log.warning("cannot fold the log into %s until the next change: %s", self._path, error)
+            self._is_folded = True
 
     def _written(self, error: Exception | None) -> None:
         batch, waiters = self._writing, self._writing_waiters
@@ -198,6 +249,7 @@ class SqliteJournal:
         merged.cleared |= newer.cleared
         merged.dropped |= newer.dropped
         merged.schemas.update(newer.schemas)
+        merged.now = merged.now if newer.now is None else newer.now
         self._batch = merged
 
     def _forget_bodies(self, row: Row, *, first: int) -> None:

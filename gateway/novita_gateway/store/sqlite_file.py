@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from operator import attrgetter
@@ -22,7 +23,18 @@ _SIZES: Final = (256, 64, 16, 4, 1)
 
 _NAMES: Final = tuple(column.name for column in COLUMNS)
 _BOOLS: Final = tuple(column.name for column in COLUMNS if column.is_bool)
+_SHARED: Final = ("endpoint", "status", "worker_id", "ttl")
+"""Columns in which very many rows have the same few values, each of which is kept once."""
 _values = attrgetter(*_NAMES)
+
+LOG_SIZE: Final = 4 * 1024 * 1024
+"""Bytes written to the log, about, after which it is folded into the file even while there is more to write."""
+_PAGES: Final = 3 * 4096
+"""Bytes that a transaction writes beside its payloads, about."""
+_LACKING: Final = -1
+"""Key of a row in the table `body`, where payloads have none below 0: the file lacks what its log has."""
+_MARK: Final = f"INSERT OR REPLACE INTO body (key, body) VALUES ({_LACKING}, x'')"  # noqa: S608 - constants
+_UNMARK: Final = f"DELETE FROM body WHERE key = {_LACKING}"  # noqa: S608 - constants
 
 
 def body_key(seq: int, part: int) -> int:
@@ -34,7 +46,8 @@ def body_key(seq: int, part: int) -> int:
 class WriteBatch:
     """Changes that are written in one transaction: first the removals, then the rest."""
 
-    rows: dict[int, Row] = field(default_factory=dict)
+    rows: dict[int, tuple[object, ...]] = field(default_factory=dict)
+    """Records, by `seq`: the row may change while another thread writes."""
     bodies: dict[int, dict[int, bytes]] = field(default_factory=dict)
     """By `seq` and part."""
     cleared: set[int] = field(default_factory=set)
@@ -42,12 +55,12 @@ class WriteBatch:
     dropped: set[int] = field(default_factory=set)
     schemas: dict[str, bytes] = field(default_factory=dict)
     """By endpoint."""
-    records: list[tuple[object, ...]] = field(default_factory=list)
-    """The rows as they are to be written, taken by `freeze`."""
+    now: int | None = None
+    """The board's time. It goes with the rest: alone it is no reason to write."""
 
-    def freeze(self) -> None:
-        """Copies the rows, so that they may change while another thread writes."""
-        self.records = [_values(row) for row in self.rows.values()]
+    def save(self, row: Row) -> None:
+        """Takes the row in as it is now."""
+        self.rows[row.seq] = _values(row)
 
     def __bool__(self) -> bool:
         return bool(self.rows or self.bodies or self.cleared or self.dropped or self.schemas)
@@ -55,6 +68,10 @@ class WriteBatch:
 
 class SqliteFile:
     """One database file, opened for one gateway.
+
+    What is written stands in the log (`FILE-wal`) until it is folded into the file. So that a copy of the file alone is
+    known for one, the file says in a row that it lacks something, and the log takes that row away: whoever has both, as
+    a backup by SQLite and the next gateway after a kill have, does not see it.
 
     Args:
         path: The file; made where there is none, readable for its owner alone, because inputs may hold secrets.
@@ -86,13 +103,33 @@ class SqliteFile:
                     raise StoreError(f"{path} {_not_ours(error)}") from None
             raise
         self._reader = self._connect()
+        found = self._writer.execute("SELECT 1 FROM body WHERE key = ?", (_LACKING,)).fetchone()
+        self.lacks_log: Final = found is not None
+        """Whether it is a copy that was made without the log, so that the newest changes are missing."""
+        self._is_marked = False
+        """The file itself has the row."""
+        self._is_mark_seen = self.lacks_log
+        """And the log has not taken it away."""
+        self._unfolded = 0
+
+    def load_time(self) -> int | None:
+        """The board's time when it was written last; None where nothing was."""
+        (now,) = self._writer.execute("SELECT max(now) FROM clock").fetchone()
+        if now is None:  # a file of before version 2
+            latest = "max(created, coalesce(taken, created), coalesce(finished, created))"
+            (now,) = self._writer.execute(f"SELECT max({latest}) FROM job").fetchone()  # noqa: S608 - constants
+        return None if now is None else int(now)
 
     def load(self) -> list[Row]:
         """Reads every row."""
+        known: dict[object, object] = {}
         rows = []
         for record in self._writer.execute(f"SELECT {_listed(_NAMES)} FROM job ORDER BY seq"):  # noqa: S608 - constants
             values = dict(zip(_NAMES, record, strict=True))
-            values.update((name, bool(values[name])) for name in _BOOLS if values[name] is not None)
+            for name in _BOOLS:
+                values[name] = None if values[name] is None else values[name] != 0
+            for name in _SHARED:
+                values[name] = known.setdefault(values[name], values[name])
             rows.append(Row(**values))
         return rows
 
@@ -105,32 +142,87 @@ class SqliteFile:
         return self._read("SELECT body FROM schema WHERE endpoint = ?", endpoint)
 
     def write(self, batch: WriteBatch) -> None:
-        """Writes a frozen batch; it is durable when this returns."""
+        """Writes a batch; it is durable when this returns."""
         execute = self._writer.execute
+        is_first = not self._is_marked
         execute("BEGIN IMMEDIATE")
         try:
+            if is_first:
+                execute(_MARK)
+            elif self._is_mark_seen:
+                execute(_UNMARK)
             for seq in batch.cleared:
                 execute("DELETE FROM body WHERE key > ? AND key < ?", (body_key(seq, 0), body_key(seq + 1, 0)))
             for seq in batch.dropped:
                 execute("DELETE FROM body WHERE key >= ? AND key < ?", (body_key(seq, 0), body_key(seq + 1, 0)))
                 execute("DELETE FROM job WHERE seq = ?", (seq,))
-            self._insert("job", batch.records)
+            self._insert("job", list(batch.rows.values()))
             bodies = [
                 (body_key(seq, part), body) for seq, parts in batch.bodies.items() for part, body in parts.items()
             ]
             self._insert("body", bodies)
             self._insert("schema", list(batch.schemas.items()))
+            if batch.now is not None:
+                self.write_time(batch.now)
             execute("COMMIT")
         except BaseException:
             if self._writer.in_transaction:
                 execute("ROLLBACK")
             raise
+        self._is_mark_seen = is_first
+        self._unfolded += _PAGES + sum(len(body) for _, body in bodies)
+        if is_first or self._unfolded > LOG_SIZE:
+            with suppress(sqlite3.Error):  # the batch is durable, and the next one tries again
+                self._mark()
+
+    def settle(self) -> None:
+        """Ends what a write leaves to be done when those who wait for it were told.
+
+        Raises:
+            sqlite3.Error: The disk fails; the next write makes up for it.
+        """
+        if self._is_mark_seen:
+            self._writer.execute(_UNMARK)
+            self._is_mark_seen = False
+
+    def make_whole(self) -> bool:
+        """Folds the log into the file, so that a copy of the file alone has everything; waits for nobody.
+
+        Returns:
+            Whether it has; not, while somebody else reads what was there before.
+
+        Raises:
+            sqlite3.Error: The disk fails.
+        """
+        self.settle()
+        if not self._fold():
+            return False
+        self._is_marked = False
+        return True
+
+    def write_time(self, now: int) -> None:
+        """Writes the board's time, in the transaction that is open or in one of its own."""
+        self._insert("clock", [(1, now)])
 
     def close(self) -> None:
         """Closes the file, and folds the log into it."""
+        with suppress(sqlite3.Error):
+            self.settle()
         self._reader.close()
         self._writer.close()
         self._lock.close()
+
+    def _mark(self) -> None:
+        """Folds the log into the file, and with it the row that says that the file lacks what comes from now on."""
+        if not self._is_mark_seen:
+            self._writer.execute(_MARK)
+            self._is_mark_seen = True
+        self._is_marked = self._fold()  # unless a reader is in the way; then the next write tries again
+
+    def _fold(self) -> bool:
+        _, written, folded = self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._unfolded = 0
+        return bool(written == folded)
 
     def _read(self, query: str, key: int | str) -> bytes | None:
         try:
@@ -173,6 +265,7 @@ class SqliteFile:
         execute("PRAGMA journal_mode = WAL")
         # Every commit is followed by an fsync of the log; SQLite syncs the folder when it makes the log.
         execute("PRAGMA synchronous = FULL")
+        execute("PRAGMA wal_autocheckpoint = 0")  # it would fold the log and take the row away that says so
         execute("PRAGMA fullfsync = ON")  # on macOS a plain fsync leaves the data in the drive's cache
         migrate(self._writer, version)
 

@@ -16,7 +16,7 @@ __all__ = ["APPLICATION", "COLUMNS", "TABLES", "VERSION", "migrate"]
 APPLICATION: Final = 0x6E6F7667
 """Marks the file as ours: `novg`."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables, and kept in the file. A new field of Row raises it, as any other change of the tables does: a gateway
 that does not know the field must not take the file for its own."""
 
@@ -30,6 +30,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "job": {column.name: column.declaration for column in COLUMNS},
     "body": {"key": "INTEGER PRIMARY KEY", "body": "BLOB NOT NULL"},
     "schema": {"endpoint": "TEXT PRIMARY KEY", "body": "BLOB NOT NULL"},
+    "clock": {"id": "INTEGER PRIMARY KEY", "now": "INTEGER NOT NULL"},
 }
 """Declarations of the columns, by table and name. Their order in a file says nothing: a migrated one has another."""
 

@@ -32,6 +32,9 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
+_UNLESS: Final = "unless it was started with --allow-private-webhooks (allow_private_webhooks=True)"
+
+
 def check_webhook(url: str, *, allow_private: bool) -> None:
     """Refuses a webhook that can't or must not be called.
 
@@ -51,7 +54,7 @@ def check_webhook(url: str, *, allow_private: bool) -> None:
     if parsed.user is not None or parsed.password is not None:
         raise BadRequestError("the webhook URL holds a user name; verify the signature instead")
     if not allow_private and _is_private_literal(host):
-        raise BadRequestError(f"webhook host {host!r} is a private address, which this gateway does not call")
+        raise BadRequestError(f"webhook host {host!r} is a private address, which this gateway does not call {_UNLESS}")
 
 
 class PublicResolver(AbstractResolver):
@@ -66,7 +69,7 @@ class PublicResolver(AbstractResolver):
         """Resolves a name; raises OSError where no address of it is public."""
         results = [result for result in await self._resolver.resolve(host, port, family) if is_public(result["host"])]
         if not results:
-            raise OSError(f"{host} has no public address")
+            raise OSError(f"{host} has no public address, and no other is called {_UNLESS}")
         return results
 
     async def close(self) -> None:

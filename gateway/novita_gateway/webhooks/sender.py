@@ -13,6 +13,7 @@ from typing import Final
 import aiohttp
 
 from novita_gateway._errors import BadRequestError, JobNotFoundError, StoreError
+from novita_gateway._logs import BoundedLog
 from novita_gateway.store.protocol import Notice, Store
 from novita_gateway.webhooks.addresses import PublicResolver, check_webhook
 from novita_sdk.webhooks import sign
@@ -54,6 +55,7 @@ class WebhookSender:
         self._secret = secret
         self._allow_private = allow_private
         self._retries = retries
+        self._log = BoundedLog()
         self._random = random.Random()  # of its own, so that who seeds the process's sees no other draw
 
     def check(self, url: str) -> None:
@@ -102,7 +104,8 @@ class WebhookSender:
                 _log.warning("webhook of job %s was given up", notice.job_id, extra=extra)
                 await self._store.mark_notified(notice.endpoint, notice.job_id, notice.revision)
                 return
-            _log.info("webhook of job %s failed, again in %.1f s", notice.job_id, delay, extra=extra)
+            kind = "webhooks that failed and are called again"
+            self._log.info(kind, "webhook of job %s failed, again in %.1f s", notice.job_id, delay, extra=extra)
             attempt += 1
             await asyncio.sleep(delay)
             await slots.acquire()

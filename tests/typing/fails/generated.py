@@ -8,6 +8,7 @@ draws = DrawClient(client.endpoint("e"))
 Draw(promt="x")  # wrong: a misspelt field
 Draw(width="wide")  # wrong: a field of another type
 draws.draw(Token())  # wrong: another request
+draws.draw(Draw(), polciy={})  # wrong: a misspelt option
 draws.paint(Draw())  # wrong: no such method
 token: Token = draws.draw(Draw()).output()  # wrong: another output
 DrawClient(client)  # wrong: a client in place of an endpoint

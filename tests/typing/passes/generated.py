@@ -24,6 +24,7 @@ def sync(client: Client) -> None:
     job = DrawClient(endpoint).draw(request)
     assert_type(job, TypedJob[Drawn])
     assert_type(job.output(), Drawn)
+    DrawClient(endpoint).draw(request, idempotency_key="k", webhook="https://h", timeout=3)
     assert_type(job.output(timeout=3).images[0].url, str)
     assert_type(TalkClient(endpoint).talk(request), JobStream[Token])
     for token in TalkClient(endpoint).talk(request):

@@ -210,7 +210,8 @@ class JobContext:
         """The local path of an input file; the copy is the job's own and goes when the job ends.
 
         Args:
-            file: A file as it stands in the input (`novita_sdk.files.File`), or an http(s) URL.
+            file: A file as it stands in the input (`novita_sdk.files.File`, or in a message `novita_protocol.v1.File`),
+                or an http(s) URL.
 
         Raises:
             FileError: It could not be fetched, may not be, or is not what was sent.

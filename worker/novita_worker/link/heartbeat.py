@@ -8,18 +8,21 @@ import json
 import logging
 import mmap
 import os
+import pkgutil
 import subprocess
-import sys
 import tempfile
+import threading
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Final
 
+from novita_sdk._interpreter import interpreter
+from novita_sdk._network import certificates, environment_proxy
 from novita_sdk.rpc import WorkerServiceMethods
 from novita_sdk.wire.headers import USER_AGENT
-from novita_worker._environment import Environment
-from novita_worker.link.heartbeat_main import HEADER
+from novita_worker._environment import IS_HEARTBEAT, Environment
+from novita_worker.link.heartbeat_main import HEADER, HELLO, Heart, SharedIds
 from novita_worker.link.log_throttle import Throttle
 
 __all__ = ["Heartbeat"]
@@ -27,6 +30,10 @@ __all__ = ["Heartbeat"]
 SIZE: Final = 1024 * 1024
 """Room for the ids in bytes; only what is used takes memory."""
 RESTART_DELAY: Final = 1.0
+HELLO_TIMEOUT: Final = 60.0
+"""Seconds after which a process that has not said what it is counts as another program."""
+TRIES: Final = 5
+"""Starts in a row without a word after which a thread of the worker pings instead."""
 _MARK: Final = "IDS"
 _SCRIPT: Final = Path(__file__).with_name("heartbeat_main.py")
 _log: Final = logging.getLogger("novita_worker")
@@ -36,6 +43,7 @@ class Heartbeat:
     """A process of its own that tells the gateway that the worker lives, and which jobs it has.
 
     It goes on while a handler holds the GIL, ends with the worker however that ends, and is started again if it dies.
+    Where there is no Python to start, as in a frozen program, it is a thread of the worker, with a warning.
     """
 
     def __init__(self, environment: Environment) -> None:
@@ -44,8 +52,11 @@ class Heartbeat:
         self._memory: mmap.mmap | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._restart: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._failures = Throttle(_log, "the heartbeat process")
+        self._starts = 0
+        self._thread_is_over = threading.Event()
+        self._thread: threading.Thread | None = None
 
     @property
     def pid(self) -> int | None:
@@ -61,7 +72,7 @@ class Heartbeat:
         self._file = _shared_file()
         self._file.truncate(SIZE)
         self._memory = mmap.mmap(self._file.fileno(), SIZE)
-        self._spawn()
+        self._spawn(self._loop, self._file.fileno())
 
     def set_ids(self, ids: Iterable[str]) -> None:
         """Sets the jobs of the next ping."""
@@ -75,29 +86,51 @@ class Heartbeat:
 
     def stop(self) -> None:
         """Ends the process."""
-        if self._restart is not None:
-            self._restart.cancel()
+        self._set_timer(None)
         if self._process is not None:
             self._end(self._process)
+        self._thread_is_over.set()
+        if self._thread is not None:
+            self._thread.join(timeout=1.0)
         if self._memory is not None:
             self._memory.close()
             self._memory = None
         if self._file is not None:
             self._file.close()
 
-    def _spawn(self) -> None:
-        if self._file is None or self._loop is None:
+    def _spawn(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+        command = _command()
+        if command is None:
+            self._ping_in_thread(descriptor, "there is no Python beside this program that could ping for it")
             return
-        fd = self._file.fileno()
-        process = subprocess.Popen(  # noqa: S603  our own interpreter and script
-            [sys.executable, "-I", "-S", str(_SCRIPT)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=(fd,),
-        )
+        if self._starts == TRIES:
+            self._ping_in_thread(descriptor, f"{command[0]} does not start as a process of its own")
+            return
+        self._starts += 1
+        try:
+            process = subprocess.Popen(  # noqa: S603  our own interpreter and script
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=(descriptor,),
+                env={**os.environ, IS_HEARTBEAT: "1"},
+            )
+        except (OSError, subprocess.SubprocessError) as error:  # there may be memory for it later
+            self._respawn_soon(loop, descriptor, str(error))
+            return
+        self._process = process
+        if process.stdin is not None and process.stdout is not None:
+            with contextlib.suppress(BrokenPipeError):  # it died already, which is seen below
+                process.stdin.write(json.dumps(self._settings(descriptor)).encode() + b"\n")
+                process.stdin.flush()
+            # Nothing follows its hello; the end is the end of the process.
+            loop.add_reader(process.stdout, self._read, loop, descriptor, process)
+            self._set_timer(loop.call_later(HELLO_TIMEOUT, process.kill))
+
+    def _settings(self, descriptor: int) -> dict[str, str]:
         urls = self._environment.urls
         prefix, _, suffix = urls.ping([_MARK]).rpartition(_MARK)
-        settings = {
+        return {
             "interval": str(self._environment.ping_interval),
             "verb": WorkerServiceMethods.PING.verb,
             "idle": urls.ping([]),
@@ -105,33 +138,48 @@ class Heartbeat:
             "suffix": suffix,
             "authorization": self._environment.authorization,
             "user_agent": USER_AGENT,
-            "fd": str(fd),
+            "fd": str(descriptor),
             "parent": str(os.getpid()),
+            "proxy": environment_proxy(urls.ping([])) or "",
+            "certificates": certificates() or "",
         }
-        self._process = process
-        if process.stdin is not None and process.stdout is not None:
-            with contextlib.suppress(BrokenPipeError):  # it died already, which is seen below
-                process.stdin.write(json.dumps(settings).encode() + b"\n")
-                process.stdin.flush()
-            # Nothing is ever written there; its end is the end of the process.
-            self._loop.add_reader(process.stdout, self._died, process)
 
-    def _died(self, process: subprocess.Popen[bytes]) -> None:
-        self._end(process)
-        if self._loop is not None:
-            self._respawn_soon(self._loop, f"it ended with code {process.returncode}")
+    def _read(self, loop: asyncio.AbstractEventLoop, descriptor: int, process: subprocess.Popen[bytes]) -> None:
+        text = b"" if process.stdout is None else os.read(process.stdout.fileno(), 4096)
+        if text == HELLO:
+            self._starts = 0
+            self._set_timer(None)
+        elif not text:
+            self._end(process)
+            self._respawn_soon(loop, descriptor, f"it ended with code {process.returncode}")
 
-    def _respawn_soon(self, loop: asyncio.AbstractEventLoop, reason: str) -> None:
+    def _respawn_soon(self, loop: asyncio.AbstractEventLoop, descriptor: int, reason: str) -> None:
         self._failures.failed(f"{reason}; starting another", loop.time())
-        self._restart = loop.call_later(RESTART_DELAY, self._respawn, loop)
+        self._set_timer(loop.call_later(RESTART_DELAY, self._spawn, loop, descriptor))
 
-    def _respawn(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            self._spawn()
-        except OSError as error:  # there may be memory for it later
-            self._respawn_soon(loop, str(error))
+    def _set_timer(self, timer: asyncio.TimerHandle | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = timer
+
+    def _ping_in_thread(self, descriptor: int, reason: str) -> None:
+        _log.warning(
+            "%s: a thread of the worker pings, which stops while a handler holds the GIL, and a job whose handler "
+            "does that for longer than a lease is given to another worker",
+            reason,
+        )
+
+        def say(text: str) -> None:
+            _log.warning("heartbeat: %s", text)
+
+        heart = Heart(self._settings(descriptor), SharedIds(descriptor), say, in_process_of_its_own=False)
+        self._thread = threading.Thread(
+            target=heart.beat, args=(self._thread_is_over.wait,), name="novita-heartbeat", daemon=True
+        )
+        self._thread.start()
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
+        self._set_timer(None)
         if self._loop is not None and process.stdout is not None:
             self._loop.remove_reader(process.stdout)
             process.stdout.close()
@@ -144,6 +192,18 @@ class Heartbeat:
             process.kill()
             process.wait()
         self._process = None
+
+
+def _command() -> list[str] | None:
+    """What starts the process; None where there is nothing to start it with."""
+    python = interpreter()
+    if python is None:
+        return None
+    command = [python, "-I", "-S"]
+    if _SCRIPT.is_file():
+        return [*command, str(_SCRIPT)]
+    source = pkgutil.get_data(__package__, _SCRIPT.name)  # from a zip, which Python itself can't run it in
+    return None if source is None else [*command, "-c", source.decode()]
 
 
 def _shared_file() -> IO[bytes]:

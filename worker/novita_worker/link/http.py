@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Final, assert_never
 from urllib.parse import quote
 
@@ -14,18 +17,20 @@ import aiohttp
 from google.protobuf.message import Message
 from yarl import URL
 
+from novita_sdk._network import certificates, environment_proxy
 from novita_sdk.models import EndpointSchema, JobResult, StreamChunk
 from novita_sdk.rpc import Method, WorkerServiceMethods
 from novita_sdk.wire import states
 from novita_sdk.wire.codec import encode
 from novita_sdk.wire.headers import REQUEST_ID_HEADER, USER_AGENT
+from novita_sdk.wire.refusals import read_refusal
 from novita_sdk.wire.retry import Failure, FailureKind, parse_retry_after
 from novita_sdk.wire.worker_urls import WorkerUrls
 from novita_worker._environment import Environment
 from novita_worker.desk.outbox import PostKind
 from novita_worker.link.deadlines import Patience
 from novita_worker.link.protocol import EMPTY, CallFailure, TakeReply
-from novita_worker.link.replies import read_jobs, read_stops
+from novita_worker.link.replies import read_jobs, read_stops, says_no_jobs
 
 __all__ = ["HttpCalls"]
 
@@ -41,7 +46,11 @@ LONGEST_WAIT: Final = 120.0
 """Seconds that a Retry-After counts for: no gateway may put a worker to sleep for a day."""
 LARGE_BODY: Final = 2**20
 """Bodies from this size on are written piecewise, so that they don't hold up the loop."""
-_EXCERPT: Final = 200
+LARGEST_JOB: Final = 32 * 2**20
+"""Bytes that a reply to a take may have for each job that was asked for, unpacked."""
+LARGEST_TAKE: Final = 256 * 2**20
+LARGEST_REPLY: Final = 2**20
+"""Bytes of any other reply."""
 
 _POST_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded", "charset": "utf-8"}
 """The body is JSON all the same, as observed."""
@@ -73,6 +82,8 @@ class HttpCalls:
         self._schema_url = URL(schema_url, encoded=True) if schema_url else None
         self._take_url = cache(lambda count, busy: URL(urls.take(count=count, busy=busy), encoded=True))
         self._post_urls = cache(lambda worker_id: _PostUrls(environment.urls_of(worker_id)))
+        # A session that trusts the environment would search it at every request.
+        self._proxy = cache(lambda scheme, authority: environment_proxy(f"{scheme}://{authority}"))
         self._take_is_answered = False
 
     @property
@@ -89,7 +100,7 @@ class HttpCalls:
         """Makes the session."""
         self._patience = Patience()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75, ssl=self._tls()),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT),
             headers={
@@ -109,12 +120,15 @@ class HttpCalls:
         """Asks for jobs and waits as long as the gateway parks the request."""
         try:
             method = WorkerServiceMethods.TAKE_JOB if count == 1 else WorkerServiceMethods.TAKE_JOBS
-            reply = await self._send(method, self._take_url(count, busy), TAKE_TIMEOUT, is_take=True)
+            limit = min(LARGEST_TAKE, count * LARGEST_JOB)
+            reply = await self._send(method, self._take_url(count, busy), TAKE_TIMEOUT, limit=limit, is_take=True)
         finally:
             self._take_is_answered = False
-        if isinstance(reply, CallFailure):
-            return EMPTY if reply.failure.status == NO_JOBS else reply
-        return read_jobs(reply)
+        if isinstance(reply, bytes):
+            return read_jobs(reply)
+        if reply.failure.status == NO_JOBS:
+            return EMPTY if says_no_jobs(reply.said) else TakeReply(remark=reply.reason)
+        return replace(reply, reason=f"{reply.reason}{self._advice(reply.failure.status)}")
 
     async def stops(self) -> list[str] | CallFailure:
         """Asks which jobs are to be stopped and waits as long as the gateway parks the request."""
@@ -159,9 +173,10 @@ class HttpCalls:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
         *,
+        limit: int = LARGEST_REPLY,
         is_take: bool = False,
     ) -> bytes | CallFailure:
-        """Makes one call; gives the body of a good answer."""
+        """Makes one call; gives the body of a good answer, if it is within the limit in bytes."""
         self._patience.begin(timeout)
         try:
             async with self._session.request(
@@ -170,10 +185,13 @@ class HttpCalls:
                 data=body if body is None or len(body) < LARGE_BODY else io.BytesIO(body),
                 headers=headers,
                 allow_redirects=method.verb == "GET",
+                proxy=self._proxy(url.scheme, url.raw_authority),
             ) as response:
                 self._take_is_answered |= is_take
-                text = await response.read()
-                return text if response.status < 300 else _refusal(response, text)
+                text = await _read(response, limit)
+                if response.status >= 300:
+                    return self._refusal(response, text)
+                return text if len(text) <= limit else _too_large(limit)
         except asyncio.CancelledError:
             if not self._patience.is_over():
                 raise
@@ -183,23 +201,61 @@ class HttpCalls:
         finally:
             self._patience.end()
 
+    def _tls(self) -> ssl.SSLContext | bool:
+        """What vouches for the gateway, where the environment names it and there is a gateway that needs it."""
+        found = certificates()
+        if not found or not any(url.startswith("https:") for url in self._environment.templates.values()):
+            return True
+        is_folder = Path(found).is_dir()
+        return ssl.create_default_context(cafile=None if is_folder else found, capath=found if is_folder else None)
+
+    def _refusal(self, response: aiohttp.ClientResponse, body: bytes) -> CallFailure:
+        retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
+        key = self._environment.authorization.removeprefix("Bearer ")
+        said = str(read_refusal(body, secrets=(key,)))
+        return CallFailure(
+            failure=Failure(
+                kind=FailureKind.STATUS,
+                status=response.status,
+                retry_after=None if retry_after is None else min(retry_after, LONGEST_WAIT),
+            ),
+            reason=f"HTTP {response.status} {said}".strip(),
+            said=said,
+        )
+
+    def _advice(self, status: int | None) -> str:
+        """What to look at where a take is refused for good."""
+        prefix = self._environment.prefix
+        match status:
+            case 401 | 403:
+                return f"; look at {prefix}_AI_API_KEY, which is what the worker showed"
+            case 404 | 405:
+                return f"; look at {prefix}_WEBHOOK_GET_JOB, which names the place"
+            case _:
+                return ""
+
 
 def _template(make: Callable[[str], str]) -> Callable[[str], URL]:
     template = make(_MARK)
     return lambda job_id: URL(template.replace(_MARK, quote(job_id, safe="")), encoded=True)
 
 
-def _refusal(response: aiohttp.ClientResponse, body: bytes) -> CallFailure:
-    retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
-    excerpt = " ".join(body[:_EXCERPT].decode(errors="replace").split())
-    return CallFailure(
-        failure=Failure(
-            kind=FailureKind.STATUS,
-            status=response.status,
-            retry_after=None if retry_after is None else min(retry_after, LONGEST_WAIT),
-        ),
-        reason=f"HTTP {response.status} {excerpt}".strip(),
-    )
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, of which no more is unpacked than a little over the limit."""
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in response.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            response.close()
+            break
+    return b"".join(pieces) if len(pieces) != 1 else pieces[0]
+
+
+def _too_large(limit: int) -> CallFailure:
+    failure = Failure(kind=FailureKind.GARBLED)
+    return CallFailure(failure=failure, reason=f"the reply is larger than {limit:,} bytes, and was not read")
 
 
 def _failure(error: Exception) -> CallFailure:

@@ -21,10 +21,12 @@ class TakeReply:
     Attributes:
         jobs: Empty where there was none.
         broken: What is wrong with jobs that can't be run: their id, or None where they have none, and the reason.
+        remark: What the gateway said in place of a job; None where it was silent, or said only that there is none.
     """
 
     jobs: tuple[TakenJob, ...] = ()
     broken: tuple[tuple[str | None, str], ...] = ()
+    remark: str | None = None
 
 
 EMPTY: Final = TakeReply()
@@ -32,10 +34,17 @@ EMPTY: Final = TakeReply()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFailure:
-    """Why a post did not get through; `reason` is for logs and holds no payload."""
+    """Why a post did not get through.
+
+    Attributes:
+        failure: For the decision whether to try again.
+        reason: For logs; holds no payload.
+        said: The beginning of what the other side said, where it did.
+    """
 
     failure: Failure
     reason: str
+    said: str = ""
 
 
 class GatewayCalls(Protocol):

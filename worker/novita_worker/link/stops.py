@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from novita_sdk.wire.retry import RetryPolicy, next_delay
+from novita_worker.link.log_throttle import Throttle
 from novita_worker.link.protocol import CallFailure, GatewayCalls
 
 __all__ = ["StopWatch"]
@@ -37,6 +38,7 @@ class StopWatch:
         self._stop = stop
         self._is_absent = not gateway.has_stop_route
         self._wanted = asyncio.Event()
+        self._refusals = Throttle(_log, "asking which jobs to stop")
 
     def want(self, *, wanted: bool) -> None:
         """Says whether there are jobs to stop; a parked request stays where it is."""
@@ -59,9 +61,12 @@ class StopWatch:
                     return
                 failures += 1
                 delay = next_delay(PAUSE, reply.failure, attempt=failures, elapsed=0.0, random=random.random())
+                if delay is None:  # refused for good, where the take that it goes with may not be
+                    self._refusals.failed(reply.reason, asyncio.get_running_loop().time())
                 await asyncio.sleep(PAUSE.max_delay if delay is None else delay)
                 continue
             failures = 0
+            self._refusals.worked()
             if reply:
                 self._stop(reply)
             elif asyncio.get_running_loop().time() - started < QUICK:

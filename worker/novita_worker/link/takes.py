@@ -62,8 +62,8 @@ class Takes:
         except Exception as error:  # noqa: BLE001  whatever it is, the slots must not stay reserved
             reply = CallFailure(failure=Failure(kind=FailureKind.GARBLED), reason=describe(error))
         now = time.monotonic()
-        if isinstance(reply, CallFailure):
-            self._failures.failed(reply.reason, now)
+        if (problem := _problem(reply)) is not None:
+            self._failures.failed(problem, now)
         else:
             self._failures.worked()
         self._answer(reply, now - began)
@@ -79,3 +79,11 @@ class Takes:
     def _hang_up(self) -> None:
         if self._task is not None and not self._gateway.take_is_answered:
             self._task.cancel()
+
+
+def _problem(reply: TakeReply | CallFailure) -> str | None:
+    """What is to be said of a reply, at a bounded rate: it may come with every take, for ever."""
+    if isinstance(reply, CallFailure):
+        return reply.reason
+    nameless = (f"the gateway gave a job that can't run: {reason}" for job_id, reason in reply.broken if job_id is None)
+    return reply.remark or next(nameless, None)

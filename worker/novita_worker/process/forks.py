@@ -7,11 +7,11 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final, NoReturn
 
-__all__ = ["is_starting_up", "leave", "let_go_in_child"]
+__all__ = ["is_multiprocessing", "is_starting_up", "leave", "let_go_in_child"]
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _callbacks: Final[dict[object, Callable[[], object]]] = {}
@@ -57,6 +57,11 @@ def is_starting_up() -> bool:
     module = sys.modules.get("multiprocessing.process")
     # What multiprocessing itself asks before it starts a process.
     return module is not None and getattr(module.current_process(), "_inheriting", False)
+
+
+def is_multiprocessing(arguments: Sequence[str]) -> bool:
+    """Whether a program's arguments are those that `multiprocessing` gives to what it takes for a Python."""
+    return "--multiprocessing-fork" in arguments or any("from multiprocessing." in argument for argument in arguments)
 
 
 @cache
