@@ -69,7 +69,7 @@ def _names(message: type[Message]) -> set[str]:
 
 
 _GIVEN: Final = sorted(_names(Job) - _names(JobRequest))
-"""What a worker's job has and a submit has not: `attempt` and `id`."""
+"""What a worker's job has and a submit has not: `attempt`, `id` and `take`."""
 _MOST_WARNED: Final = 1000
 """Endpoints that are remembered, so that a client can't fill log and memory."""
 

@@ -314,7 +314,7 @@ class BoardMachine(RuleBasedStateMachine):
         if command == "ping":
             self.ping(pick, right)
         elif command == "finish":
-            self.finish(pick, right, failed=False)
+            self.finish(pick, right, failed=False, take=None)
         self.pass_time(0)
 
     def check_lost(self, job_id: str) -> None:
