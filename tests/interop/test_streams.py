@@ -29,7 +29,13 @@ def test_a_published_client_and_two_of_ours_read_the_stream_of_one_job(
 ) -> None:
     endpoint = f"stream-{worker}"
     found: list[list[object]] = []
-    command = [pythons["runpod"], READER, interop_gateway.url.replace("/v1", "/v2"), interop_gateway.api_key, endpoint]
+    command: list[str | Path] = [
+        pythons["runpod"],
+        READER,
+        interop_gateway.url.replace("/v1", "/v2"),
+        interop_gateway.api_key,
+        endpoint,
+    ]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path, text=True) as process,
         Client(api_key=interop_gateway.api_key, base_url=interop_gateway.url) as client,

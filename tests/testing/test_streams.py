@@ -65,7 +65,8 @@ def test_the_async_client_gets_it_too() -> None:
             async def whole() -> list[object]:
                 return [chunk async for chunk in job.stream(timeout=DEADLINE)]
 
-            assert await asyncio.gather(whole(), whole()) == [WHOLE, WHOLE]
+            first, second = await asyncio.gather(whole(), whole())
+            assert first == second == WHOLE
 
     with embedded(count, faults=lossy("ReadStream", "StreamJob")) as endpoint:
         asyncio.run(read(endpoint))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from typing import Any
 
-sdk = importlib.import_module("runpod")
+sdk: Any = importlib.import_module("runpod")
 sdk.endpoint_url_base, sdk.api_key, endpoint = sys.argv[1:]
 job = sdk.Endpoint(endpoint).run({"input": {"count": 5}})
 print(job.job_id, flush=True)
