@@ -29,7 +29,7 @@ Each is also an instance of what the published package raises in its place, so t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
@@ -398,13 +398,3 @@ _OTHER_REFUSAL: Final = next(row for row in ERROR_TABLE if row.error is APIError
 def row_of_status(status: int) -> ErrorRow:
     """The row for an HTTP status; one without a row of its own counts as 500 from 500 up, else as REFUSED."""
     return _BY_STATUS.get(status) or (_BY_STATUS[500] if status >= 500 else _OTHER_REFUSAL)
-
-
-def response_of(status: int, headers: Mapping[str, str], body: bytes, *, url: str) -> requests.Response:
-    """An answer as code written for `requests.HTTPError` looks at it, whatever library brought it."""
-    response = requests.Response()
-    response.status_code = status
-    response.headers.update(headers)
-    response.url = url
-    response._content = body
-    return response

@@ -86,9 +86,11 @@ class LocalFile:
         Its link means something in this process alone. The file is uploaded when the message is sent as an input, or
         returned by a handler.
         """
-        from novita_sdk.files._in_messages import message_of
+        from novita_sdk.files._local_links import data_link, path_link
+        from novita_sdk.models import File as FileMessage
 
-        return message_of(self)
+        url = data_link(self.read()) if self._path is None else path_link(self._path)
+        return FileMessage(url=url, name=self.name, media_type=self.media_type)
 
     def open(self) -> io.BytesIO | io.BufferedReader:
         """The content, from its start."""
