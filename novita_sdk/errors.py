@@ -17,6 +17,7 @@ Each is also an instance of what the published package raises in its place, so t
     │   └── SubmitUncertainError    a job may or may not exist     requests.ReadTimeout
     ├── ProtocolError               an answer that isn't ours      requests.JSONDecodeError
     ├── WaitTimeoutError            the job goes on                TimeoutError
+    ├── StreamRestartedError        the chunks so far are void
     └── JobError                    the job ended without output
         ├── JobFailedError
         ├── JobCancelledError
@@ -28,7 +29,7 @@ Each is also an instance of what the published package raises in its place, so t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
@@ -59,6 +60,7 @@ __all__ = [
     "RateLimitError",
     "RequestTimeoutError",
     "ServerError",
+    "StreamRestartedError",
     "SubmitUncertainError",
     "TransportError",
     "UnreadableOutputError",
@@ -263,6 +265,13 @@ class WaitTimeoutError(NovitaError, TimeoutError):
     default_retryable = True
 
 
+class StreamRestartedError(NovitaError):
+    """Another attempt at the job began its stream anew: the chunks that came are void, and it can be read again."""
+
+    default_code = "STREAM_RESTARTED"
+    default_retryable = True
+
+
 class JobError(NovitaError):
     """The job ended without an output.
 
@@ -372,6 +381,7 @@ ERROR_TABLE: Final = (
     ErrorRow(code="SUBMIT_UNCERTAIN", status=None, error=SubmitUncertainError),
     ErrorRow(code="BAD_REPLY", status=None, error=ProtocolError),
     ErrorRow(code="WAIT_TIMEOUT", status=None, error=WaitTimeoutError),
+    ErrorRow(code="STREAM_RESTARTED", status=None, error=StreamRestartedError),
     ErrorRow(code="JOB_ENDED", status=None, error=JobError),
     ErrorRow(code="JOB_FAILED", status=None, error=JobFailedError),
     ErrorRow(code="JOB_CANCELLED", status=None, error=JobCancelledError),
@@ -388,13 +398,3 @@ _OTHER_REFUSAL: Final = next(row for row in ERROR_TABLE if row.error is APIError
 def row_of_status(status: int) -> ErrorRow:
     """The row for an HTTP status; one without a row of its own counts as 500 from 500 up, else as REFUSED."""
     return _BY_STATUS.get(status) or (_BY_STATUS[500] if status >= 500 else _OTHER_REFUSAL)
-
-
-def response_of(status: int, headers: Mapping[str, str], body: bytes, *, url: str) -> requests.Response:
-    """An answer as code written for `requests.HTTPError` looks at it, whatever library brought it."""
-    response = requests.Response()
-    response.status_code = status
-    response.headers.update(headers)
-    response.url = url
-    response._content = body
-    return response

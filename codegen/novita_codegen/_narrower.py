@@ -1,4 +1,4 @@
-"""What one JSON Schema refuses that another accepts."""
+"""The comparison of two JSON Schemas: everything that one refuses and the other accepts."""
 
 from __future__ import annotations
 

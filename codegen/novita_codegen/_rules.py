@@ -1,4 +1,4 @@
-"""What the rules of `buf/validate` in one version of a contract refuse that those of another accept."""
+"""The comparison of the rules of `buf/validate` in two versions of a contract: everything that only one refuses."""
 
 from __future__ import annotations
 

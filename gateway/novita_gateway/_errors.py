@@ -8,6 +8,7 @@ from types import MappingProxyType
 __all__ = [
     "AmbiguousBodyError",
     "BadRequestError",
+    "ChunkMissingError",
     "ForbiddenError",
     "GatewayError",
     "JobNotFoundError",
@@ -123,6 +124,13 @@ class NotRetryableError(GatewayError):
 
     status = 409
     code = "NOT_RETRYABLE"
+
+
+class ChunkMissingError(GatewayError):
+    """A chunk came, and one before it is not there: the stream would have a hole."""
+
+    status = 409
+    code = "CHUNK_MISSING"
 
 
 class TooLargeError(GatewayError):

@@ -69,7 +69,7 @@ def _names(message: type[Message]) -> set[str]:
 
 
 _GIVEN: Final = sorted(_names(Job) - _names(JobRequest))
-"""What a worker's job has and a submit has not: `attempt` and `id`."""
+"""What a worker's job has and a submit has not: `attempt`, `id` and `take`."""
 _MOST_WARNED: Final = 1000
 """Endpoints that are remembered, so that a client can't fill log and memory."""
 
@@ -128,9 +128,10 @@ class Service:
         return GetStatusResponse(job=await self._store.status(request.endpoint, request.id, wait, since))
 
     async def read_stream(self, request: ReadStreamRequest, context: RequestContext, /) -> ReadStreamResponse:
-        """The chunks that came since the last call; with `wait`, parked until there is one."""
+        """The chunks from the cursor on, or that came since the last call; with `wait`, parked until there is one."""
         wait = min(request.wait, self._waits.status)
-        page = await self._store.read_stream(request.endpoint, request.id, wait)
+        cursor = request.cursor if request.HasField("cursor") else None
+        page = await self._store.read_stream(request.endpoint, request.id, wait, cursor)
         context.undo = page.undo
         return page.value
 
@@ -188,35 +189,43 @@ class Service:
             check_size(result.output, "progress")
             await self._store.report(request.endpoint, request.worker_id, request.id, result.output or b"null")
             return FinishJobResponse()
+        take = request.take if request.HasField("take") else None
         try:
             check_size(result.output, "output")
             check_size(result.error, "error")
         except PayloadTooLargeError as error:
-            await self.refuse_result(request.endpoint, request.worker_id, request.id, str(error))
+            await self.refuse_result(request.endpoint, request.worker_id, request.id, str(error), take)
             raise TooLargeError(str(error), job_id=request.id) from None
         if not result.HasField("output") and not result.HasField("error"):
             # As observed on the wire, a worker whose handler returned {} leaves the output out.
             result.output = b"{}"
-        await self._store.finish(request.endpoint, request.worker_id, request.id, result)
+        await self._store.finish(request.endpoint, request.worker_id, request.id, result, take)
         return FinishJobResponse()
 
-    async def refuse_result(self, endpoint: str, worker_id: str, job_id: str, message: str) -> None:
+    async def refuse_result(
+        self, endpoint: str, worker_id: str, job_id: str, message: str, take: int | None = None
+    ) -> None:
         """Fails a job whose result or chunk can't be kept.
 
         The published workers post each once and only log a refusal; without this the job of a result would run again
         and again, and that of a chunk would be completed without it.
         """
         result = JobResult(error=dump(f"job {job_id}: the gateway refused the worker's result: {message}"))
-        await self._store.finish(endpoint, worker_id, job_id, result)
+        await self._store.finish(endpoint, worker_id, job_id, result, take)
 
     async def stream_job(self, request: StreamJobRequest, _: RequestContext, /) -> StreamJobResponse:
         """Adds a chunk; one that is too large fails its job, whose stream would have a hole."""
+        take = request.take if request.HasField("take") else None
+        number = request.number if request.HasField("number") else None
+        if number is not None and number < 0:
+            raise BadRequestError(f"number counts the chunks from 0, and is not {number}", job_id=request.id)
         try:
             check_size(request.chunk.output, "chunk")
         except PayloadTooLargeError as error:
-            await self.refuse_result(request.endpoint, request.worker_id, request.id, str(error))
+            await self.refuse_result(request.endpoint, request.worker_id, request.id, str(error), take)
             raise TooLargeError(str(error), job_id=request.id) from None
-        await self._store.append(request.endpoint, request.worker_id, request.id, request.chunk.output)
+        chunk = request.chunk.output
+        await self._store.append(request.endpoint, request.worker_id, request.id, chunk, take, number)
         return StreamJobResponse()
 
     async def watch_stops(self, request: WatchStopsRequest, context: RequestContext, /) -> WatchStopsResponse:

@@ -105,15 +105,17 @@ class Job(Handle):
     def stream(self, timeout: float | None = None) -> Iterator[JSONValue]:
         """Yields the chunks of a generator handler as they come, and ends with the job.
 
-        A chunk is handed out once, so two iterations share them. A gateway without streams has the chunks when the job
-        is done, if the worker aggregates them.
+        Each iteration begins with the first chunk, as often and by as many as there are, where the gateway gives
+        cursors; else a chunk is handed out once, so two iterations share them. A gateway without streams has the chunks
+        when the job is done, if the worker aggregates them.
 
         Args:
             timeout: Seconds for the whole iteration; None waits without end.
 
         Raises:
             JobError: The job did not complete; the chunks before that were yielded.
-            WaitTimeoutError: The timeout is over; a new iteration goes on.
+            StreamRestartedError: Another attempt began the stream anew; what was yielded is void. Iterate again.
+            WaitTimeoutError: The timeout is over; the job goes on, and can be iterated again.
             NovitaError: As in `output`.
         """
         driver = self._client._open()

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from novita_sdk.files._download import download_file
-from novita_sdk.files._named import NamedFile
+from novita_sdk.files._named import SMALL, NamedFile
 from novita_sdk.files._progress import OnProgress
 from novita_sdk.wire.payload import JSONValue
 
@@ -90,11 +90,14 @@ class LocalFile:
         """The protocol message, for a field of a message of yours: `Draw(image=File.from_path("in.png").to_message())`.
 
         Its link means something in this process alone. The file is uploaded when the message is sent as an input, or
-        returned by a handler.
+        returned by a handler; one of more than 1 MiB has to stay as it is until then.
         """
-        from novita_sdk.files._in_messages import message_of
+        from novita_sdk.files._local_links import data_link, path_link
+        from novita_sdk.models import File as FileMessage
 
-        return message_of(self)
+        path = self.path
+        url = data_link(self.read()) if path is None or self.size <= SMALL else path_link(path)
+        return FileMessage(url=url, name=self.name, media_type=self.media_type)
 
     def open(self) -> io.BytesIO | io.BufferedReader:
         """The content, from its start.

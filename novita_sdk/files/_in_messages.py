@@ -1,15 +1,10 @@
 """Files of this machine in messages: a `novita_protocol.v1.File` whose link only this process can have made.
 
-A message holds text, no `LocalFile`, so its `url` says where the content is, or holds it. Both sides copy links from
-what others sent them, so such a link is signed with a key of this process: nobody's words make a program upload a file.
+A message holds text, no `LocalFile`, so its `url` says where the content is, or holds it (`_local_links.py`).
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar, cast
@@ -18,25 +13,14 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from novita_sdk.files._file import File, LocalFile
+from novita_sdk.files._local_links import LINK, follow
 from novita_sdk.models import File as FileMessage
 
-__all__ = ["LINK", "linked_files", "local_files", "may_hold_files", "message_of", "with_files"]
-
-LINK: Final = "novita-local:"
-"""What the links of local files begin with."""
+__all__ = ["linked_files", "local_files", "may_hold_files", "with_files"]
 
 _NAME: Final = FileMessage.DESCRIPTOR.full_name
-_KEY: Final = secrets.token_bytes(32)
 
 MessageT = TypeVar("MessageT", bound=Message)
-
-
-def message_of(file: LocalFile) -> FileMessage:
-    """The message that stands for a file in this process."""
-    path = file.path
-    content = f"data,{base64.b64encode(file.read()).decode()}" if path is None else f"path,{path.absolute()}"
-    url = f"{LINK}{_sign(content)},{content}"
-    return FileMessage(url=url, name=file.name, media_type=file.media_type)
 
 
 def may_hold_files(kind: Descriptor) -> bool:
@@ -102,14 +86,10 @@ def _files(message: Message, path: str) -> Iterator[tuple[str, FileMessage]]:
 
 
 def _local(file: FileMessage) -> LocalFile | None:
-    signature, _, content = file.url.removeprefix(LINK).partition(",")
-    kind, _, rest = content.partition(",")
-    if not hmac.compare_digest(signature.encode(), _sign(content).encode()):
-        return None
-    if kind == "data":
-        return LocalFile(data=base64.b64decode(rest), name=file.name, media_type=file.media_type)
-    return LocalFile(path=Path(rest), name=file.name, media_type=file.media_type)
-
-
-def _sign(content: str) -> str:
-    return hmac.new(_KEY, content.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+    match follow(file.url):
+        case None:
+            return None
+        case Path() as path:
+            return LocalFile(path=path, name=file.name, media_type=file.media_type)
+        case data:
+            return LocalFile(data=data, name=file.name, media_type=file.media_type)

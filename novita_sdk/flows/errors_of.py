@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from novita_sdk import errors
+from novita_sdk._responses import response_of
 from novita_sdk._settings import API_KEY_VARIABLE, BASE_URL_VARIABLE
 from novita_sdk.flows.job_info import JobInfo
 from novita_sdk.flows.remote_error import parse_remote_error
@@ -64,7 +65,7 @@ def refused(reply: Reply, subject: Subject, retry_after: float | None, *, secret
         status=reply.status,
         reason=said.reason,
         retry_after=retry_after,
-        response=errors.response_of(reply.status, reply.headers, reply.body, url=subject.base_url),
+        response=response_of(reply.status, reply.headers, reply.body, url=subject.base_url),
     )
 
 

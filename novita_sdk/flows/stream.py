@@ -17,6 +17,7 @@ from novita_sdk.flows.wait import Waiting, Watch
 from novita_sdk.models import ReadStreamRequest
 from novita_sdk.rpc import JobsServiceMethods
 from novita_sdk.wire import states
+from novita_sdk.wire.codec import WireError
 from novita_sdk.wire.http import parse_response
 from novita_sdk.wire.payload import JSONValue, PayloadError
 
@@ -25,36 +26,60 @@ __all__ = ["stream"]
 _ABSENT: Final = frozenset({404, 405, 501})
 """Answers of a gateway that has no such route. The platform's public pages don't mention one."""
 
+_START: Final = "0"
+"""The cursor of a stream's first chunk."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Page:
     chunks: list[JSONValue]
     """As far as they can be read."""
     status: str
+    first: int
+    """The number of the next chunk."""
+    cursor: str | None
     unreadable: tuple[str, bytes] | None = None
     """Why the chunk after these can't be read, and its bytes."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Reader:
+    """How far the caller is in the stream."""
+
+    watch: Watch
+    cursor: str | None
+    """Where the next page begins; None for a gateway that gives each chunk out once, to whoever asks."""
+    quiet_since: float
+    count: int = 0
+    """Chunks that were handed on."""
 
 
 def stream(caller: Caller, waiting: Waiting, job: Handle, timeout: float | None) -> Feed[JSONValue]:
     """Emits chunks and ends with the job; raises its error if it did not complete."""
     with waiting.counted(job):
         watch = waiting.watch(job, timeout)
-        quiet_since = caller.clock()
+        # A gateway that was not heard of yet is asked with a cursor too: one that knows of none ignores it.
+        cursor = None if caller.long_poll == 0 else _START
+        reader = _Reader(watch=watch, cursor=cursor, quiet_since=caller.clock())
         while True:
             try:
-                page = yield from _read(caller, waiting, watch, quiet_since)
+                page = yield from _read(caller, waiting, reader)
             except errors.APIError as refusal:
-                if refusal.status not in _ABSENT:
+                if refusal.status not in _ABSENT or reader.count:
                     raise
                 yield from _whole(caller, waiting, watch)
                 return
+            if page.first < reader.count:
+                raise _restarted(job, reader.count)
+            reader.cursor = page.cursor
             for chunk in page.chunks:
+                reader.count += 1
                 yield Emit(chunk)
             if page.unreadable is not None:
                 where = f"Job {job.job_id} of endpoint {job.endpoint_id}"
                 raise unreadable(*page.unreadable, where, job.job_id)
             if page.chunks:
-                quiet_since = caller.clock()
+                reader.quiet_since = caller.clock()
                 if not states.is_final(page.status):
                     waiting.check_deadline(watch)
             elif states.is_final(page.status):
@@ -67,19 +92,26 @@ def stream(caller: Caller, waiting: Waiting, job: Handle, timeout: float | None)
                 raise error
 
 
-def _read(caller: Caller, waiting: Waiting, watch: Watch, quiet_since: float) -> Flow[_Page]:
-    """The chunks that came since the last call, perhaps none."""
+def _read(caller: Caller, waiting: Waiting, reader: _Reader) -> Flow[_Page]:
+    """The next chunks, perhaps none."""
+    watch = reader.watch
     while True:
         yield from waiting.pause(watch)
         park = yield from waiting.park(watch)
         request = ReadStreamRequest(
-            endpoint=watch.job.endpoint_id, id=watch.job.job_id, wait=round(park * 1000) or None
+            endpoint=watch.job.endpoint_id,
+            id=watch.job.job_id,
+            wait=round(park * 1000) or None,
+            cursor=reader.cursor,
         )
         http = caller.build(JobsServiceMethods.READ_STREAM, request)
         asked = caller.clock()
-        page = yield from waiting.question(watch, http, partial(_parse, watch.job.job_id), park=park)
+        page = yield from waiting.question(watch, http, partial(_parse, reader), park=park)
         if page is not None:
-            watch.delay = 0.0 if page.chunks else waiting.spacing(asked=asked, park=park, begin=quiet_since)
+            if not page.chunks:
+                watch.delay = waiting.spacing(asked=asked, park=park, begin=reader.quiet_since)
+            else:
+                watch.delay = 0.0
             return page
 
 
@@ -94,13 +126,30 @@ def _whole(caller: Caller, waiting: Waiting, watch: Watch) -> Feed[JSONValue]:
         yield Emit(chunk)
 
 
-def _parse(job_id: str, body: bytes) -> _Page:
+def _parse(reader: _Reader, body: bytes) -> _Page:
     reply = parse_response(JobsServiceMethods.READ_STREAM, body)
-    check_job(reply.id, job_id)
+    check_job(reply.id, reader.watch.job.job_id)
     chunks: list[JSONValue] = []
+    bad: tuple[str, bytes] | None = None
     for chunk in reply.stream:
         try:
             chunks.append(load_output(chunk.output, "a chunk of it"))
         except PayloadError as reason:
-            return _Page(chunks=chunks, status=reply.status, unreadable=(str(reason), chunk.output))
-    return _Page(chunks=chunks, status=reply.status)
+            bad = str(reason), chunk.output
+            break
+    if reader.cursor is None or (reader.cursor == _START and not reply.HasField("next_cursor")):
+        return _Page(chunks=chunks, status=reply.status, first=reader.count, cursor=None, unreadable=bad)
+    # An answer to another question, out of a proxy's cache; the same cursor brings the right one.
+    if not reply.HasField("next_cursor"):
+        raise WireError("it has no cursor, and the one before had")
+    if reply.first not in {0, reader.count}:
+        raise WireError(f"it goes on with chunk {reply.first} of the stream, and {reader.count} is next")
+    return _Page(chunks=chunks, status=reply.status, first=reply.first, cursor=reply.next_cursor, unreadable=bad)
+
+
+def _restarted(job: Handle, count: int) -> errors.StreamRestartedError:
+    return errors.StreamRestartedError(
+        f"The stream of job {job.job_id} of endpoint {job.endpoint_id} began anew after {count} chunks: its worker was "
+        "lost, or the job was queued again. Those chunks are void. Read it from its start with another stream().",
+        job_id=job.job_id,
+    )

@@ -8,7 +8,8 @@ from typing import Final, Generic, TypeVar, cast
 import msgspec
 from google.protobuf.message import DecodeError, Message
 
-from novita_sdk.files._in_messages import LINK, linked_files, may_hold_files
+from novita_sdk.files._in_messages import linked_files, may_hold_files
+from novita_sdk.files._local_links import LINK
 from novita_sdk.typed._fields import descriptor, has_required
 from novita_sdk.typed._paths import OpenFile, expect_file
 from novita_sdk.typed._reading import message_reader

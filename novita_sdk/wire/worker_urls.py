@@ -69,15 +69,23 @@ class WorkerUrls:
         """URL to send the handler's schema to, or None where the take template has no such sibling."""
         return self._sibling(WorkerServiceMethods.PUBLISH_SCHEMA)
 
-    def done(self, job_id: str, *, is_stream: bool) -> str:
-        """URL for a result or for progress; is_stream is True only on the result that closes a generator's output."""
-        url = self.done_template.replace(_ID, _quote(job_id))
-        return _with_query(url, build_query(WorkerServiceMethods.FINISH_JOB, FinishJobRequest(is_stream=is_stream)))
+    def done(self, job_id: str, *, is_stream: bool, take: int | None = None) -> str:
+        """URL for a result or for progress.
 
-    def stream(self, job_id: str) -> str:
-        """URL for one chunk. Chunks carry isStream=false, as observed."""
+        Args:
+            job_id: The job.
+            is_stream: True only on the result that closes a generator's output.
+            take: The take that it is of, where chunks went before it.
+        """
+        url = self.done_template.replace(_ID, _quote(job_id))
+        request = FinishJobRequest(is_stream=is_stream, take=take)
+        return _with_query(url, build_query(WorkerServiceMethods.FINISH_JOB, request))
+
+    def stream(self, job_id: str, *, take: int | None = None, number: int | None = None) -> str:
+        """URL for one chunk, with its place in the stream. Chunks carry isStream=false, as observed."""
         url = self.stream_template.replace(_ID, _quote(job_id))
-        return _with_query(url, build_query(WorkerServiceMethods.STREAM_JOB, StreamJobRequest(is_stream=False)))
+        request = StreamJobRequest(is_stream=False, take=take, number=number)
+        return _with_query(url, build_query(WorkerServiceMethods.STREAM_JOB, request))
 
     def ping(self, job_ids: Iterable[str], extra: Mapping[str, str] | None = None) -> str:
         """URL of a heartbeat: the ids in progress joined with commas, left out while there are none."""

@@ -27,6 +27,7 @@ EXPECTED = {
     "SUBMIT_UNCERTAIN": 3,
     "BAD_REPLY": 1,
     "WAIT_TIMEOUT": 124,
+    "STREAM_RESTARTED": 1,
     "JOB_ENDED": 1,
     "JOB_FAILED": 1,
     "JOB_CANCELLED": 4,

@@ -199,13 +199,29 @@ class BoardMachine(RuleBasedStateMachine):
         events = self.apply(commands.Report(endpoint=endpoint, worker_id=worker, id=job_id))
         assert bool(events) == (self.model.held(endpoint, worker, job_id, self.now) is not None)
 
-    @rule(pick=PICKS, right=RIGHT)
-    def append(self, pick: int, right: bool) -> None:
+    def take_of(self, job_id: str, offset: int | None) -> int | None:
+        job = self.model.jobs.get(job_id)
+        return None if offset is None or job is None else job.takes + offset
+
+    @rule(
+        pick=PICKS,
+        right=RIGHT,
+        take=st.sampled_from([None, 0, 0, -1]),
+        number=st.sampled_from([None, 0, 0, -1, 1]),
+    )
+    def append(self, pick: int, right: bool, take: int | None, number: int | None) -> None:
+        """Offsets from the take that runs, and from the number that is next; None is a worker that tells neither."""
         endpoint, worker, job_id = self.pick(pick, right)
-        events = self.apply(commands.Append(endpoint=endpoint, worker_id=worker, id=job_id))
+        known = self.model.jobs.get(job_id)
+        place = None if number is None or known is None else known.chunks + number
+        command = commands.Append(
+            endpoint=endpoint, worker_id=worker, id=job_id, take=self.take_of(job_id, take), number=place
+        )
+        events = self.apply(command)
         job = self.model.held(endpoint, worker, job_id, self.now)
-        assert bool(events) == (job is not None)
-        if job is not None:
+        is_next = job is not None and not take and not number
+        assert bool(events) == is_next
+        if job is not None and is_next:
             job.chunks += 1
 
     @rule(pick=PICKS, right=RIGHT, count=st.integers(0, 2))
@@ -217,13 +233,19 @@ class BoardMachine(RuleBasedStateMachine):
         if job is not None and job.endpoint == endpoint:
             job.read = end
 
-    @rule(pick=PICKS, right=RIGHT, failed=st.booleans())
-    def finish(self, pick: int, right: bool, failed: bool) -> None:
+    @rule(pick=PICKS, right=RIGHT, failed=st.booleans(), take=st.sampled_from([None, 0, 0, -1]))
+    def finish(self, pick: int, right: bool, failed: bool, take: int | None) -> None:
         endpoint, worker, job_id = self.pick(pick, right)
-        events = self.apply(
-            commands.Finish(endpoint=endpoint, worker_id=worker, id=job_id, has_output=not failed, has_error=failed)
+        command = commands.Finish(
+            endpoint=endpoint,
+            worker_id=worker,
+            id=job_id,
+            take=self.take_of(job_id, take),
+            has_output=not failed,
+            has_error=failed,
         )
-        job = self.model.held(endpoint, worker, job_id, self.now)
+        events = self.apply(command)
+        job = None if take else self.model.held(endpoint, worker, job_id, self.now)
         assert [event.kind for event in events] == ([EventKind.FINISHED] if job else [])
         self.model.stops.get((endpoint, worker), set()).discard(job_id)
         if job is not None:
@@ -292,7 +314,7 @@ class BoardMachine(RuleBasedStateMachine):
         if command == "ping":
             self.ping(pick, right)
         elif command == "finish":
-            self.finish(pick, right, failed=False)
+            self.finish(pick, right, failed=False, take=None)
         self.pass_time(0)
 
     def check_lost(self, job_id: str) -> None:

@@ -39,7 +39,7 @@ async def test_a_submit_can_not_name_the_members_that_the_gateway_gives(
     assert "'attempt' and 'id'" in warning.getMessage()
     ids = [reply["id"] for reply in replies]
     assert "victim" not in ids
-    expected = [("Id", 2), ("attempt", 1), ("batchId", 5), ("input", 1), ("s3Config", [("a", 1)])]
+    expected = [("Id", 2), ("attempt", 1), ("batchId", 5), ("input", 1), ("s3Config", [("a", 1)]), ("take", 1)]
     for take, job_id in (("job-take/w", ids[0]), ("job-take-batch/w?batch_size=1", ids[1])):
         taken = (await api.worker("GET", f"/v1/ep/{take}")).body
         assert members(taken.strip(b"[]")) == sorted([*expected, ("id", job_id)], key=str)
@@ -55,6 +55,7 @@ async def test_a_submit_can_not_name_the_members_that_the_gateway_gives(
         "id",
         "input",
         "s3Config",
+        "take",
     }
 
 
@@ -62,7 +63,7 @@ async def test_a_job_of_an_older_gateway_has_one_id_too(connect: Connect, store:
     api = await connect(Gateway(store=store))
     request = JobRequest(input=b"1", extra={"id": b'"victim"', "attempt": b"9", "more": b"2"})
     job = await store.submit(RunRequest(endpoint="ep", request=request))
-    expected = sorted([("id", job.id), ("input", 1), ("attempt", 1), ("more", 2)], key=str)
+    expected = sorted([("id", job.id), ("input", 1), ("attempt", 1), ("more", 2), ("take", 1)], key=str)
     assert members((await api.worker("GET", "/v1/ep/job-take/w")).body) == expected
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from novita_gateway import Limits, ManualClock, MemoryStore, SQLiteStore, Store
-from novita_gateway._errors import NotRetryableError, SchemaNotFoundError, StoreError
+from novita_gateway._errors import ChunkMissingError, NotRetryableError, SchemaNotFoundError, StoreError
 from novita_sdk.models import EndpointSchema, JobRequest, JobResult, ListJobsRequest, MethodSchema, RunRequest
 from tests.support.stores import writer_of
 from tests.support.waiting import DEADLINE
@@ -49,6 +49,16 @@ class ModelJob:
     error: bytes | None = None
     progress: bytes | None = None
     unread: list[bytes] = field(default_factory=list)
+    chunks: list[bytes] = field(default_factory=list)
+    readers: list[ModelReader] = field(default_factory=lambda: [ModelReader(), ModelReader()])
+
+
+@dataclass
+class ModelReader:
+    """Who follows a stream from its start, and asks again where an answer was lost."""
+
+    cursor: str = "0"
+    got: list[bytes] = field(default_factory=list)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -93,6 +103,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def restart(self, job: ModelJob) -> None:
         job.status, job.output, job.error, job.progress, job.unread = "PENDING", None, None, None, []
+        job.chunks = []
 
     @initialize()
     def start_with_two(self) -> None:
@@ -194,14 +205,63 @@ class StoreMachine(RuleBasedStateMachine):
         if job.status == "IN_PROGRESS" and right:
             job.progress, job.heard = body, self.clock.now()
 
-    @rule(pick=PICKS, right=RIGHT, body=BODIES)
-    def append(self, pick: int, right: bool, body: bytes) -> None:
+    @rule(pick=PICKS, right=RIGHT, body=BODIES, counts=st.booleans(), lost_replies=st.integers(0, 2))
+    def append(self, pick: int, right: bool, body: bytes, counts: bool, lost_replies: int) -> None:
+        """A worker that counts its chunks posts one again for each reply that was lost."""
         if (job := self.pick(pick)) is None:
             return
-        self.run(self.store.append(ENDPOINT, job.worker or "w1" if right else "stranger", job.id, body))
+        worker = job.worker or "w1" if right else "stranger"
+        take, number = (job.takes, len(job.chunks)) if counts else (None, None)
+        for _ in range(1 + (lost_replies if counts else 0)):
+            self.run(self.store.append(ENDPOINT, worker, job.id, body, take, number))
         if job.status == "IN_PROGRESS" and right:
-            job.unread.append(body)
-            job.heard = self.clock.now()
+            self.appended(job, body)
+
+    def appended(self, job: ModelJob, body: bytes) -> None:
+        job.unread.append(body)
+        job.chunks.append(body)
+        job.heard = self.clock.now()
+
+    @rule(pick=PICKS, body=BODIES, is_result=st.booleans())
+    def what_is_late_of_an_earlier_take_changes_nothing(self, pick: int, body: bytes, is_result: bool) -> None:
+        if (job := self.pick(pick)) is None:
+            return
+        worker, take = job.worker or "w1", job.takes - 1
+        if is_result:
+            self.run(self.store.finish(ENDPOINT, worker, job.id, JobResult(output=body), take))
+            self.stop_orders.discard((worker, job.id))
+        else:
+            self.run(self.store.append(ENDPOINT, worker, job.id, body, take, len(job.chunks)))
+            if job.status == "IN_PROGRESS":
+                job.heard = self.clock.now()
+
+    @precondition(lambda self: any(job.status == "IN_PROGRESS" for job in self.jobs))
+    @rule(pick=PICKS, ahead=st.integers(1, 3))
+    def a_chunk_after_a_hole_is_refused(self, pick: int, ahead: int) -> None:
+        running = [job for job in self.jobs if job.status == "IN_PROGRESS"]
+        job = running[pick % len(running)]
+        number = len(job.chunks) + ahead
+        with pytest.raises(ChunkMissingError, match=job.id):
+            self.run(self.store.append(ENDPOINT, job.worker, job.id, b"1", job.takes, number))
+        job.heard = self.clock.now()
+
+    @rule(pick=PICKS, which=st.integers(0, 1), is_lost=st.booleans())
+    def follow_stream(self, pick: int, which: int, is_lost: bool) -> None:
+        """Each reader gets each chunk once and in order, whatever the others do; or is told of another stream."""
+        if (job := self.pick(pick)) is None:
+            return
+        reader = job.readers[which]
+        page = self.run(self.store.read_stream(ENDPOINT, job.id, 0, reader.cursor)).value
+        assert page.status == job.status
+        if is_lost:
+            return
+        if page.first != len(reader.got):
+            assert page.first == 0
+            reader.got = []
+        assert reader.got == job.chunks[: page.first], "it went on in a stream that is over"
+        reader.got += [chunk.output for chunk in page.stream]
+        reader.cursor = page.next_cursor
+        assert reader.got == job.chunks
 
     @rule(pick=PICKS, undo=st.booleans())
     def read_stream(self, pick: int, undo: bool) -> None:
@@ -348,8 +408,7 @@ class StoreMachine(RuleBasedStateMachine):
         if job is not None and job.status == "IN_PROGRESS":
             with pytest.raises(StoreError):
                 self.run(self.store.append(ENDPOINT, job.worker, job.id, body))
-            job.unread.append(body)
-            job.heard = self.clock.now()
+            self.appended(job, body)
         if other is not None and other.status in {"FAILED", "TIMED_OUT"}:
             with pytest.raises(StoreError):
                 self.run(self.store.retry(ENDPOINT, other.id))

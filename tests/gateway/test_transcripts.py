@@ -49,7 +49,7 @@ async def test_a_take(api: Api, in_progress: int) -> None:
     line = f"GET /v2/ep1/job-take/pod1?gpu=A+B&job_in_progress={in_progress}"
     status, body = await send(api, line, GET, None, job="j0")
     assert status == 200
-    assert json.loads(body) == {"id": job_id, "input": {"prompt": 1}, "attempt": 1}
+    assert json.loads(body) == {"id": job_id, "input": {"prompt": 1}, "attempt": 1, "take": 1}
 
 
 async def test_a_batch_take(api: Api) -> None:

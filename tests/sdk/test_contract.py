@@ -272,7 +272,7 @@ def test_a_stream_yields_chunks_as_they_come(endpoint: Endpoint, worker: HandWor
     worker.stream(job_id, "b", "c")
     worker.finish(job_id, output=[])
     assert list(chunks) == ["b", "c"]
-    assert list(job.stream(timeout=60)) == []
+    assert list(job.stream(timeout=60)) == [{"token": "a"}, None, [1], "b", "c"]
 
 
 @pytest.mark.parametrize(

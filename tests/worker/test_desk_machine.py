@@ -133,6 +133,8 @@ class DeskMachine(RuleBasedStateMachine):
             assert len(results) < 2
         else:
             assert not results, "something follows the result"
+        self.check_place(post, sum(p.kind is PostKind.CHUNK for p in before))
+        if post.kind is not PostKind.RESULT:
             same = [p.body for p in before if p.kind is post.kind]
             assert not same or number(same[-1]) < number(post.body), "out of order"
         if post.kind is PostKind.PROGRESS:
@@ -140,6 +142,14 @@ class DeskMachine(RuleBasedStateMachine):
             has_ended = job_id in self.finished or job_id in self.cancelled
             assert last is None or has_ended or self.now - last >= self.limits.progress_interval
             self.last_progress[job_id] = self.now
+
+    def check_place(self, post: Post, chunks: int) -> None:
+        """Chunks are numbered from 0 in each take, and what follows them is known to be of it."""
+        take = self.known[post.job_id].take if post.job_id in self.known else post.place.take
+        if post.kind is PostKind.CHUNK:
+            assert post.place == (take, chunks if take else None)
+        elif post.kind is PostKind.RESULT:
+            assert post.place == (take if chunks else None, None)
 
     @property
     def held(self) -> set[str]:
@@ -154,16 +164,16 @@ class DeskMachine(RuleBasedStateMachine):
 
     def begin_anew(self, job_id: str) -> None:
         """A job that is over may be handed out again; what was true of its first run is not of the next."""
-        for known in (self.started, self.finished, self.stopped, self.cancelled, self.prepared):
+        for known in (self.started, self.finished, self.stopped, self.cancelled, self.prepared, self.lost):
             known.discard(job_id)
         self.posted.pop(job_id, None)
         self.last_progress.pop(job_id, None)
 
     def is_given_up(self, job_id: str) -> bool:
-        """Whether nothing comes of the run any more: it was stopped, or its failure was delivered before its end."""
+        """Whether nothing comes of the run any more: it was stopped, or its failure arrived or was lost before."""
         kinds = [post.kind for post in self.posted.get(job_id, [])]
         in_flight = self.in_flight.get(job_id)
-        is_over = job_id in self.stopped or PostKind.RESULT in kinds
+        is_over = job_id in self.stopped | self.lost or PostKind.RESULT in kinds
         return job_id in self.started and is_over and (in_flight is None or in_flight.kind is not PostKind.RESULT)
 
     def end_given_up(self, job_id: str) -> None:
@@ -183,7 +193,7 @@ class DeskMachine(RuleBasedStateMachine):
         jobs = []
         for _ in range(max(1, self.taking.count + extra)):
             self.number += 1
-            jobs.append(TakenJob(f"j{self.number:05}", {}, timeout))
+            jobs.append(TakenJob(f"j{self.number:05}", {}, timeout, self.number if self.number % 3 else None))
         self.taking = None
         if again and self.known:
             job = self.known[sorted(self.known)[0]]

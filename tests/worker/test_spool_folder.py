@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from novita_worker.desk.outbox import PostKind
+from novita_worker.desk.outbox import Place, PostKind
 from novita_worker.link.spool import Spool
 from tests.support.worker_gateway import Fault, WorkerGateway
 from tests.support.worker_process import ECHO, Spawn, WorkerProcess
@@ -73,6 +73,31 @@ def test_a_kill_during_a_replay_repeats_no_acknowledged_chunk(spool: Path) -> No
     assert (spooled.job_id, spooled.worker_id, spooled.is_stream) == ("j1", "w1", True)
     third.discard(spooled)
     third.close()
+
+
+def test_what_was_kept_has_its_place_also_after_some_of_it_was_acknowledged(spool: Path) -> None:
+    first = Spool(spool, "w1")
+    posts = [(PostKind.CHUNK, b"2"), (PostKind.CHUNK, b"3"), (PostKind.RESULT, b"{}")]
+    first.put("j1", posts, is_stream=True, place=Place(4, 2))
+    first.mark_sent("j1")
+    first.close()
+    second = Spool(spool, "w2")
+    (spooled,) = second.recover()
+    assert (spooled.take, spooled.number, list(spooled.posts)) == (4, 3, posts[1:])
+    second.close()
+
+
+def test_what_an_older_worker_kept_is_delivered_without_places(spool: Path) -> None:
+    first = Spool(spool, "w1")
+    posts = [(PostKind.CHUNK, b"0"), (PostKind.RESULT, b"{}")]
+    first.put("j1", posts, is_stream=True)
+    (file,) = spool.glob("*/*.result")
+    file.write_bytes(file.read_bytes().replace(b'"take": null, "number": null, ', b""))
+    first.close()
+    second = Spool(spool, "w2")
+    (spooled,) = second.recover()
+    assert (spooled.take, spooled.number, list(spooled.posts)) == (None, None, posts)
+    second.close()
 
 
 def test_a_job_that_runs_again_starts_with_its_first_chunk(spool: Path) -> None:

@@ -210,7 +210,7 @@ class Engine:
                 for job_id, reason in reply.broken:
                     if job_id is not None:  # what has no name was told of with the take
                         self._refuse_job(job_id, reason)
-                jobs = [self._limit(job) for job in reply.jobs if job.id not in self._replays]
+                jobs = [self._limit(job) for job in reply.jobs if not self._replays.covers(job)]
                 actions = self._desk.taken(jobs, self._now)
             case _:
                 assert_never(reply)
@@ -237,7 +237,7 @@ class Engine:
             if run.is_stream:
                 self._streams.add(job_id)
             if self._spool is not None:
-                self._delivery.keep(job_id, self._desk.chunks(job_id), outcome.body, is_stream=run.is_stream)
+                self._delivery.keep(job_id, *self._desk.chunks(job_id), outcome.body, is_stream=run.is_stream)
         actions: list[Action] = []
         if (reason := self._reason_to_end(outcome)) is not None:
             _log.info("the worker ends when its jobs are done: %s", reason)
@@ -350,7 +350,9 @@ class Engine:
         is_stream = job_id in self._streams or (run is not None and run.is_stream)
         body = post.body if isinstance(post.body, bytes) else self._writer.failed(post.body)
         try:
-            verdict, problem = await self._delivery.deliver(job_id, post.kind, body, is_stream=is_stream)
+            verdict, problem = await self._delivery.deliver(
+                job_id, post.kind, body, is_stream=is_stream, place=post.place
+            )
         except Exception:  # noqa: BLE001  whatever it is, it must not strand a job
             _log.exception("the %s of job %s could not be delivered", post.kind.value, job_id, extra=about)
             verdict, problem = Verdict.LOST, None

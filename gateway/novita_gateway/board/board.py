@@ -236,7 +236,7 @@ class Board:
 
     def _append(self, command: commands.Append, now: int) -> list[Event]:
         row = self._held(command.endpoint, command.worker_id, command.id, now)
-        if row is None:
+        if row is None or command.take not in {None, row.takes} or command.number not in {None, row.chunks}:
             return []
         row.chunks += 1
         return [Event(EventKind.APPENDED, row)]
@@ -245,7 +245,7 @@ class Board:
         worker = self._worker(self.ledger.endpoint(command.endpoint), command.worker_id, now)
         worker.stops.pop(command.id, None)
         row = worker.running.get(command.id)
-        if row is None:
+        if row is None or command.take not in {None, row.takes}:
             return []
         self._release(row)
         row.has_output = command.has_output

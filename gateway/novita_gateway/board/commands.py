@@ -84,11 +84,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Append:
-    """A worker adds a piece of streamed output."""
+    """A worker adds a piece of streamed output; nothing comes of a repeat, or of one of an earlier take."""
 
     endpoint: str
     worker_id: str
     id: str
+    take: int | None = None
+    """The take that it is of, if the worker tells."""
+    number: int | None = None
+    """Pieces before it in that take, if the worker tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +102,8 @@ class Finish:
     endpoint: str
     worker_id: str
     id: str
+    take: int | None = None
+    """The take that it is of, if the job streamed and the worker tells: the pieces of an earlier one are gone."""
     has_output: bool = False
     has_error: bool = False
 

@@ -51,7 +51,7 @@ class Row:
     attempt: int = 0
     """Attempts since the submit or the last retry."""
     takes: int = 0
-    """Attempts since the submit."""
+    """Attempts since the submit; they tell the streams of a job apart."""
     taken: int | None = None
     finished: int | None = None
     lease_until: int = field(default=0, metadata=NOT_KEPT)
@@ -61,7 +61,7 @@ class Row:
     chunks: int = 0
     """Pieces of streamed output there are."""
     read: int = 0
-    """Pieces that a client has fetched."""
+    """Pieces that clients without a cursor have fetched."""
 
     wake: int = field(default=NEVER, metadata=NOT_KEPT)
     """When the board looks at this row again; no later than `due`."""

@@ -29,6 +29,7 @@ from novita_gateway.store.messages import bare_status, endpoint_health, job_stat
 from novita_gateway.store.parking import Taker
 from novita_gateway.store.protocol import Handover, Notice
 from novita_gateway.store.repeats import is_repeat
+from novita_gateway.store.streams import Place, check_gap, stream_page
 from novita_sdk.models import (
     EndpointHealth,
     EndpointSchema,
@@ -40,10 +41,8 @@ from novita_sdk.models import (
     ListJobsResponse,
     ReadStreamResponse,
     RunRequest,
-    StreamChunk,
 )
 from novita_sdk.wire import states
-from novita_sdk.wire.payload import MAX_PAYLOAD
 
 __all__ = ["BoardStore"]
 
@@ -54,8 +53,6 @@ ROWS_AT_ONCE: Final = 100
 ROWS_A_COMMIT: Final = 1000
 JOBS_READ: Final = 50
 """Payloads that one turn of the event loop reads."""
-CHUNKS: Final = 1000
-"""In one reply."""
 PAGE: Final = 100
 MAX_PAGE: Final = 1000
 
@@ -147,21 +144,19 @@ class BoardStore:
         await self._settle(row)
         return status
 
-    async def read_stream(self, endpoint: str, job_id: str, wait: int = 0) -> Handover[ReadStreamResponse]:
-        """The chunks that nobody has read."""
+    async def read_stream(
+        self, endpoint: str, job_id: str, wait: int = 0, cursor: str | None = None
+    ) -> Handover[ReadStreamResponse]:
+        """The chunks from the cursor on, or those that nobody without one has read."""
+        if cursor is not None:
+            return Handover(await self._read_from(Place.parse(cursor), endpoint, job_id, wait), lambda: None)
         row = self._find(endpoint, job_id)
         if wait > 0 and not row.is_final and row.read == row.chunks and self._live.is_open:
             await self._live.readers.park(job_id, object(), wait)
             row = self._find(endpoint, job_id)
         first, retries = row.read, row.retries
-        chunks = self._unread(row)
-        response = ReadStreamResponse(
-            id=job_id,
-            status=row.status,
-            stream=[StreamChunk(output=chunk) for chunk in chunks],
-            error=self._journal.get(row, Part.ERROR) if row.has_error else None,
-        )
-        self._live.apply(commands.ReadChunks(endpoint=endpoint, id=job_id, end=first + len(chunks)))
+        response = stream_page(row, self._journal, first)
+        self._live.apply(commands.ReadChunks(endpoint=endpoint, id=job_id, end=first + len(response.stream)))
         undo = commands.RestoreChunks(endpoint=endpoint, id=job_id, first=first, retries=retries)
         try:
             await self._settle(row)
@@ -280,19 +275,33 @@ class BoardStore:
         for event in self._live.apply(commands.Report(endpoint=endpoint, worker_id=worker_id, id=job_id)):
             self._journal.put(event.row, Part.PROGRESS, progress)
 
-    async def append(self, endpoint: str, worker_id: str, job_id: str, chunk: bytes) -> None:
+    async def append(
+        self,
+        endpoint: str,
+        worker_id: str,
+        job_id: str,
+        chunk: bytes,
+        take: int | None = None,
+        number: int | None = None,
+    ) -> None:
         """Adds a piece of streamed output."""
-        for event in self._live.apply(commands.Append(endpoint=endpoint, worker_id=worker_id, id=job_id)):
+        append = commands.Append(endpoint=endpoint, worker_id=worker_id, id=job_id, take=take, number=number)
+        for event in self._live.apply(append):
             self._journal.put(event.row, FIRST_CHUNK + event.row.chunks - 1, chunk)
-            await self._settle(event.row)
+        if (row := self._board.find(endpoint, job_id)) is not None:
+            check_gap(row, append)
+            # Also for one that changed nothing: it may repeat one that is not durable yet.
+            await self._settle(row)
 
-    async def finish(self, endpoint: str, worker_id: str, job_id: str, result: JobResult) -> None:
+    async def finish(
+        self, endpoint: str, worker_id: str, job_id: str, result: JobResult, take: int | None = None
+    ) -> None:
         """Makes a job final."""
         row = self._find(endpoint, job_id)
         has_error = result.HasField("error") and result.error != b"null"
         has_output = result.HasField("output")
         command = commands.Finish(
-            endpoint=endpoint, worker_id=worker_id, id=job_id, has_output=has_output, has_error=has_error
+            endpoint=endpoint, worker_id=worker_id, id=job_id, take=take, has_output=has_output, has_error=has_error
         )
         if self._live.apply(command):
             if has_output:
@@ -354,17 +363,16 @@ class BoardStore:
         if not all(map(self._journal.is_settled, rows)):
             await self._journal.commit()
 
-    def _unread(self, row: Row) -> list[bytes]:
-        """The chunks that nobody has read, as many as fit into one reply, and the first in any case."""
-        chunks: list[bytes] = []
-        room = MAX_PAYLOAD
-        for index in range(row.read, min(row.chunks, row.read + CHUNKS)):
-            chunk = self._journal.get(row, FIRST_CHUNK + index)
-            room -= len(chunk)
-            if chunks and room < 0:
-                break
-            chunks.append(chunk)
-        return chunks
+    async def _read_from(self, place: Place, endpoint: str, job_id: str, wait: int) -> ReadStreamResponse:
+        row = self._find(endpoint, job_id)
+        if wait > 0 and not row.is_final and place.is_at_end(row) and self._live.is_open:
+            await self._live.readers.park(job_id, object(), wait)
+            row = self._find(endpoint, job_id)
+        first = place.in_stream(row)
+        page = stream_page(row, self._journal, first)
+        page.first, page.next_cursor = first, str(Place(row.takes, first + len(page.stream)))
+        await self._settle(row)
+        return page
 
     def _request(self, row: Row) -> JobRequest:
         return JobRequest.FromString(self._journal.get(row, Part.REQUEST))

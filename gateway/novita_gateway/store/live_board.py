@@ -149,6 +149,7 @@ class LiveBoard:
             case EventKind.RESTARTED:
                 self._journal.save(row)
                 self._journal.clear(row)
+                self.readers.call_all(row.id)
             case EventKind.STOP_ORDERED:
                 self.stoppers.call_all((row.endpoint, event.worker_id))
             case EventKind.FORGOTTEN:

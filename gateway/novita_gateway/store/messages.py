@@ -44,6 +44,7 @@ def taken_job(row: Row, journal: Journal) -> Job:
         policy=request.policy if request.HasField("policy") else None,
         s3_config=request.s3_config if request.HasField("s3_config") else None,
         attempt=row.attempt,
+        take=row.takes,
         extra=request.extra,
     )
 

@@ -84,8 +84,21 @@ class Store(Protocol):
         """The state of a job; waits for a final one, or with `since` for another revision than that."""
         ...
 
-    async def read_stream(self, endpoint: str, job_id: str, wait: int = 0) -> Handover[ReadStreamResponse]:
-        """Chunks that nobody has read, the oldest first, up to a reply's size; waits for one or for a final state."""
+    async def read_stream(
+        self, endpoint: str, job_id: str, wait: int = 0, cursor: str | None = None
+    ) -> Handover[ReadStreamResponse]:
+        """Chunks from the cursor on, up to a reply's size; waits for one or for a final state.
+
+        Args:
+            endpoint: The job's.
+            job_id: The job.
+            wait: Milliseconds.
+            cursor: The page before's, or 0 for the start, which it is as well where another take began the stream
+                anew. None gives the oldest chunks that nobody without a cursor has got.
+
+        Raises:
+            BadRequestError: A cursor of nowhere.
+        """
         ...
 
     async def cancel(self, endpoint: str, job_id: str) -> JobStatus:
@@ -128,12 +141,34 @@ class Store(Protocol):
         """Keeps the latest progress; not necessarily durable."""
         ...
 
-    async def append(self, endpoint: str, worker_id: str, job_id: str, chunk: bytes) -> None:
-        """Adds a piece of streamed output."""
+    async def append(
+        self,
+        endpoint: str,
+        worker_id: str,
+        job_id: str,
+        chunk: bytes,
+        take: int | None = None,
+        number: int | None = None,
+    ) -> None:
+        """Adds a piece of streamed output; drops a repeat, and one of an earlier take.
+
+        Args:
+            endpoint: The job's.
+            worker_id: Who sends it.
+            job_id: The job.
+            chunk: JSON.
+            take: The take that it is of, if the worker tells.
+            number: Its place in that take's stream, from 0, if the worker tells.
+
+        Raises:
+            ChunkMissingError: One before it never came.
+        """
         ...
 
-    async def finish(self, endpoint: str, worker_id: str, job_id: str, result: JobResult) -> None:
-        """Makes a job COMPLETED, or FAILED where the result has an error."""
+    async def finish(
+        self, endpoint: str, worker_id: str, job_id: str, result: JobResult, take: int | None = None
+    ) -> None:
+        """Makes a job COMPLETED, or FAILED where the result has an error; drops one of an earlier take, if told."""
         ...
 
     async def stops(self, endpoint: str, worker_id: str, wait: int) -> Handover[Sequence[str]]:

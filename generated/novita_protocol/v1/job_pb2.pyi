@@ -136,12 +136,17 @@ class Job(google.protobuf.message.Message):
     S3_CONFIG_FIELD_NUMBER: builtins.int
     ATTEMPT_FIELD_NUMBER: builtins.int
     EXTRA_FIELD_NUMBER: builtins.int
+    TAKE_FIELD_NUMBER: builtins.int
     id: builtins.str
     input: builtins.bytes
     webhook: builtins.str
     s3_config: builtins.bytes
     attempt: builtins.int
     """Counted from 1; a job that was taken from a lost worker comes with a higher one."""
+    take: builtins.int
+    """Counted from 1 as the attempt is, and on over a retry. The worker tells it with chunks and what follows them, so that
+    those of an earlier take are known.
+    """
     @property
     def policy(self) -> Global___ExecutionPolicy: ...
     @property
@@ -158,13 +163,16 @@ class Job(google.protobuf.message.Message):
         s3_config: builtins.bytes | None = ...,
         attempt: builtins.int | None = ...,
         extra: collections.abc.Mapping[builtins.str, builtins.bytes] | None = ...,
+        take: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_attempt", b"_attempt", "_s3_config", b"_s3_config", "_webhook", b"_webhook", "attempt", b"attempt", "policy", b"policy", "s3_config", b"s3_config", "webhook", b"webhook"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_attempt", b"_attempt", "_s3_config", b"_s3_config", "_webhook", b"_webhook", "attempt", b"attempt", "extra", b"extra", "id", b"id", "input", b"input", "policy", b"policy", "s3_config", b"s3_config", "webhook", b"webhook"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_attempt", b"_attempt", "_s3_config", b"_s3_config", "_take", b"_take", "_webhook", b"_webhook", "attempt", b"attempt", "policy", b"policy", "s3_config", b"s3_config", "take", b"take", "webhook", b"webhook"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_attempt", b"_attempt", "_s3_config", b"_s3_config", "_take", b"_take", "_webhook", b"_webhook", "attempt", b"attempt", "extra", b"extra", "id", b"id", "input", b"input", "policy", b"policy", "s3_config", b"s3_config", "take", b"take", "webhook", b"webhook"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_attempt", b"_attempt"]) -> typing.Literal["attempt"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_s3_config", b"_s3_config"]) -> typing.Literal["s3_config"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_take", b"_take"]) -> typing.Literal["take"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_webhook", b"_webhook"]) -> typing.Literal["webhook"] | None: ...
 

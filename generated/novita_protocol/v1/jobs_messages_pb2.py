@@ -30,7 +30,7 @@ from novita_protocol.v1 import schema_pb2 as novita__protocol_dot_v1_dot_schema_
 from novita_protocol.v1 import status_pb2 as novita__protocol_dot_v1_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&novita_protocol/v1/jobs_messages.proto\x12\x12novita_protocol.v1\x1a\x1cnovita_protocol/v1/job.proto\x1a novita_protocol/v1/options.proto\x1a!novita_protocol/v1/progress.proto\x1a\x1fnovita_protocol/v1/schema.proto\x1a\x1fnovita_protocol/v1/status.proto\"\x96\x01\n\nRunRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12/\n\x07request\x18\x02 \x01(\x0b\x32\x1e.novita_protocol.v1.JobRequest\x12\x31\n\x0fidempotency_key\x18\x03 \x01(\tB\x13\xe2\xf3\x18\x0fIdempotency-KeyH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"9\n\x0bRunResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"\xb6\x01\n\x0eRunSyncRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12/\n\x07request\x18\x02 \x01(\x0b\x32\x1e.novita_protocol.v1.JobRequest\x12\x31\n\x0fidempotency_key\x18\x03 \x01(\tB\x13\xe2\xf3\x18\x0fIdempotency-KeyH\x00\x88\x01\x01\x12\x11\n\x04wait\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x12\n\x10_idempotency_keyB\x07\n\x05_wait\"=\n\x0fRunSyncResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"j\n\x10GetStatusRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x11\n\x04wait\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05since\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x07\n\x05_waitB\x08\n\x06_since\"?\n\x11GetStatusResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"M\n\x11ReadStreamRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x11\n\x04wait\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x07\n\x05_wait\"\x97\x01\n\x12ReadStreamResponse\x12\x14\n\x06status\x18\x01 \x01(\tB\x04\xd8\xf3\x18\x01\x12/\n\x06stream\x18\x02 \x03(\x0b\x32\x1f.novita_protocol.v1.StreamChunk\x12\x0f\n\x02id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x05\x65rror\x18\x04 \x01(\x0c\x42\x04\xc8\xf3\x18\x01H\x01\x88\x01\x01\x42\x05\n\x03_idB\x08\n\x06_error\"-\n\rCancelRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"<\n\x0e\x43\x61ncelResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\",\n\x0cRetryRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\";\n\rRetryResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"$\n\x10GetHealthRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\"G\n\x11GetHealthResponse\x12\x32\n\x06health\x18\x01 \x01(\x0b\x32\".novita_protocol.v1.EndpointHealth\"$\n\x10GetSchemaRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\"G\n\x11GetSchemaResponse\x12\x32\n\x06schema\x18\x01 \x01(\x0b\x32\".novita_protocol.v1.EndpointSchema\"%\n\x11PurgeQueueRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\"5\n\x12PurgeQueueResponse\x12\x0f\n\x07removed\x18\x01 \x01(\x03\x12\x0e\n\x06status\x18\x02 \x01(\t\"\x81\x01\n\x0fListJobsRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x13\n\x06status\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05limit\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x13\n\x06\x63ursor\x18\x04 \x01(\tH\x02\x88\x01\x01\x42\t\n\x07_statusB\x08\n\x06_limitB\t\n\x07_cursor\"i\n\x10ListJobsResponse\x12+\n\x04jobs\x18\x01 \x03(\x0b\x32\x1d.novita_protocol.v1.JobStatus\x12\x18\n\x0bnext_cursor\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_next_cursorb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&novita_protocol/v1/jobs_messages.proto\x12\x12novita_protocol.v1\x1a\x1cnovita_protocol/v1/job.proto\x1a novita_protocol/v1/options.proto\x1a!novita_protocol/v1/progress.proto\x1a\x1fnovita_protocol/v1/schema.proto\x1a\x1fnovita_protocol/v1/status.proto\"\x96\x01\n\nRunRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12/\n\x07request\x18\x02 \x01(\x0b\x32\x1e.novita_protocol.v1.JobRequest\x12\x31\n\x0fidempotency_key\x18\x03 \x01(\tB\x13\xe2\xf3\x18\x0fIdempotency-KeyH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"9\n\x0bRunResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"\xb6\x01\n\x0eRunSyncRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12/\n\x07request\x18\x02 \x01(\x0b\x32\x1e.novita_protocol.v1.JobRequest\x12\x31\n\x0fidempotency_key\x18\x03 \x01(\tB\x13\xe2\xf3\x18\x0fIdempotency-KeyH\x00\x88\x01\x01\x12\x11\n\x04wait\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x12\n\x10_idempotency_keyB\x07\n\x05_wait\"=\n\x0fRunSyncResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"j\n\x10GetStatusRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x11\n\x04wait\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05since\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x07\n\x05_waitB\x08\n\x06_since\"?\n\x11GetStatusResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"m\n\x11ReadStreamRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x11\n\x04wait\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06\x63ursor\x18\x04 \x01(\tH\x01\x88\x01\x01\x42\x07\n\x05_waitB\t\n\x07_cursor\"\xdf\x01\n\x12ReadStreamResponse\x12\x14\n\x06status\x18\x01 \x01(\tB\x04\xd8\xf3\x18\x01\x12/\n\x06stream\x18\x02 \x03(\x0b\x32\x1f.novita_protocol.v1.StreamChunk\x12\x0f\n\x02id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x05\x65rror\x18\x04 \x01(\x0c\x42\x04\xc8\xf3\x18\x01H\x01\x88\x01\x01\x12\x18\n\x0bnext_cursor\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x12\n\x05\x66irst\x18\x06 \x01(\x03H\x03\x88\x01\x01\x42\x05\n\x03_idB\x08\n\x06_errorB\x0e\n\x0c_next_cursorB\x08\n\x06_first\"-\n\rCancelRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"<\n\x0e\x43\x61ncelResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\",\n\x0cRetryRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\";\n\rRetryResponse\x12*\n\x03job\x18\x01 \x01(\x0b\x32\x1d.novita_protocol.v1.JobStatus\"$\n\x10GetHealthRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\"G\n\x11GetHealthResponse\x12\x32\n\x06health\x18\x01 \x01(\x0b\x32\".novita_protocol.v1.EndpointHealth\"$\n\x10GetSchemaRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\"G\n\x11GetSchemaResponse\x12\x32\n\x06schema\x18\x01 \x01(\x0b\x32\".novita_protocol.v1.EndpointSchema\"%\n\x11PurgeQueueRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\"5\n\x12PurgeQueueResponse\x12\x0f\n\x07removed\x18\x01 \x01(\x03\x12\x0e\n\x06status\x18\x02 \x01(\t\"\x81\x01\n\x0fListJobsRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x13\n\x06status\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05limit\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x13\n\x06\x63ursor\x18\x04 \x01(\tH\x02\x88\x01\x01\x42\t\n\x07_statusB\x08\n\x06_limitB\t\n\x07_cursor\"i\n\x10ListJobsResponse\x12+\n\x04jobs\x18\x01 \x03(\x0b\x32\x1d.novita_protocol.v1.JobStatus\x12\x18\n\x0bnext_cursor\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_next_cursorb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,33 +58,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATUSRESPONSE']._serialized_start=795
   _globals['_GETSTATUSRESPONSE']._serialized_end=858
   _globals['_READSTREAMREQUEST']._serialized_start=860
-  _globals['_READSTREAMREQUEST']._serialized_end=937
-  _globals['_READSTREAMRESPONSE']._serialized_start=940
-  _globals['_READSTREAMRESPONSE']._serialized_end=1091
-  _globals['_CANCELREQUEST']._serialized_start=1093
-  _globals['_CANCELREQUEST']._serialized_end=1138
-  _globals['_CANCELRESPONSE']._serialized_start=1140
-  _globals['_CANCELRESPONSE']._serialized_end=1200
-  _globals['_RETRYREQUEST']._serialized_start=1202
-  _globals['_RETRYREQUEST']._serialized_end=1246
-  _globals['_RETRYRESPONSE']._serialized_start=1248
-  _globals['_RETRYRESPONSE']._serialized_end=1307
-  _globals['_GETHEALTHREQUEST']._serialized_start=1309
-  _globals['_GETHEALTHREQUEST']._serialized_end=1345
-  _globals['_GETHEALTHRESPONSE']._serialized_start=1347
-  _globals['_GETHEALTHRESPONSE']._serialized_end=1418
-  _globals['_GETSCHEMAREQUEST']._serialized_start=1420
-  _globals['_GETSCHEMAREQUEST']._serialized_end=1456
-  _globals['_GETSCHEMARESPONSE']._serialized_start=1458
-  _globals['_GETSCHEMARESPONSE']._serialized_end=1529
-  _globals['_PURGEQUEUEREQUEST']._serialized_start=1531
-  _globals['_PURGEQUEUEREQUEST']._serialized_end=1568
-  _globals['_PURGEQUEUERESPONSE']._serialized_start=1570
-  _globals['_PURGEQUEUERESPONSE']._serialized_end=1623
-  _globals['_LISTJOBSREQUEST']._serialized_start=1626
-  _globals['_LISTJOBSREQUEST']._serialized_end=1755
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1757
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1862
+  _globals['_READSTREAMREQUEST']._serialized_end=969
+  _globals['_READSTREAMRESPONSE']._serialized_start=972
+  _globals['_READSTREAMRESPONSE']._serialized_end=1195
+  _globals['_CANCELREQUEST']._serialized_start=1197
+  _globals['_CANCELREQUEST']._serialized_end=1242
+  _globals['_CANCELRESPONSE']._serialized_start=1244
+  _globals['_CANCELRESPONSE']._serialized_end=1304
+  _globals['_RETRYREQUEST']._serialized_start=1306
+  _globals['_RETRYREQUEST']._serialized_end=1350
+  _globals['_RETRYRESPONSE']._serialized_start=1352
+  _globals['_RETRYRESPONSE']._serialized_end=1411
+  _globals['_GETHEALTHREQUEST']._serialized_start=1413
+  _globals['_GETHEALTHREQUEST']._serialized_end=1449
+  _globals['_GETHEALTHRESPONSE']._serialized_start=1451
+  _globals['_GETHEALTHRESPONSE']._serialized_end=1522
+  _globals['_GETSCHEMAREQUEST']._serialized_start=1524
+  _globals['_GETSCHEMAREQUEST']._serialized_end=1560
+  _globals['_GETSCHEMARESPONSE']._serialized_start=1562
+  _globals['_GETSCHEMARESPONSE']._serialized_end=1633
+  _globals['_PURGEQUEUEREQUEST']._serialized_start=1635
+  _globals['_PURGEQUEUEREQUEST']._serialized_end=1672
+  _globals['_PURGEQUEUERESPONSE']._serialized_start=1674
+  _globals['_PURGEQUEUERESPONSE']._serialized_end=1727
+  _globals['_LISTJOBSREQUEST']._serialized_start=1730
+  _globals['_LISTJOBSREQUEST']._serialized_end=1859
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1861
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1966
 # What the proto says of its parts.
 _novita_comments = {
   'novita_protocol.v1.RunRequest.idempotency_key': "A repeated submit with the same key answers with the first one's job.",
@@ -92,6 +92,9 @@ _novita_comments = {
   'novita_protocol.v1.GetStatusRequest.wait': 'Milliseconds the gateway may hold the answer, until the job is final or `since` is outdated; only where it offers\nthat.',
   'novita_protocol.v1.GetStatusRequest.since': "The revision the caller knows: the answer is held while it is still the job's.",
   'novita_protocol.v1.ReadStreamRequest.wait': 'Milliseconds the gateway may hold the answer until there is a chunk or a final state.',
+  'novita_protocol.v1.ReadStreamRequest.cursor': 'The next_cursor of the page before, 0 for the start of the stream. Left out, as published clients do, the answer has\nwhat came since the last call without one.',
+  'novita_protocol.v1.ReadStreamResponse.next_cursor': 'Where the next page begins; only in answer to a cursor.',
+  'novita_protocol.v1.ReadStreamResponse.first': 'The number of the first chunk here, or of the one that comes next; only in answer to a cursor. It is 0 where the\nstream began anew with another take of the job.',
   'novita_protocol.v1.PurgeQueueResponse.removed': 'Jobs that were removed.',
   'novita_protocol.v1.ListJobsRequest.status': 'Only jobs in this state.',
   'novita_protocol.v1.ListJobsRequest.limit': 'At most this many, 100 where it is left out.',

@@ -172,19 +172,28 @@ class ReadStreamRequest(google.protobuf.message.Message):
     ENDPOINT_FIELD_NUMBER: builtins.int
     ID_FIELD_NUMBER: builtins.int
     WAIT_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
     endpoint: builtins.str
     id: builtins.str
     wait: builtins.int
     """Milliseconds the gateway may hold the answer until there is a chunk or a final state."""
+    cursor: builtins.str
+    """The next_cursor of the page before, 0 for the start of the stream. Left out, as published clients do, the answer has
+    what came since the last call without one.
+    """
     def __init__(
         self,
         *,
         endpoint: builtins.str = ...,
         id: builtins.str = ...,
         wait: builtins.int | None = ...,
+        cursor: builtins.str | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_wait", b"_wait", "wait", b"wait"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_wait", b"_wait", "endpoint", b"endpoint", "id", b"id", "wait", b"wait"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_cursor", b"_cursor", "_wait", b"_wait", "cursor", b"cursor", "wait", b"wait"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_cursor", b"_cursor", "_wait", b"_wait", "cursor", b"cursor", "endpoint", b"endpoint", "id", b"id", "wait", b"wait"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_cursor", b"_cursor"]) -> typing.Literal["cursor"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_wait", b"_wait"]) -> typing.Literal["wait"] | None: ...
 
 Global___ReadStreamRequest: typing_extensions.TypeAlias = ReadStreamRequest
@@ -197,9 +206,17 @@ class ReadStreamResponse(google.protobuf.message.Message):
     STREAM_FIELD_NUMBER: builtins.int
     ID_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: builtins.int
+    FIRST_FIELD_NUMBER: builtins.int
     status: builtins.str
     id: builtins.str
     error: builtins.bytes
+    next_cursor: builtins.str
+    """Where the next page begins; only in answer to a cursor."""
+    first: builtins.int
+    """The number of the first chunk here, or of the one that comes next; only in answer to a cursor. It is 0 where the
+    stream began anew with another take of the job.
+    """
     @property
     def stream(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[novita_protocol.v1.progress_pb2.StreamChunk]: ...
     def __init__(
@@ -209,13 +226,19 @@ class ReadStreamResponse(google.protobuf.message.Message):
         stream: collections.abc.Iterable[novita_protocol.v1.progress_pb2.StreamChunk] | None = ...,
         id: builtins.str | None = ...,
         error: builtins.bytes | None = ...,
+        next_cursor: builtins.str | None = ...,
+        first: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_error", b"_error", "_id", b"_id", "error", b"error", "id", b"id"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_error", b"_error", "_id", b"_id", "error", b"error", "id", b"id", "status", b"status", "stream", b"stream"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_error", b"_error", "_first", b"_first", "_id", b"_id", "_next_cursor", b"_next_cursor", "error", b"error", "first", b"first", "id", b"id", "next_cursor", b"next_cursor"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_error", b"_error", "_first", b"_first", "_id", b"_id", "_next_cursor", b"_next_cursor", "error", b"error", "first", b"first", "id", b"id", "next_cursor", b"next_cursor", "status", b"status", "stream", b"stream"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_error", b"_error"]) -> typing.Literal["error"] | None: ...
     @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_first", b"_first"]) -> typing.Literal["first"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_id", b"_id"]) -> typing.Literal["id"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_next_cursor", b"_next_cursor"]) -> typing.Literal["next_cursor"] | None: ...
 
 Global___ReadStreamResponse: typing_extensions.TypeAlias = ReadStreamResponse
 

@@ -64,7 +64,7 @@ class JobsServiceMethods:
         verb="GET",
         path="/{endpoint}/stream/{id}",
     )
-    """Hands out the chunks that came since the last call."""
+    """The chunks from a cursor on, for any number of readers; without one, those that came since the last call."""
 
     CANCEL: Final = Method(
         service="novita_protocol.v1.JobsService",
@@ -180,7 +180,7 @@ class JobsServiceSync:
     def read_stream(
         self, request: jobs_messages_pb2.ReadStreamRequest, *, timeout: float | None = None
     ) -> jobs_messages_pb2.ReadStreamResponse:
-        """Hands out the chunks that came since the last call."""
+        """The chunks from a cursor on, for any number of readers; without one, those that came since the last call."""
         return self._caller.call(JobsServiceMethods.READ_STREAM, request, timeout=timeout)
 
     def cancel(
@@ -247,7 +247,7 @@ class JobsServiceAsync:
     async def read_stream(
         self, request: jobs_messages_pb2.ReadStreamRequest, *, timeout: float | None = None
     ) -> jobs_messages_pb2.ReadStreamResponse:
-        """Hands out the chunks that came since the last call."""
+        """The chunks from a cursor on, for any number of readers; without one, those that came since the last call."""
         return await self._caller.call(JobsServiceMethods.READ_STREAM, request, timeout=timeout)
 
     async def cancel(
@@ -311,7 +311,7 @@ class JobsServiceHandler(Protocol[ContextT_contra]):
     async def read_stream(
         self, request: jobs_messages_pb2.ReadStreamRequest, context: ContextT_contra, /
     ) -> jobs_messages_pb2.ReadStreamResponse:
-        """Hands out the chunks that came since the last call."""
+        """The chunks from a cursor on, for any number of readers; without one, those that came since the last call."""
         ...
 
     async def cancel(

@@ -113,7 +113,7 @@ class JobsServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReadStream(self, request, context):
-        """Hands out the chunks that came since the last call.
+        """The chunks from a cursor on, for any number of readers; without one, those that came since the last call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -286,7 +286,7 @@ class JobsServiceStub(typing.Generic[_JobsServiceRunType, _JobsServiceRunSyncTyp
     GetStatus: _JobsServiceGetStatusType
 
     ReadStream: _JobsServiceReadStreamType
-    """Hands out the chunks that came since the last call."""
+    """The chunks from a cursor on, for any number of readers; without one, those that came since the last call."""
 
     Cancel: _JobsServiceCancelType
 
@@ -379,7 +379,7 @@ class JobsServiceServicer(metaclass=abc.ABCMeta):
         request: novita_protocol.v1.jobs_messages_pb2.ReadStreamRequest,
         context: _ServicerContext,
     ) -> typing.Union[novita_protocol.v1.jobs_messages_pb2.ReadStreamResponse, collections.abc.Awaitable[novita_protocol.v1.jobs_messages_pb2.ReadStreamResponse]]:
-        """Hands out the chunks that came since the last call."""
+        """The chunks from a cursor on, for any number of readers; without one, those that came since the last call."""
 
     @abc.abstractmethod
     def Cancel(

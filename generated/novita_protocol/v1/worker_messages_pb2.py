@@ -28,7 +28,7 @@ from novita_protocol.v1 import progress_pb2 as novita__protocol_dot_v1_dot_progr
 from novita_protocol.v1 import schema_pb2 as novita__protocol_dot_v1_dot_schema__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(novita_protocol/v1/worker_messages.proto\x12\x12novita_protocol.v1\x1a\x1cnovita_protocol/v1/job.proto\x1a!novita_protocol/v1/progress.proto\x1a\x1fnovita_protocol/v1/schema.proto\"x\n\x0eTakeJobRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12-\n\x0fjob_in_progress\x18\x03 \x01(\x05H\x00R\x0fjob_in_progress\x88\x01\x01\x42\x12\n\x10_job_in_progress\"7\n\x0fTakeJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.novita_protocol.v1.Job\"\xad\x01\n\x0fTakeJobsRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12#\n\nbatch_size\x18\x03 \x01(\x05H\x00R\nbatch_size\x88\x01\x01\x12-\n\x0fjob_in_progress\x18\x04 \x01(\x05H\x01R\x0fjob_in_progress\x88\x01\x01\x42\r\n\x0b_batch_sizeB\x12\n\x10_job_in_progress\"9\n\x10TakeJobsResponse\x12%\n\x04jobs\x18\x01 \x03(\x0b\x32\x17.novita_protocol.v1.Job\"\x98\x01\n\x10\x46inishJobRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x16\n\tis_stream\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12-\n\x06result\x18\x05 \x01(\x0b\x32\x1d.novita_protocol.v1.JobResultB\x0c\n\n_is_stream\"\x13\n\x11\x46inishJobResponse\"\x99\x01\n\x10StreamJobRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x16\n\tis_stream\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12.\n\x05\x63hunk\x18\x05 \x01(\x0b\x32\x1f.novita_protocol.v1.StreamChunkB\x0c\n\n_is_stream\"\x13\n\x11StreamJobResponse\"8\n\x11WatchStopsRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\"*\n\x12WatchStopsResponse\x12\x14\n\x0cjobs_to_stop\x18\x01 \x03(\t\"o\n\x14PublishSchemaRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x32\n\x06schema\x18\x03 \x01(\x0b\x32\".novita_protocol.v1.EndpointSchema\"\x17\n\x15PublishSchemaResponse\"\xf8\x01\n\x0bPingRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x1b\n\x06job_id\x18\x03 \x01(\tH\x00R\x06job_id\x88\x01\x01\x12+\n\x0erunpod_version\x18\x04 \x01(\tH\x01R\x0erunpod_version\x88\x01\x01\x12\x13\n\x06status\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x12\n\x05\x63heck\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x13\n\x06reason\x18\x07 \x01(\tH\x04\x88\x01\x01\x42\t\n\x07_job_idB\x11\n\x0f_runpod_versionB\t\n\x07_statusB\x08\n\x06_checkB\t\n\x07_reason\"\x0e\n\x0cPingResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(novita_protocol/v1/worker_messages.proto\x12\x12novita_protocol.v1\x1a\x1cnovita_protocol/v1/job.proto\x1a!novita_protocol/v1/progress.proto\x1a\x1fnovita_protocol/v1/schema.proto\"x\n\x0eTakeJobRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12-\n\x0fjob_in_progress\x18\x03 \x01(\x05H\x00R\x0fjob_in_progress\x88\x01\x01\x42\x12\n\x10_job_in_progress\"7\n\x0fTakeJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.novita_protocol.v1.Job\"\xad\x01\n\x0fTakeJobsRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12#\n\nbatch_size\x18\x03 \x01(\x05H\x00R\nbatch_size\x88\x01\x01\x12-\n\x0fjob_in_progress\x18\x04 \x01(\x05H\x01R\x0fjob_in_progress\x88\x01\x01\x42\r\n\x0b_batch_sizeB\x12\n\x10_job_in_progress\"9\n\x10TakeJobsResponse\x12%\n\x04jobs\x18\x01 \x03(\x0b\x32\x17.novita_protocol.v1.Job\"\xb4\x01\n\x10\x46inishJobRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x16\n\tis_stream\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12-\n\x06result\x18\x05 \x01(\x0b\x32\x1d.novita_protocol.v1.JobResult\x12\x11\n\x04take\x18\x06 \x01(\x05H\x01\x88\x01\x01\x42\x0c\n\n_is_streamB\x07\n\x05_take\"\x13\n\x11\x46inishJobResponse\"\xd5\x01\n\x10StreamJobRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x16\n\tis_stream\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12.\n\x05\x63hunk\x18\x05 \x01(\x0b\x32\x1f.novita_protocol.v1.StreamChunk\x12\x11\n\x04take\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x13\n\x06number\x18\x07 \x01(\x03H\x02\x88\x01\x01\x42\x0c\n\n_is_streamB\x07\n\x05_takeB\t\n\x07_number\"\x13\n\x11StreamJobResponse\"8\n\x11WatchStopsRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\"*\n\x12WatchStopsResponse\x12\x14\n\x0cjobs_to_stop\x18\x01 \x03(\t\"o\n\x14PublishSchemaRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x32\n\x06schema\x18\x03 \x01(\x0b\x32\".novita_protocol.v1.EndpointSchema\"\x17\n\x15PublishSchemaResponse\"\xf8\x01\n\x0bPingRequest\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x1b\n\x06job_id\x18\x03 \x01(\tH\x00R\x06job_id\x88\x01\x01\x12+\n\x0erunpod_version\x18\x04 \x01(\tH\x01R\x0erunpod_version\x88\x01\x01\x12\x13\n\x06status\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x12\n\x05\x63heck\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x13\n\x06reason\x18\x07 \x01(\tH\x04\x88\x01\x01\x42\t\n\x07_job_idB\x11\n\x0f_runpod_versionB\t\n\x07_statusB\x08\n\x06_checkB\t\n\x07_reason\"\x0e\n\x0cPingResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,31 +44,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TAKEJOBSRESPONSE']._serialized_start=517
   _globals['_TAKEJOBSRESPONSE']._serialized_end=574
   _globals['_FINISHJOBREQUEST']._serialized_start=577
-  _globals['_FINISHJOBREQUEST']._serialized_end=729
-  _globals['_FINISHJOBRESPONSE']._serialized_start=731
-  _globals['_FINISHJOBRESPONSE']._serialized_end=750
-  _globals['_STREAMJOBREQUEST']._serialized_start=753
-  _globals['_STREAMJOBREQUEST']._serialized_end=906
-  _globals['_STREAMJOBRESPONSE']._serialized_start=908
-  _globals['_STREAMJOBRESPONSE']._serialized_end=927
-  _globals['_WATCHSTOPSREQUEST']._serialized_start=929
-  _globals['_WATCHSTOPSREQUEST']._serialized_end=985
-  _globals['_WATCHSTOPSRESPONSE']._serialized_start=987
-  _globals['_WATCHSTOPSRESPONSE']._serialized_end=1029
-  _globals['_PUBLISHSCHEMAREQUEST']._serialized_start=1031
-  _globals['_PUBLISHSCHEMAREQUEST']._serialized_end=1142
-  _globals['_PUBLISHSCHEMARESPONSE']._serialized_start=1144
-  _globals['_PUBLISHSCHEMARESPONSE']._serialized_end=1167
-  _globals['_PINGREQUEST']._serialized_start=1170
-  _globals['_PINGREQUEST']._serialized_end=1418
-  _globals['_PINGRESPONSE']._serialized_start=1420
-  _globals['_PINGRESPONSE']._serialized_end=1434
+  _globals['_FINISHJOBREQUEST']._serialized_end=757
+  _globals['_FINISHJOBRESPONSE']._serialized_start=759
+  _globals['_FINISHJOBRESPONSE']._serialized_end=778
+  _globals['_STREAMJOBREQUEST']._serialized_start=781
+  _globals['_STREAMJOBREQUEST']._serialized_end=994
+  _globals['_STREAMJOBRESPONSE']._serialized_start=996
+  _globals['_STREAMJOBRESPONSE']._serialized_end=1015
+  _globals['_WATCHSTOPSREQUEST']._serialized_start=1017
+  _globals['_WATCHSTOPSREQUEST']._serialized_end=1073
+  _globals['_WATCHSTOPSRESPONSE']._serialized_start=1075
+  _globals['_WATCHSTOPSRESPONSE']._serialized_end=1117
+  _globals['_PUBLISHSCHEMAREQUEST']._serialized_start=1119
+  _globals['_PUBLISHSCHEMAREQUEST']._serialized_end=1230
+  _globals['_PUBLISHSCHEMARESPONSE']._serialized_start=1232
+  _globals['_PUBLISHSCHEMARESPONSE']._serialized_end=1255
+  _globals['_PINGREQUEST']._serialized_start=1258
+  _globals['_PINGREQUEST']._serialized_end=1506
+  _globals['_PINGRESPONSE']._serialized_start=1508
+  _globals['_PINGRESPONSE']._serialized_end=1522
 # What the proto says of its parts.
 _novita_comments = {
   'novita_protocol.v1.TakeJobRequest.job_in_progress': '1 while the worker has a job, else 0.',
   'novita_protocol.v1.TakeJobResponse.job': 'Left out where there is none.',
   'novita_protocol.v1.FinishJobRequest.is_stream': "True only on the result that closes a generator's output.",
+  'novita_protocol.v1.FinishJobRequest.take': 'Of a job that streamed, the take that the result is of: without the chunks of that one it changes nothing.',
   'novita_protocol.v1.StreamJobRequest.is_stream': 'False on every chunk, as observed.',
+  'novita_protocol.v1.StreamJobRequest.take': 'The take that the chunk is of: one of an earlier take changes nothing.',
+  'novita_protocol.v1.StreamJobRequest.number': 'Counted from 0 in each take: a chunk that is there already is not added again. Published workers tell none.',
   'novita_protocol.v1.PingRequest.job_id': 'The ids in progress, joined with commas; left out while the worker is idle.',
   'novita_protocol.v1.PingRequest.status': '"unhealthy", with the check that failed and a reason of at most 256 characters.',
 }

@@ -121,11 +121,14 @@ class FinishJobRequest(google.protobuf.message.Message):
     ID_FIELD_NUMBER: builtins.int
     IS_STREAM_FIELD_NUMBER: builtins.int
     RESULT_FIELD_NUMBER: builtins.int
+    TAKE_FIELD_NUMBER: builtins.int
     endpoint: builtins.str
     worker_id: builtins.str
     id: builtins.str
     is_stream: builtins.bool
     """True only on the result that closes a generator's output."""
+    take: builtins.int
+    """Of a job that streamed, the take that the result is of: without the chunks of that one it changes nothing."""
     @property
     def result(self) -> novita_protocol.v1.job_pb2.JobResult: ...
     def __init__(
@@ -136,10 +139,14 @@ class FinishJobRequest(google.protobuf.message.Message):
         id: builtins.str = ...,
         is_stream: builtins.bool | None = ...,
         result: novita_protocol.v1.job_pb2.JobResult | None = ...,
+        take: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_is_stream", b"_is_stream", "is_stream", b"is_stream", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_is_stream", b"_is_stream", "endpoint", b"endpoint", "id", b"id", "is_stream", b"is_stream", "result", b"result", "worker_id", b"worker_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_is_stream", b"_is_stream", "_take", b"_take", "is_stream", b"is_stream", "result", b"result", "take", b"take"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_is_stream", b"_is_stream", "_take", b"_take", "endpoint", b"endpoint", "id", b"id", "is_stream", b"is_stream", "result", b"result", "take", b"take", "worker_id", b"worker_id"]) -> None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_is_stream", b"_is_stream"]) -> typing.Literal["is_stream"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_take", b"_take"]) -> typing.Literal["take"] | None: ...
 
 Global___FinishJobRequest: typing_extensions.TypeAlias = FinishJobRequest
 
@@ -162,11 +169,17 @@ class StreamJobRequest(google.protobuf.message.Message):
     ID_FIELD_NUMBER: builtins.int
     IS_STREAM_FIELD_NUMBER: builtins.int
     CHUNK_FIELD_NUMBER: builtins.int
+    TAKE_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
     endpoint: builtins.str
     worker_id: builtins.str
     id: builtins.str
     is_stream: builtins.bool
     """False on every chunk, as observed."""
+    take: builtins.int
+    """The take that the chunk is of: one of an earlier take changes nothing."""
+    number: builtins.int
+    """Counted from 0 in each take: a chunk that is there already is not added again. Published workers tell none."""
     @property
     def chunk(self) -> novita_protocol.v1.progress_pb2.StreamChunk: ...
     def __init__(
@@ -177,10 +190,17 @@ class StreamJobRequest(google.protobuf.message.Message):
         id: builtins.str = ...,
         is_stream: builtins.bool | None = ...,
         chunk: novita_protocol.v1.progress_pb2.StreamChunk | None = ...,
+        take: builtins.int | None = ...,
+        number: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_is_stream", b"_is_stream", "chunk", b"chunk", "is_stream", b"is_stream"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_is_stream", b"_is_stream", "chunk", b"chunk", "endpoint", b"endpoint", "id", b"id", "is_stream", b"is_stream", "worker_id", b"worker_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_is_stream", b"_is_stream", "_number", b"_number", "_take", b"_take", "chunk", b"chunk", "is_stream", b"is_stream", "number", b"number", "take", b"take"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_is_stream", b"_is_stream", "_number", b"_number", "_take", b"_take", "chunk", b"chunk", "endpoint", b"endpoint", "id", b"id", "is_stream", b"is_stream", "number", b"number", "take", b"take", "worker_id", b"worker_id"]) -> None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_is_stream", b"_is_stream"]) -> typing.Literal["is_stream"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_number", b"_number"]) -> typing.Literal["number"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_take", b"_take"]) -> typing.Literal["take"] | None: ...
 
 Global___StreamJobRequest: typing_extensions.TypeAlias = StreamJobRequest
 

@@ -63,7 +63,7 @@ class WorkerServiceMethods:
         path="/{endpoint}/job-stream/{worker_id}/{id}",
         body="chunk",
     )
-    """Adds one chunk to a job's stream."""
+    """Adds one chunk to a job's stream; with its number, it may be sent again."""
 
     WATCH_STOPS: Final = Method(
         service="novita_protocol.v1.WorkerService",
@@ -139,7 +139,7 @@ class WorkerServiceSync:
     def stream_job(
         self, request: worker_messages_pb2.StreamJobRequest, *, timeout: float | None = None
     ) -> worker_messages_pb2.StreamJobResponse:
-        """Adds one chunk to a job's stream."""
+        """Adds one chunk to a job's stream; with its number, it may be sent again."""
         return self._caller.call(WorkerServiceMethods.STREAM_JOB, request, timeout=timeout)
 
     def watch_stops(
@@ -188,7 +188,7 @@ class WorkerServiceAsync:
     async def stream_job(
         self, request: worker_messages_pb2.StreamJobRequest, *, timeout: float | None = None
     ) -> worker_messages_pb2.StreamJobResponse:
-        """Adds one chunk to a job's stream."""
+        """Adds one chunk to a job's stream; with its number, it may be sent again."""
         return await self._caller.call(WorkerServiceMethods.STREAM_JOB, request, timeout=timeout)
 
     async def watch_stops(
@@ -234,7 +234,7 @@ class WorkerServiceHandler(Protocol[ContextT_contra]):
     async def stream_job(
         self, request: worker_messages_pb2.StreamJobRequest, context: ContextT_contra, /
     ) -> worker_messages_pb2.StreamJobResponse:
-        """Adds one chunk to a job's stream."""
+        """Adds one chunk to a job's stream; with its number, it may be sent again."""
         ...
 
     async def watch_stops(

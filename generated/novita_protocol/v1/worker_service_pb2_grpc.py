@@ -98,7 +98,7 @@ class WorkerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamJob(self, request, context):
-        """Adds one chunk to a job's stream.
+        """Adds one chunk to a job's stream; with its number, it may be sent again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -214,7 +214,7 @@ class WorkerServiceStub(typing.Generic[_WorkerServiceTakeJobType, _WorkerService
     """Progress where the result has a `status`, else the final result."""
 
     StreamJob: _WorkerServiceStreamJobType
-    """Adds one chunk to a job's stream."""
+    """Adds one chunk to a job's stream; with its number, it may be sent again."""
 
     WatchStops: _WorkerServiceWatchStopsType
     """Parks until jobs of this worker are to be stopped."""
@@ -288,7 +288,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: novita_protocol.v1.worker_messages_pb2.StreamJobRequest,
         context: _ServicerContext,
     ) -> typing.Union[novita_protocol.v1.worker_messages_pb2.StreamJobResponse, collections.abc.Awaitable[novita_protocol.v1.worker_messages_pb2.StreamJobResponse]]:
-        """Adds one chunk to a job's stream."""
+        """Adds one chunk to a job's stream; with its number, it may be sent again."""
 
     @abc.abstractmethod
     def WatchStops(

@@ -87,11 +87,13 @@ class TakenJob(NamedTuple):
         id: The job's id.
         members: The whole JSON object, as the handler gets it.
         timeout: Seconds the job may run, or None.
+        take: Which take of the job it is, where the gateway counts them.
     """
 
     id: str
     members: dict[str, JSONValue]
     timeout: float | None = None
+    take: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from novita_worker.desk.actions import (
 )
 from novita_worker.desk.intake import Intake
 from novita_worker.desk.job import DeskJob, Phase
-from novita_worker.desk.outbox import LastPost, PostKind, WorkerFault
+from novita_worker.desk.outbox import LastPost, Place, PostKind, WorkerFault
 
 __all__ = ["Desk"]
 
@@ -59,9 +59,9 @@ class Desk:
         """Whether the result of this job's handler will be posted."""
         return self._reporting(job_id) is not None
 
-    def chunks(self, job_id: str) -> tuple[bytes, ...]:
-        """The chunks of a job that are not delivered yet."""
-        return self._jobs[job_id].outbox.chunks
+    def chunks(self, job_id: str) -> tuple[tuple[bytes, ...], Place]:
+        """The chunks of a job that are not delivered yet, and the place of the first."""
+        return self._jobs[job_id].outbox.chunks, self._jobs[job_id].outbox.place
 
     @property
     def stage(self) -> Stage:

@@ -26,7 +26,7 @@ class DeskJob:
     def __init__(self, taken: TakenJob, progress_interval: float) -> None:
         self.id = taken.id
         self.taken = taken
-        self.outbox = Outbox(taken.id, progress_interval)
+        self.outbox = Outbox(taken.id, progress_interval, taken.take)
         self.phase = Phase.HELD
         self.prepared = False
         self.deadline: float | None = None

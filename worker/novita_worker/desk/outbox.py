@@ -1,7 +1,7 @@
 """The outbox of one job: the posts that it still has to make, in their order. Pure: time is an argument.
 
-Chunks go out in the order they were made. Progress is last-value-wins and keeps its interval. The result is the last
-post of all, and nothing follows it.
+Chunks go out in the order they were made, with their numbers. Progress is last-value-wins and keeps its interval. The
+result is the last post of all, and nothing follows it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-__all__ = ["LastPost", "Outbox", "Post", "PostKind", "WorkerFault"]
+__all__ = ["NOWHERE", "LastPost", "Outbox", "Place", "Post", "PostKind", "WorkerFault"]
 
 
 class PostKind(Enum):
@@ -34,6 +34,22 @@ LastPost: TypeAlias = bytes | WorkerFault
 """The last post of a job: the request body, or a fault that is still to be written as one."""
 
 
+class Place(NamedTuple):
+    """Where in which stream a post belongs, so that the gateway knows a repeat, and one of an earlier take.
+
+    Attributes:
+        take: The take of the job.
+        number: Of a chunk, counted from 0 in each take; None of the result that follows.
+    """
+
+    take: int | None = None
+    number: int | None = None
+
+
+NOWHERE: Final = Place()
+"""The place of what is in no stream, or of a job from a gateway that counts no takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Post:
     """Post this now. The next post of the same job waits until this one is answered or given up."""
@@ -41,6 +57,7 @@ class Post:
     job_id: str
     kind: PostKind
     body: LastPost
+    place: Place = NOWHERE
 
 
 class Outbox:
@@ -56,10 +73,14 @@ class Outbox:
         "_progress",
         "_progress_at",
         "_progress_sent",
+        "_sent",
+        "_take",
     )
 
-    def __init__(self, job_id: str, progress_interval: float) -> None:
+    def __init__(self, job_id: str, progress_interval: float, take: int | None = None) -> None:
         self._id = job_id
+        self._take = take
+        self._sent = 0
         self._interval = progress_interval
         self._chunks: deque[bytes] = deque()
         self._chunk_in_flight: bytes | None = None
@@ -90,6 +111,12 @@ class Outbox:
         """The chunks that are not acknowledged, the one in flight first."""
         first = () if self._chunk_in_flight is None else (self._chunk_in_flight,)
         return (*first, *self._chunks)
+
+    @property
+    def place(self) -> Place:
+        """The place of the first chunk that is not acknowledged, or of what follows them all."""
+        number = self._sent - (self._chunk_in_flight is not None)
+        return self._place(number) if number or self.chunks else NOWHERE
 
     def add_chunk(self, body: bytes) -> None:
         """Adds one piece of a streamed output."""
@@ -123,7 +150,8 @@ class Outbox:
             return None
         if self._chunks:
             self._chunk_in_flight = self._chunks.popleft()
-            return self._send(PostKind.CHUNK, self._chunk_in_flight)
+            self._sent += 1
+            return self._send(PostKind.CHUNK, self._chunk_in_flight, self._place(self._sent - 1))
         if self._progress is not None and (self._last is not None or now >= self._progress_at):
             body, self._progress = self._progress, None
             self._progress_sent = True
@@ -131,9 +159,13 @@ class Outbox:
             return self._send(PostKind.PROGRESS, body)
         if self._last is not None:
             last, self._last = self._last, None
-            return self._send(PostKind.RESULT, last)
+            return self._send(PostKind.RESULT, last, self._place(None) if self._sent else NOWHERE)
         return None
 
-    def _send(self, kind: PostKind, body: LastPost) -> Post:
+    def _place(self, number: int | None) -> Place:
+        # A gateway that counts no takes knows nothing of numbers, and is told what the published workers tell.
+        return NOWHERE if self._take is None else Place(self._take, number)
+
+    def _send(self, kind: PostKind, body: LastPost, place: Place = NOWHERE) -> Post:
         self._in_flight = kind
-        return Post(self._id, kind, body)
+        return Post(self._id, kind, body, place)

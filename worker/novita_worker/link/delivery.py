@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final, TypeVar
 
 from novita_sdk.wire.retry import Failure, RetryPolicy, next_delay
-from novita_worker.desk.outbox import PostKind
+from novita_worker.desk.outbox import NOWHERE, Place, PostKind
 from novita_worker.link.protocol import CallFailure, GatewayCalls
 from novita_worker.link.spool import Spool, Spooled
 
@@ -53,10 +53,18 @@ class Delivery:
         self._worker_id = worker_id
         self._kept: dict[str, tuple[bytes, asyncio.Task[None]]] = {}
 
-    def keep(self, job_id: str, chunks: Sequence[bytes], result: bytes, *, is_stream: bool) -> None:
-        """Begins to write what a job still has to post to the spool, ahead of its delivery; only where there is one."""
+    def keep(self, job_id: str, chunks: Sequence[bytes], place: Place, result: bytes, *, is_stream: bool) -> None:
+        """Begins to write what a job still has to post to the spool, ahead of its delivery; only where there is one.
+
+        Args:
+            job_id: The job.
+            chunks: Those that are not acknowledged.
+            place: Of the first of them.
+            result: The result's request body.
+            is_stream: Whether the result closes a generator's output.
+        """
         posts = [*((PostKind.CHUNK, chunk) for chunk in chunks), (PostKind.RESULT, result)]
-        task = asyncio.create_task(self._write(job_id, posts, is_stream=is_stream))
+        task = asyncio.create_task(self._write(job_id, posts, is_stream=is_stream, place=place))
         self._kept[job_id] = (result, task)
 
     async def forget(self, job_id: str) -> None:
@@ -68,7 +76,7 @@ class Delivery:
             await to_disk(self._spool.remove, job_id)
 
     async def deliver(
-        self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool
+        self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool, place: Place = NOWHERE
     ) -> tuple[Verdict, CallFailure | None]:
         """Posts until it is accepted, refused for good, or hopeless.
 
@@ -77,10 +85,11 @@ class Delivery:
             kind: A progress post has one try; a result is on disk before its first.
             body: A result's request body; of progress and chunks, the JSON value.
             is_stream: Whether the result closes a generator's output.
+            place: Where it belongs in a stream.
         """
         if kind is PostKind.RESULT and self._spool is not None:
-            return await self._deliver_kept(self._spool, job_id, body, is_stream=is_stream)
-        verdict, problem = await self._persist(job_id, kind, body, is_stream=is_stream)
+            return await self._deliver_kept(self._spool, job_id, body, is_stream=is_stream, place=place)
+        verdict, problem = await self._persist(job_id, kind, body, is_stream=is_stream, place=place)
         if kind is PostKind.CHUNK and self._spool is not None and job_id in self._kept:
             _, task = self._kept[job_id]
             await task
@@ -97,8 +106,10 @@ class Delivery:
             spooled: What it has left.
             spool: Where it lies.
         """
-        for kind, body in spooled.posts:
-            verdict, problem = await self.deliver(spooled.job_id, kind, body, is_stream=spooled.is_stream)
+        for index, (kind, body) in enumerate(spooled.posts):
+            number = None if kind is PostKind.RESULT or spooled.number is None else spooled.number + index
+            place = Place(spooled.take, number)
+            verdict, problem = await self.deliver(spooled.job_id, kind, body, is_stream=spooled.is_stream, place=place)
             if problem is not None:
                 _log.error(
                     "a result left by an earlier process, of job %s: %s",
@@ -112,22 +123,24 @@ class Delivery:
         return Verdict.DELIVERED
 
     async def _deliver_kept(
-        self, spool: Spool, job_id: str, body: bytes, *, is_stream: bool
+        self, spool: Spool, job_id: str, body: bytes, *, is_stream: bool, place: Place
     ) -> tuple[Verdict, CallFailure | None]:
         kept, task = self._kept.pop(job_id, (None, None))
         if task is not None:
             await task
         if kept != body:
-            await self._write(job_id, [(PostKind.RESULT, body)], is_stream=is_stream)
-        verdict, problem = await self._persist(job_id, PostKind.RESULT, body, is_stream=is_stream)
+            await self._write(job_id, [(PostKind.RESULT, body)], is_stream=is_stream, place=place)
+        verdict, problem = await self._persist(job_id, PostKind.RESULT, body, is_stream=is_stream, place=place)
         if verdict is not Verdict.LOST:
             await to_disk(spool.remove, job_id)
         return verdict, problem
 
-    async def _write(self, job_id: str, posts: Sequence[tuple[PostKind, bytes]], *, is_stream: bool) -> None:
+    async def _write(
+        self, job_id: str, posts: Sequence[tuple[PostKind, bytes]], *, is_stream: bool, place: Place
+    ) -> None:
         if self._spool is not None:
             try:
-                await asyncio.to_thread(self._spool.put, job_id, posts, is_stream=is_stream)
+                await asyncio.to_thread(self._spool.put, job_id, posts, is_stream=is_stream, place=place)
             except (OSError, RuntimeError) as error:  # RuntimeError: there is no thread to be had
                 _log.error(
                     "the result of job %s is not on disk while it is delivered: %s",
@@ -137,12 +150,14 @@ class Delivery:
                 )
 
     async def _persist(
-        self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool
+        self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool, place: Place
     ) -> tuple[Verdict, CallFailure | None]:
         started = time.monotonic()
         attempt = 0
         while True:
-            problem = await self._gateway.post(job_id, kind, body, is_stream=is_stream, worker_id=self._worker_id)
+            problem = await self._gateway.post(
+                job_id, kind, body, is_stream=is_stream, place=place, worker_id=self._worker_id
+            )
             if problem is None:
                 return Verdict.DELIVERED, None
             if kind is PostKind.PROGRESS:

@@ -27,7 +27,7 @@ from novita_sdk.wire.refusals import read_refusal
 from novita_sdk.wire.retry import Failure, FailureKind, parse_retry_after
 from novita_sdk.wire.worker_urls import WorkerUrls
 from novita_worker._environment import Environment
-from novita_worker.desk.outbox import PostKind
+from novita_worker.desk.outbox import NOWHERE, Place, PostKind
 from novita_worker.link.deadlines import Patience
 from novita_worker.link.protocol import EMPTY, CallFailure, TakeReply
 from novita_worker.link.replies import read_jobs, read_stops, says_no_jobs
@@ -60,12 +60,20 @@ NO_JOBS: Final = 400
 
 
 class _PostUrls:
-    """The URLs of one worker's posts; they differ in nothing but the job, so none is built from its parts twice."""
+    """The URLs of one worker's posts; most differ in nothing but the job, so none of those is built from its parts."""
 
     def __init__(self, urls: WorkerUrls) -> None:
-        self.result = _template(lambda job_id: urls.done(job_id, is_stream=False))
-        self.stream_result = _template(lambda job_id: urls.done(job_id, is_stream=True))
-        self.chunk = _template(urls.stream)
+        self._urls = urls
+        self._result = _template(lambda job_id: urls.done(job_id, is_stream=False))
+        self._stream_result = _template(lambda job_id: urls.done(job_id, is_stream=True))
+
+    def result(self, job_id: str, *, is_stream: bool = False, take: int | None = None) -> URL:
+        if take is not None:
+            return URL(self._urls.done(job_id, is_stream=is_stream, take=take), encoded=True)
+        return self._stream_result(job_id) if is_stream else self._result(job_id)
+
+    def chunk(self, job_id: str, place: Place) -> URL:
+        return URL(self._urls.stream(job_id, take=place.take, number=place.number), encoded=True)
 
 
 class HttpCalls:
@@ -145,7 +153,14 @@ class HttpCalls:
         return reply if isinstance(reply, CallFailure) else None
 
     async def post(
-        self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool = False, worker_id: str | None = None
+        self,
+        job_id: str,
+        kind: PostKind,
+        body: bytes,
+        *,
+        is_stream: bool = False,
+        place: Place = NOWHERE,
+        worker_id: str | None = None,
     ) -> CallFailure | None:
         """Posts what a job has to say; see `GatewayCalls.post`."""
         urls = self._post_urls(worker_id or self._environment.worker_id)
@@ -153,13 +168,13 @@ class HttpCalls:
         method: Method[Message, Message] = WorkerServiceMethods.FINISH_JOB
         match kind:
             case PostKind.RESULT:
-                url = urls.stream_result(job_id) if is_stream else urls.result(job_id)
+                url = urls.result(job_id, is_stream=is_stream, take=place.take)
             case PostKind.PROGRESS:
                 report = JobResult(output=body, status=states.IN_PROGRESS)
                 url, body, timeout = urls.result(job_id), encode(report), PROGRESS_TIMEOUT
             case PostKind.CHUNK:
                 method = WorkerServiceMethods.STREAM_JOB
-                url, body = urls.chunk(job_id), encode(StreamChunk(output=body))
+                url, body = urls.chunk(job_id, place), encode(StreamChunk(output=body))
             case _:
                 assert_never(kind)
         reply = await self._send(method, url, timeout, body, {**_POST_HEADERS, REQUEST_ID_HEADER: job_id})

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from novita_sdk.models import EndpointSchema
 from novita_sdk.wire.retry import Failure
 from novita_worker.desk.actions import TakenJob
-from novita_worker.desk.outbox import PostKind
+from novita_worker.desk.outbox import NOWHERE, Place, PostKind
 
 __all__ = ["EMPTY", "CallFailure", "GatewayCalls", "Pulse", "TakeReply"]
 
@@ -74,7 +74,14 @@ class GatewayCalls(Protocol):
         """Tells the types of the handler; None is success, or that there is no way to."""
 
     async def post(
-        self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool = False, worker_id: str | None = None
+        self,
+        job_id: str,
+        kind: PostKind,
+        body: bytes,
+        *,
+        is_stream: bool = False,
+        place: Place = NOWHERE,
+        worker_id: str | None = None,
     ) -> CallFailure | None:
         """Posts what a job has to say; None is success.
 
@@ -83,6 +90,7 @@ class GatewayCalls(Protocol):
             kind: What the body is.
             body: Of a result the `JobResult` as JSON; of progress and chunks, the JSON value.
             is_stream: Whether the result closes a generator's output.
+            place: Where it belongs in a stream.
             worker_id: Who ran the job, if that was an earlier process.
         """
 

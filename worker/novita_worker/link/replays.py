@@ -11,6 +11,7 @@ from typing import Final
 from novita_worker._config import WorkerConfig
 from novita_worker._environment import Environment
 from novita_worker._errors import ConfigError
+from novita_worker.desk.actions import TakenJob
 from novita_worker.link.delivery import Delivery, Verdict, to_disk
 from novita_worker.link.protocol import GatewayCalls
 from novita_worker.link.spool import Spool, Spooled
@@ -36,7 +37,8 @@ class Replays:
         self._spool = spool
         self._gateway = gateway
         self._changed = changed
-        self._ids: dict[str, None] = {}
+        self._ids: dict[str, int | None] = {}
+        """Each with its take, if it streamed."""
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     @property
@@ -44,8 +46,9 @@ class Replays:
         """The jobs whose results are on their way."""
         return tuple(self._ids)
 
-    def __contains__(self, job_id: str) -> bool:
-        return job_id in self._ids
+    def covers(self, job: TakenJob) -> bool:
+        """Whether the result of this take is on its way. One whose chunks went with an earlier take is not."""
+        return job.id in self._ids and self._ids[job.id] in {None, job.take}
 
     async def begin(self, spawn: Callable[[Coroutine[object, None, None]], object]) -> None:
         """Finds what was left and begins to deliver it.
@@ -58,7 +61,7 @@ class Replays:
         for spooled in await asyncio.to_thread(self._spool.recover):
             text = "delivering the result of job %s, which an earlier process has left"
             _log.info(text, spooled.job_id, extra={"job_id": spooled.job_id})
-            self._ids[spooled.job_id] = None
+            self._ids[spooled.job_id] = spooled.take
             spawn(self._replay(spooled, self._spool))
         self._changed()
 

@@ -35,7 +35,7 @@ def read_jobs(body: bytes) -> TakeReply | CallFailure:
         if not reads:
             return _garbled(f"the reply to a take is not JSON: {error}")
     else:
-        if may_repeat(body, ("id", "attempt"), len(jobs)):
+        if may_repeat(body, ("id", "attempt", "take"), len(jobs)):
             reads = [_read_alone(piece) for piece in items(body)]
         else:
             reads = [_check(message, members) for message, members in jobs]
@@ -67,7 +67,7 @@ def _check(job: Job | None, members: JSONValue) -> TakenJob | _Broken:
         return None, "its id is not text"
     if not job.input:
         return job_id, "it has no input"
-    return TakenJob(job_id, members, _time_limit(job))
+    return TakenJob(job_id, members, _time_limit(job), job.take if job.HasField("take") else None)
 
 
 def read_stops(body: bytes) -> list[str] | CallFailure:

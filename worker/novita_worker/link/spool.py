@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from novita_worker.desk.outbox import PostKind
+from novita_worker.desk.outbox import NOWHERE, Place, PostKind
 from novita_worker.process.forks import let_go_in_child
 
 __all__ = ["Spool", "Spooled"]
@@ -47,6 +47,8 @@ class Spooled:
         is_stream: Whether its result closes a generator's output.
         posts: What was not acknowledged yet, in its order; the result is the last.
         path: The file.
+        take: The take of the job, where its posts have places in a stream.
+        number: The first post's there, if it is a chunk.
     """
 
     job_id: str
@@ -54,6 +56,8 @@ class Spooled:
     is_stream: bool
     posts: tuple[tuple[PostKind, bytes], ...]
     path: Path
+    take: int | None = None
+    number: int | None = None
 
 
 class Spool:
@@ -75,8 +79,16 @@ class Spool:
         # Else a forked process that outlives this one keeps the next from what is left here.
         self._forget_forks = let_go_in_child(self._unlock)
 
-    def put(self, job_id: str, posts: Sequence[tuple[PostKind, bytes]], *, is_stream: bool) -> None:
+    def put(
+        self, job_id: str, posts: Sequence[tuple[PostKind, bytes]], *, is_stream: bool, place: Place = NOWHERE
+    ) -> None:
         """Writes what the job has to post; when this returns it survives the process and a power cut.
+
+        Args:
+            job_id: The job.
+            posts: Its chunks and its result, in their order.
+            is_stream: Whether the result closes a generator's output.
+            place: The first post's in the stream.
 
         Raises:
             OSError: The disk refused.
@@ -84,7 +96,13 @@ class Spool:
         path = self._path(job_id)
         path.with_suffix(_SENT).unlink(missing_ok=True)
         text = b"\n".join(kind.value.encode() + b" " + body for kind, body in posts)
-        head = {"job_id": job_id, "worker_id": self._worker_id, "is_stream": is_stream, "crc": zlib.crc32(text)}
+        head = {
+            "job_id": job_id,
+            "worker_id": self._worker_id,
+            "is_stream": is_stream,
+            **place._asdict(),
+            "crc": zlib.crc32(text),
+        }
         draft = path.with_suffix(_DRAFT)
         try:
             with draft.open("wb") as file:
@@ -222,8 +240,10 @@ def _read(path: Path) -> Spooled:
         raise ValueError("it is not what was written")
     posts = tuple(_read_post(line) for line in text.split(b"\n"))
     sent = path.with_suffix(_SENT)
-    acknowledged = sent.stat().st_size if sent.exists() else 0
-    return Spooled(**fields, posts=posts[min(acknowledged, len(posts) - 1) :], path=path)
+    acknowledged = min(sent.stat().st_size if sent.exists() else 0, len(posts) - 1)
+    if fields.get("number") is not None:
+        fields["number"] += acknowledged
+    return Spooled(**fields, posts=posts[acknowledged:], path=path)
 
 
 def _read_post(line: bytes) -> tuple[PostKind, bytes]:

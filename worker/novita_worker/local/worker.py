@@ -19,7 +19,7 @@ from novita_worker._config import WorkerOptions, parse_config
 from novita_worker._environment import Environment
 from novita_worker._worker import Worker
 from novita_worker.desk.actions import TakenJob
-from novita_worker.desk.outbox import PostKind
+from novita_worker.desk.outbox import NOWHERE, Place, PostKind
 from novita_worker.handlers.spec import Handler, inspect_handler
 from novita_worker.link.protocol import EMPTY, CallFailure, TakeReply
 from novita_worker.link.replies import read_jobs
@@ -234,9 +234,16 @@ class _Queues:
         return None
 
     async def post(
-        self, job_id: str, kind: PostKind, body: bytes, *, is_stream: bool = False, worker_id: str | None = None
+        self,
+        job_id: str,
+        kind: PostKind,
+        body: bytes,
+        *,
+        is_stream: bool = False,
+        place: Place = NOWHERE,
+        worker_id: str | None = None,
     ) -> CallFailure | None:
-        del is_stream, worker_id
+        del is_stream, place, worker_id
         with self._condition:
             self._posts.append((job_id, kind, body))
             self._condition.notify_all()
