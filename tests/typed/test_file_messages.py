@@ -12,6 +12,8 @@ from novita_gateway import Gateway
 from novita_sdk import AsyncClient, Client, Endpoint, InvalidInputError, JobFailedError
 from novita_sdk.files import File, FileError, send_files
 from novita_sdk.files._file import LocalFile
+from novita_sdk.files._local_links import path_link
+from novita_sdk.files._named import SMALL
 from novita_sdk.models import File as FileMessage
 from novita_sdk.typed import AsyncTypedJob, TypedJob, call, find_adapter
 from tests.support.typed_workers import Serve
@@ -99,7 +101,8 @@ def test_nobodys_words_make_a_program_upload_a_file(
 ) -> None:
     """Neither a link that somebody made up, nor one whose path was changed, nor one of another process."""
     url = cover.url
-    for forged in (url.replace("cover", "other"), "novita-local:,path,/etc/hostname", "novita-local:", f"{url}x"):
+    elsewhere = path_link(Path("cover.png")).replace("cover", "other")
+    for forged in (elsewhere, "novita-local:,path,/etc/hostname", "novita-local:", f"{url}x"):
         value = album.Album(title="a", cover=FileMessage(url=forged, name="n"))
         with pytest.raises(InvalidInputError, match="cover is a file of another process") as caught:
             unreachable.run(value)
@@ -116,7 +119,10 @@ def test_a_message_of_no_file_is_said_to_be_none(serve: Serve) -> None:
 def test_a_file_that_is_gone_is_named_before_anything_is_sent(
     unreachable: Endpoint, album: ModuleType, tmp_path: Path
 ) -> None:
-    gone = File.from_path(tmp_path / "gone.txt").to_message()
+    path = tmp_path / "gone.txt"
+    path.write_bytes(b"x" * (SMALL + 1))  # a small one would be in its link
+    gone = File.from_path(path).to_message()
+    path.unlink()
     with pytest.raises((OSError, FileError), match=r"gone\.txt"):
         unreachable.run(album.Album(title="a", cover=gone))
 

@@ -124,6 +124,9 @@ def test_chunks_from_the_disk_keep_their_numbers(gateway: WorkerGateway, spawn: 
     job_id = gateway.submit(take=4)
     spool = Path(environ["NOVITA_SPOOL_DIR"])
     eventually(lambda: list(spool.glob("*/*.result")))
+    gateway.wait_for(
+        lambda: gateway.of("stream", job_id)
+    )  # the result may be on the disk before the first chunk is posted
     first.send_signal(signal.SIGKILL)
     first.wait()
     gateway.faults["stream"].clear()
