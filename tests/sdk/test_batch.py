@@ -88,7 +88,7 @@ def test_the_first_error_is_raised(endpoint: Endpoint, worker: HandWorker, meanw
 
 def test_errors_stand_in_their_places_if_asked_to(endpoint: Endpoint, worker: HandWorker, meanwhile: Meanwhile) -> None:
     meanwhile(lambda: echo(worker, 3, fail=2))
-    first, second, third, fourth = endpoint.map([1, 2, {3}, 4], concurrency=4, return_exceptions=True)
+    first, second, third, fourth = endpoint.map([1, 2, object(), 4], concurrency=4, return_exceptions=True)
     assert (first, fourth) == ({"echo": 1}, {"echo": 4})
     assert isinstance(second, errors.JobFailedError)
     assert isinstance(third, errors.InvalidInputError)
