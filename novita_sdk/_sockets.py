@@ -1,7 +1,7 @@
 """The sockets of an aiohttp session, so that nothing of it is left when its loop is closed.
 
-A request that is cancelled over TLS leaves a connection behind that waits for the other side's goodbye. No session knows
-it any longer, and a loop that is closed over it complains (asyncio) or fails, late (uvloop).
+A request that is cancelled over TLS leaves a connection behind that waits for the other side's goodbye. No session
+knows it any longer, and a loop that is closed over it complains (asyncio) or fails, late (uvloop).
 """
 
 from __future__ import annotations
