@@ -329,3 +329,17 @@ class DeskMachine(RuleBasedStateMachine):
 
 DeskMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
 TestDesk = DeskMachine.TestCase
+
+
+def test_a_post_that_is_answered_after_the_end_wakes_the_desk_no_more() -> None:
+    desk = Desk(DeskLimits(flush_timeout=10.0), random.Random(7).random)
+    desk.begin(0.0)
+    desk.taken([TakenJob("j", {}, None)], 0.0)
+    desk.chunk("j", b"1", 0.0)
+    desk.progress("j", b"2", 0.0)
+    desk.finished("j", b"3", 0.0)
+    desk.shutdown(0.0)
+    desk.take_empty(0.0, waited=0.0)
+    assert Close((), ("j",)) in desk.tick(10.0)
+    assert desk.delivered("j", 11.0) == []
+    assert desk.next_wake is None

@@ -364,11 +364,11 @@ class Desk:
         return tuple(job_id for job_id, job in self._jobs.items() if not job.outbox.empty)
 
     def _pump(self, job: DeskJob, now: float, actions: list[Action]) -> None:
-        post = None if self._stage is Stage.CLOSE else job.outbox.next(now)
-        if post is not None:
-            actions.append(post)
-        elif job.outbox.due is not None:
-            self._set_timer(job.outbox.due, job)
+        if self._stage is not Stage.CLOSE:  # after which nothing waits for its time
+            if (post := job.outbox.next(now)) is not None:
+                actions.append(post)
+            elif job.outbox.due is not None:
+                self._set_timer(job.outbox.due, job)
         self._drop_if_over(job)
 
     def _drop_if_over(self, job: DeskJob) -> None:
