@@ -53,6 +53,14 @@ LAYERS = {
 """The layer of each folder's tests, where their module or class names no other."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where only the core is asked for, modules that can have no test of it are not even imported: that takes longer."""
+    if config.getoption("markexpr") != "core" or not collection_path.match("test_*.py"):
+        return None
+    folder = collection_path.relative_to(ROOT / "tests").parts[0]
+    return None if LAYERS.get(folder) == "core" or "mark.core" in collection_path.read_text("utf-8") else True
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their layer
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
