@@ -72,8 +72,15 @@ def test_any_bytes_give_a_message_or_a_wire_error(data: bytes) -> None:
             assert message_type.__name__ in str(error)
 
 
-json_scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
-json_values = st.recursive(json_scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner))
+json_names = st.text(max_size=5)
+
+
+def json_objects(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(json_names, values, max_size=3)
+
+
+json_scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | json_names
+json_values = st.recursive(json_scalars, lambda inner: st.lists(inner, max_size=3) | json_objects(inner))
 
 
 @given(st.dictionaries(st.sampled_from(["id", "status", "output", "error", "delayTime", "workerId", "x"]), json_values))
