@@ -29,10 +29,11 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## One job from client to worker and back, on this machine
 	@$(BIN)/novita-gpus dev examples/sleep-worker/handler.py --input '{"seconds": 2}'
 
-generate: $(READY) ## Writes all generated code: from the protos, and the sync client from the async one
+generate: $(READY) ## Writes all generated code: from the protos, the sync client from the async one, and the worker's options
 	@$(BIN)/python -m novita_codegen generate proto --out generated
 	@$(BIN)/python -m novita_codegen generate examples/typed-worker/proto --out examples/typed-worker
-	@$(BIN)/python tools/twins.py
+	@$(BIN)/python -m tools.twins
+	@$(BIN)/python -m tools.worker_options
 
 format: $(READY) ## Formats protos and Python
 	@$(BIN)/buf format -w

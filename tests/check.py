@@ -55,7 +55,7 @@ STEPS = (
         command=f"{GENERATE} proto --out generated --check"
         f" && {GENERATE} examples/typed-worker/proto --out examples/typed-worker --check",
     ),
-    Step(name="twins up to date", command="python tools/twins.py --check"),
+    Step(name="twins up to date", command="python -m tools.twins --check && python -m tools.worker_options --check"),
     Step(
         name="workflows and forms",
         command=f"{SCHEMA} vendor.github-workflows .github/workflows/*.yml"

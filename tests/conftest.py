@@ -54,7 +54,7 @@ LAYERS = {
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Where only the core is asked for, modules that can have no test of it are not even imported: that takes longer."""
+    """Where only the core is asked for, modules that can have no test of it are not imported: that takes longer."""
     if config.getoption("markexpr") != "core" or not collection_path.match("test_*.py"):
         return None
     folder = collection_path.relative_to(ROOT / "tests").parts[0]

@@ -1,22 +1,21 @@
 """The sync client, written from the async one.
 
 `novita_sdk/client/async_job.py` and its neighbours are the source; `job.py` and so on are what the rules below make of
-them. `make generate` writes the sync files, `make check` compares them (`python tools/twins.py --check`). To add a
+them. `make generate` writes the sync files, `make check` compares them (`python -m tools.twins --check`). To add a
 method, add it to the async file and run `make generate`; where the sync side needs other words, add a rule.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+from tools.written import ROOT, tidy, write_or_check
+
 CLIENT: Final = ROOT / "novita_sdk" / "client"
 
 TWINS: Final = {
@@ -79,14 +78,7 @@ def main(arguments: list[str]) -> int:
     except TwinError as error:
         print(error)
         return 1
-    if arguments != ["--check"]:
-        for path, text in twins.items():
-            path.write_text(text, encoding="utf-8")
-        return 0
-    differences = [difference for path, text in twins.items() if (difference := compare(path, text))]
-    if differences:
-        print("\n".join(differences), "Run `make generate`; changes go into the async files.", sep="\n")
-    return 1 if differences else 0
+    return write_or_check(twins, arguments, sources="the async files")
 
 
 def make_twins() -> Iterator[tuple[Path, str]]:
@@ -108,28 +100,6 @@ def make_twins() -> Iterator[tuple[Path, str]]:
         yield CLIENT / target, tidy(HEADER.format(source=source) + text, CLIENT / target)
     if unused := [pattern for pattern, count in uses.items() if not count]:
         raise TwinError(f"These rules in tools/twins.py are never used: {', '.join(unused)}")
-
-
-def tidy(text: str, path: Path) -> str:
-    """The text with its imports in order, formatted: names of another length break other lines."""
-    for command in (["check", "--quiet", "--select", "I", "--fix-only"], ["format", "--quiet"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(path), "-"],
-            input=text,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-            check=True,
-            cwd=ROOT,
-        )
-        text = done.stdout
-    return text
-
-
-def compare(path: Path, text: str) -> str:
-    """The difference between a file and what should be in it; empty where there is none."""
-    there = path.read_text(encoding="utf-8") if path.exists() else ""
-    lines = difflib.unified_diff(there.splitlines(), text.splitlines(), str(path), "as generated", lineterm="")
-    return "\n".join(lines) if there != text else ""
 
 
 if __name__ == "__main__":

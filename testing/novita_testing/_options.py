@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from novita_gateway import Clock, Faults, Limits
-from novita_worker._config import WorkerOptions
+from novita_worker._options import WorkerOptions
 
 __all__ = ["EmbeddedOptions", "WorkerOptions"]
 

@@ -20,14 +20,13 @@ CLIENT = Path("novita_sdk", "client")
 def copy(tmp_path: Path) -> Path:
     """The tool and what it reads, to be changed at will."""
     shutil.copytree(ROOT / CLIENT, tmp_path / CLIENT, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / TOOL).parent.mkdir()
-    shutil.copy(ROOT / TOOL, tmp_path / TOOL)
+    shutil.copytree(ROOT / TOOL.parent, tmp_path / TOOL.parent, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(folder / TOOL), *arguments]
+    command = [sys.executable, "-m", "tools.twins", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
 
 

@@ -7,11 +7,12 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypedDict, TypeGuard, cast
+from typing import Final, TypeGuard, cast
 
 from novita_worker._errors import ConfigError
+from novita_worker._options import WorkerOptions
 
-__all__ = ["WorkerConfig", "WorkerOptions", "parse_config"]
+__all__ = ["WorkerConfig", "parse_config"]
 
 _log: Final = logging.getLogger("novita_worker")
 
@@ -59,27 +60,6 @@ class WorkerConfig:
     offload: str = "auto"
     own_loop: bool = False
     unknown_fields: str = "refuse"
-
-
-class WorkerOptions(TypedDict, total=False):
-    """The fields of `WorkerConfig` beside the handler, as keywords: `parse_config` holds each to the field's type."""
-
-    concurrency: int
-    concurrency_modifier: Callable[[int], int] | None
-    refresh_worker: bool
-    return_aggregate_stream: bool
-    prefetch: int
-    progress_interval: float
-    shutdown_timeout: float | None
-    spool_dir: str | os.PathLike[str] | None
-    setup: Callable[[], object] | None
-    teardown: Callable[[], object] | None
-    max_jobs: int | None
-    max_rss_mb: float | None
-    job_timeout: float | None
-    offload: str
-    own_loop: bool
-    unknown_fields: str
 
 
 _OPTIONS: Final = tuple(WorkerOptions.__annotations__)

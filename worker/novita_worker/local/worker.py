@@ -15,8 +15,9 @@ from typing import Final, Unpack
 from novita_sdk.models import EndpointSchema, JobResult
 from novita_sdk.wire.codec import decode
 from novita_sdk.wire.payload import JSONValue, dump, load
-from novita_worker._config import WorkerOptions, parse_config
+from novita_worker._config import parse_config
 from novita_worker._environment import Environment
+from novita_worker._options import WorkerOptions
 from novita_worker._worker import Worker
 from novita_worker.desk.actions import TakenJob
 from novita_worker.desk.outbox import NOWHERE, Place, PostKind
