@@ -24,6 +24,8 @@ WRITTEN = {name: path for name, path in PACKAGES.items() if name != "novita_prot
 """The packages that are not generated."""
 
 MOST_LINES = 400
+LONGER = {"tests/gateway/test_store_machine.py"}
+"""Longer for now: the model of a whole store."""
 MOST_MODULES = 25
 QUESTIONS = ("What", "Which", "Where", "How", "When")
 IMPORT_ALONE = """
@@ -90,10 +92,11 @@ def test_a_modules_first_line_says_what_it_is(package: str) -> None:
     assert not [f"{path.relative_to(ROOT)}: {text}" for path, text in first.items() if text.startswith(QUESTIONS)]
 
 
-@of_each_package
-def test_no_file_is_too_long_to_be_read(package: str) -> None:
-    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources(WRITTEN[package])}
-    assert not [f"{path.relative_to(ROOT)}: {length}" for path, length in lengths.items() if length > MOST_LINES]
+@pytest.mark.parametrize("folder", [*WRITTEN, "tests", "tools", "bench"])
+def test_no_file_is_too_long_to_be_read(folder: str) -> None:
+    paths = [str(path.relative_to(ROOT)) for path in sources(WRITTEN.get(folder, ROOT / folder))]
+    lengths = {path: len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in paths}
+    assert {path for path, length in lengths.items() if length > MOST_LINES} <= LONGER
 
 
 @of_each_package

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, cast
 
 from novita_sdk import AsyncClient, AsyncEndpoint, AsyncJob, Client
 from novita_sdk._hooks import RequestHook, ResponseHook
+from tests.support.scripted_gateway import ScriptedGateway
 
 
 class Twin:
@@ -92,3 +93,14 @@ def clients(kind: Literal["sync", "async"]) -> Iterator[ClientMaker]:
         yield make
         for client in made:
             client.close()
+
+
+def client_of(
+    scripted: ScriptedGateway,
+    make_client: ClientMaker,
+    *,
+    timeout: float = 10.0,
+    on_request: Sequence[RequestHook] = (),
+) -> Client:
+    """A client of that gateway that does not try for long."""
+    return make_client(base_url=scripted.url, retry_budget=0.3, timeout=timeout, on_request=on_request)

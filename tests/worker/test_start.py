@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import textwrap
@@ -12,7 +11,7 @@ import pytest
 
 from novita_worker import ConfigError, JobContext, start
 from novita_worker.testing import LocalWorker
-from tests.support.worker_gateway import Fault, WorkerGateway
+from tests.support.worker_gateway import WorkerGateway
 from tests.support.worker_process import START, Spawn
 
 HANDLER = "def handler(job):\n    return job['input']\n"
@@ -215,74 +214,6 @@ def test_progress_from_a_thread_of_the_handler(gateway: WorkerGateway, spawn: Sp
     assert gateway.of("progress", job_id)[0].json["output"] == "from a thread"
 
 
-LOGGING = """
-    log = logging.getLogger("user")
-    def handler(job, context):
-        log.info("from the handler")
-        context.log.warning("from the context")
-        return {"secret": "payload"}
-    start({"handler": handler, "concurrency": 2})
-    """
-
-
-def test_text_log_lines_name_worker_and_job(gateway: WorkerGateway, spawn: Spawn) -> None:
-    worker = spawn(LOGGING)
-    job_id = gateway.submit({"secret": "input"})
-    gateway.result(job_id)
-    worker.wait_for_log(rf"INFO +user \[worker=pod1 job={job_id}\]: from the handler")
-    worker.wait_for_log(rf"WARNING novita_worker.job \[worker=pod1 job={job_id}\]: from the context")
-    assert "secret" not in worker.stderr
-
-
-def test_json_log_lines_name_worker_and_job(gateway: WorkerGateway, spawn: Spawn) -> None:
-    worker = spawn(LOGGING, environ={**gateway.environ(), "NOVITA_LOG_FORMAT": "json"})
-    job_id = gateway.submit()
-    gateway.result(job_id)
-    worker.wait_for_log("from the context")
-    lines = [json.loads(line) for line in worker.stderr.splitlines()]
-    (line,) = [line for line in lines if line["message"] == "from the handler"]
-    assert {key: line[key] for key in ("level", "logger", "job_id", "worker_id")} == {
-        "level": "INFO",
-        "logger": "user",
-        "job_id": job_id,
-        "worker_id": "pod1",
-    }
-
-
-def test_the_log_level_of_the_environment_counts(gateway: WorkerGateway, spawn: Spawn) -> None:
-    worker = spawn(LOGGING, environ={**gateway.environ(), "NOVITA_LOG_LEVEL": "ERROR"})
-    gateway.result(gateway.submit())
-    assert worker.stderr == ""
-
-
-def test_a_programs_own_logging_is_left_alone(gateway: WorkerGateway, spawn: Spawn) -> None:
-    worker = spawn(
-        "logging.basicConfig(format='mine %(message)s', level='INFO')\ndef handler(job):\n    time.sleep(0.2)\n" + START
-    )
-    gateway.result(gateway.submit())
-    worker.wait_for_log("mine job j1 done")
-
-
-@pytest.mark.parametrize("where", ["at import", "in setup", "in the handler"])
-def test_a_configuration_of_logging_does_not_silence_the_worker(
-    gateway: WorkerGateway, spawn: Spawn, where: str
-) -> None:
-    script = f"""
-        import logging.config
-        def configure():
-            logging.config.dictConfig({{"version": 1}})
-        def handler(job):
-            {"configure()" if "handler" in where else ""}
-            time.sleep(0.2)
-        {"configure()" if "import" in where else ""}
-        start({{"handler": handler, "setup": {"configure" if "setup" in where else "None"}}})
-        """
-    worker = spawn(script)
-    gateway.result(gateway.submit())
-    worker.wait_for_log("job j1 done")
-    worker.end()
-
-
 def test_flags_of_another_package_are_told_of(gateway: WorkerGateway, spawn: Spawn) -> None:
     script = "print(sys.argv[1:], file=sys.stderr)\n" + HANDLER + START + "\nprint(sys.argv[1:], file=sys.stderr)\n"
     worker = spawn(script, "--rp_serve_api", "--rp_api_port=8000", "--rp_log_level", "DEBUG", "--mine")
@@ -291,77 +222,6 @@ def test_flags_of_another_package_are_told_of(gateway: WorkerGateway, spawn: Spa
     worker.wait_for_log("DEBUG.* job j1 starts")
     worker.end()
     assert "['--rp_serve_api', '--rp_api_port=8000', '--mine']" in worker.stderr
-
-
-class TestLocalRun:
-    def run(
-        self, spawn: Spawn, script: str, *arguments: str, capfd: pytest.CaptureFixture[str], file: str | None = None
-    ) -> tuple[int, str, str]:
-        if file is not None:
-            script = f"open('test_input.json', 'w').write({file!r})\n" + script
-        worker = spawn(script, *arguments, environ={})
-        code = worker.wait()
-        return code, capfd.readouterr().out, worker.stderr
-
-    def test_without_any_input_one_message_explains(self, spawn: Spawn, capfd: pytest.CaptureFixture[str]) -> None:
-        code, out, err = self.run(spawn, HANDLER + START, capfd=capfd)
-        assert code == 1
-        assert out == ""
-        assert "--test_input" in err
-        assert "test_input.json" in err
-        assert "novita-gpus dev handler.py" in err
-        assert err.count("NOVITA_WEBHOOK_GET_JOB") == 1
-
-    def test_a_test_input_is_run_once(self, spawn: Spawn, capfd: pytest.CaptureFixture[str]) -> None:
-        code, out, _ = self.run(spawn, HANDLER + START, "--test_input", '{"input": {"a": 1}}', capfd=capfd)
-        assert (code, json.loads(out)) == (0, {"output": {"a": 1}})
-
-    def test_an_output_fits_any_terminal(self, spawn: Spawn, capfd: pytest.CaptureFixture[str]) -> None:
-        script = "sys.stdout.reconfigure(encoding='ascii')\n" + HANDLER + START
-        code, out, _ = self.run(spawn, script, "--test_input", '{"input": "é☃😀 \\u0000"}', capfd=capfd)
-        assert out.isascii()
-        assert (code, json.loads(out)) == (0, {"output": "é☃😀 \0"})
-
-    @pytest.mark.parametrize("sign", ["del sys.modules['__main__'].__file__", "sys.modules['ipykernel'] = sys"])
-    def test_a_notebook_is_shown_what_works_there(
-        self, spawn: Spawn, capfd: pytest.CaptureFixture[str], sign: str
-    ) -> None:
-        script = f"sys.argv[0] = 'ipykernel_launcher.py'\n{sign}\n" + HANDLER + START
-        code, _, err = self.run(spawn, script, capfd=capfd)
-        assert code == 1
-        assert "ipykernel_launcher" not in err
-        assert "embedded(handler)" in err
-
-    def test_an_input_without_its_envelope_is_accepted(self, spawn: Spawn, capfd: pytest.CaptureFixture[str]) -> None:
-        code, out, _ = self.run(spawn, HANDLER + START, "--test_input", '{"a": 1}', capfd=capfd)
-        assert (code, json.loads(out)) == (0, {"output": {"a": 1}})
-
-    def test_a_file_is_read(self, spawn: Spawn, capfd: pytest.CaptureFixture[str]) -> None:
-        code, out, _ = self.run(spawn, HANDLER + START, file='{"input": 7, "id": "mine"}', capfd=capfd)
-        assert (code, json.loads(out)) == (0, {"output": 7})
-
-    @pytest.mark.parametrize("keyword", ["def", "async def"])
-    def test_a_generator_shows_its_chunks(self, spawn: Spawn, capfd: pytest.CaptureFixture[str], keyword: str) -> None:
-        script = f"{keyword} handler(job):\n    progress_update(job, 5)\n    yield 1\n    yield 2\n"
-        code, out, err = self.run(spawn, script + START, "--test_input", "{}", capfd=capfd)
-        assert (code, json.loads(out)) == (0, {"output": [1, 2]})
-        assert "progress: 5" in err
-        assert "chunk: 1" in err
-
-    @pytest.mark.parametrize("keyword", ["def", "async def"])
-    def test_a_failure_shows_its_traceback(self, spawn: Spawn, capfd: pytest.CaptureFixture[str], keyword: str) -> None:
-        script = f"{keyword} handler(job):\n    raise ValueError('bad seed')\n"
-        code, _, err = self.run(spawn, script + START, "--test_input", "{}", capfd=capfd)
-        assert code == 1
-        assert "ValueError: bad seed" in err
-
-    @pytest.mark.parametrize(("text", "message"), [("{", "is not JSON"), ("[1]", "must be a JSON object, not list")])
-    def test_bad_input_is_refused(
-        self, spawn: Spawn, capfd: pytest.CaptureFixture[str], text: str, message: str
-    ) -> None:
-        code, _, err = self.run(spawn, HANDLER + START, "--test_input", text, capfd=capfd)
-        assert code == 1
-        assert message in err
 
 
 def test_importing_loads_nothing_heavy(spawn: Spawn) -> None:
@@ -394,20 +254,3 @@ def test_a_jobs_span_is_the_child_of_its_submit(gateway: WorkerGateway, spawn: S
     trace_id = "0af7651916cd43dd8448eb211c80319c"
     job_id = gateway.submit(traceparent=f"00-{trace_id}-b7ad6b7169203331-01")
     assert gateway.result(job_id) == {"output": trace_id}
-
-
-def test_the_runtimes_log_lines_name_the_job_they_are_about_and_no_other(gateway: WorkerGateway, spawn: Spawn) -> None:
-    environ = {**gateway.environ(), "NOVITA_LOG_FORMAT": "json"}
-    worker = spawn('start({"handler": lambda job: time.sleep(0.1)})', environ=environ)
-    gateway.wait_for(lambda: gateway.parked, "a parked take")
-    gateway.faults["take"].append(Fault(status=503))  # the next one, which goes out with the result
-    gateway.faults["done"].append(Fault(status=503))
-    job_id = gateway.submit()
-    gateway.result(job_id)
-    worker.wait_for_log("works again")
-    lines = [json.loads(line) for line in worker.stderr.splitlines()]
-    about = {line["message"]: line.get("job_id") for line in lines}
-    for message, named in about.items():
-        assert named == (job_id if job_id in message else None), message
-    assert any("done in" in message for message in about)
-    assert any("did not get through" in message for message in about)
