@@ -9,7 +9,6 @@ import pytest
 from tests.support.worker_gateway import Fault, WorkerGateway
 from tests.support.worker_process import START, Spawn
 
-
 LOGGING = """
     log = logging.getLogger("user")
     def handler(job, context):
