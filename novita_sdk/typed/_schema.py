@@ -113,15 +113,16 @@ def _value(field: FieldDescriptor, definitions: dict[str, _Schema]) -> _Schema:
     if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
         if enum(field).full_name == "google.protobuf.NullValue":
             return {"type": "null"}
-        return {
-            "anyOf": [
-                {"enum": [value.name for value in enum(field).values], **_said(enum(field), enum(field).file)},
-                _INTEGER,
-            ]
-        }
+        return {"anyOf": [*_names(enum(field)), _INTEGER]}
     if field.type == FieldDescriptor.TYPE_BYTES:
         return {"type": "string", "contentEncoding": "base64"}
     return _SCALARS[field.cpp_type]
+
+
+def _names(kind: EnumDescriptor) -> list[_Schema]:
+    """All names of an enum in one schema, as before any was marked; then each that is not to be used any more."""
+    old = [{"const": value.name, "deprecated": True} for value in kind.values if value.GetOptions().deprecated]
+    return [{"enum": [value.name for value in kind.values], **_said(kind, kind.file)}, *old]
 
 
 def _said(part: Descriptor | EnumDescriptor | FieldDescriptor, file: FileDescriptor) -> _Schema:

@@ -42,6 +42,7 @@ message Ask {
 // Styles.
 enum Style {
   STYLE_UNSPECIFIED = 0;
+  STYLE_OIL = 1 [deprecated = true];
 }
 
 // Answers.
@@ -78,7 +79,11 @@ def test_comments_are_descriptions_in_the_schema_and_what_is_old_is_marked(out: 
     fields = ask["properties"]
     assert fields["seconds"]["description"] == "Seconds to draw."
     assert fields["style"]["description"] == "How it looks."
-    assert fields["style"]["anyOf"][0]["description"] == "Styles."
+    assert fields["style"]["anyOf"] == [
+        {"enum": ["STYLE_UNSPECIFIED", "STYLE_OIL"], "description": "Styles."},
+        {"const": "STYLE_OIL", "deprecated": True},
+        {"type": "integer"},
+    ]
     assert fields["old"]["deprecated"] is True
     assert not {"description", "deprecated"} & fields["plain"].keys()
     assert inner["description"] == "Inside."
