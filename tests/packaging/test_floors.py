@@ -20,6 +20,7 @@ PROGRAM = """
 import importlib, importlib.metadata, json, sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+import msgspec
 import novita_gpus
 for name in novita_gpus.__all__:
     getattr(novita_gpus, name)
@@ -42,6 +43,7 @@ def stream(request: File) -> Iterator[File]:
 
 with embedded(untyped) as endpoint:
     assert endpoint.run_sync({"seed": 2**70, "x": 1.0}) == {"got": {"seed": 2**70, "x": 1.0}}
+assert msgspec.json.decode(b"19475042204537575366") == 19475042204537575366
 with embedded(total) as endpoint:
     assert endpoint.run(Sum(numbers=[1, 2]), output_type=Sum).output(timeout=60) == Sum(numbers=[3])
 with embedded(stream) as endpoint:
