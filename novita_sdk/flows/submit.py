@@ -45,8 +45,6 @@ class Submission:
     """Members beside `input` that the user put there and no option has; the worker finds them beside its input."""
     dropped: tuple[str, ...] = ()
     """Members that were left out because they are the gateway's."""
-    odd_policy: str | None = None
-    """What is not known in the policy of a whole request, and what may have been meant."""
 
     @property
     def remarks(self) -> Iterator[str]:
@@ -54,8 +52,6 @@ class Submission:
         if self.dropped:
             names = " and ".join(self.dropped)
             yield f"{names} beside `input` was left out: the gateway alone sets it, and no submit can"
-        if self.odd_policy is not None:
-            yield f"the policy has no member {self.odd_policy}"
         if self.beside:
             yield self.advice
 
@@ -113,18 +109,17 @@ def prepare(value: object, options: SubmitOptions) -> Submission:
 def _whole(value: Mapping[object, object], beside: Mapping[str, object]) -> Submission:
     """A body that the user made."""
     policy = value.get("policy")
+    _check_members("policy", policy, _POLICY)
     members: dict[object, object] = {key: item for key, item in value.items() if key not in _GATEWAYS}
     members.update(beside)
     if isinstance(policy, Mapping) and isinstance(added := beside.get("policy"), Mapping):
         members["policy"] = {**policy, **added}
     body = payload.dump(members, "the request")
-    odd = [str(name) for name in policy if name not in _POLICY] if isinstance(policy, Mapping) else []
     return Submission(
         request=decode(JobRequest, body),
         body=body,
         beside=tuple(str(name) for name in value if name not in _OURS | _GATEWAYS and name not in CARRIER_KEYS),
         dropped=tuple(sorted(str(name) for name in value if name in _GATEWAYS)),
-        odd_policy=f"{shorten(odd[0], 40)}; {did_you_mean(odd[0], _POLICY)}" if odd else None,
     )
 
 

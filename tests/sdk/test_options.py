@@ -167,13 +167,22 @@ def test_members_of_a_whole_request_that_are_the_gateways_are_left_out(
 def test_an_input_that_is_taken_for_a_whole_request_is_told_of(
     scripted: ScriptedGateway, endpoint: Any, caplog: pytest.LogCaptureFixture, way: Way
 ) -> None:
-    way(endpoint, {"input": "text", "n": 2, "policy": {"executiontimeout": 3}})
+    way(endpoint, {"input": "text", "n": 2})
     assert json.loads(scripted.calls("run")[0].body)["n"] == 2
     said = "\n".join(record.getMessage() for record in caplog.records)
     assert "its `input` alone is the input, and n went beside it" in said
     assert "run(input=…)" in said
-    assert "did you mean executionTimeout?" in said
     assert "text" not in said
+
+
+def test_a_member_that_the_policy_of_a_whole_request_has_not_is_refused_with_the_nearest_name(
+    scripted: ScriptedGateway, endpoint: Any, way: Way
+) -> None:
+    with pytest.raises(errors.InvalidInputError, match=r"no member 'executiontimeout'; did you mean executionTimeout\?"):
+        way(endpoint, {"input": "text", "policy": {"executiontimeout": 3}})
+    with pytest.raises(errors.InvalidInputError, match="policy must be an object, not list"):
+        way(endpoint, {"input": "text", "policy": ["ttl"]})
+    assert scripted.seen == []
 
 
 def test_the_advice_stands_in_the_error_of_a_check(scripted: ScriptedGateway, endpoint: Any, way: Way) -> None:
