@@ -10,7 +10,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
-__all__ = ["FILE_THREADS", "GATEWAY_THREADS", "Threads"]
+__all__ = ["FILE_THREADS", "GATEWAY_THREADS", "WORKER_THREADS", "Threads"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,3 +55,6 @@ FILE_THREADS: Final = Threads("novita-files", 32)
 
 GATEWAY_THREADS: Final = Threads("novita-gateway", 4)
 """For the gateway's database: it never waits behind a transfer."""
+
+WORKER_THREADS: Final = Threads("novita-worker", 4)
+"""For the worker's spool and schema: they never wait behind a transfer."""

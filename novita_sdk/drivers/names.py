@@ -1,4 +1,4 @@
-"""Host names of the async client, looked up in threads of the package's own."""
+"""Host names, looked up in threads of the package's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp.resolver import DefaultResolver, ThreadedResolver
 
 from novita_sdk.threads import Threads
 
-__all__ = ["make_resolver"]
+__all__ = ["OwnThreadsResolver", "make_resolver"]
 
 _THREADS: Final = Threads("novita-names", 8)
 _AS_NUMBERS: Final = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
@@ -18,10 +18,10 @@ _AS_NUMBERS: Final = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 
 def make_resolver() -> AbstractResolver | None:
     """What looks up names; None where aiohttp's own does so without a thread."""
-    return _Resolver() if DefaultResolver is ThreadedResolver else None
+    return OwnThreadsResolver() if DefaultResolver is ThreadedResolver else None
 
 
-class _Resolver(AbstractResolver):
+class OwnThreadsResolver(AbstractResolver):
     """aiohttp's would ask in the loop's default executor, where a lookup waits behind the threads of the user."""
 
     async def resolve(

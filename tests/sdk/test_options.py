@@ -178,7 +178,9 @@ def test_an_input_that_is_taken_for_a_whole_request_is_told_of(
 def test_a_member_that_the_policy_of_a_whole_request_has_not_is_refused_with_the_nearest_name(
     scripted: ScriptedGateway, endpoint: Any, way: Way
 ) -> None:
-    with pytest.raises(errors.InvalidInputError, match=r"no member 'executiontimeout'; did you mean executionTimeout\?"):
+    with pytest.raises(
+        errors.InvalidInputError, match=r"no member 'executiontimeout'; did you mean executionTimeout\?"
+    ):
         way(endpoint, {"input": "text", "policy": {"executiontimeout": 3}})
     with pytest.raises(errors.InvalidInputError, match="policy must be an object, not list"):
         way(endpoint, {"input": "text", "policy": ["ttl"]})

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Final, assert_never
 
+from novita_sdk.threads import WORKER_THREADS
 from novita_worker._config import WorkerConfig
 from novita_worker._environment import Environment
 from novita_worker._inbox import Inbox
@@ -155,7 +156,7 @@ class Engine:
         if self._modifier is not None:
             self._modifier.stop()
         if self._spool is not None:
-            await asyncio.to_thread(self._spool.close)
+            await WORKER_THREADS.run(self._spool.close)
         await self._gateway.close()
 
     # Called from any thread.

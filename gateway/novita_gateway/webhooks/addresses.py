@@ -7,10 +7,10 @@ import socket
 from typing import Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from novita_gateway._errors import BadRequestError
+from novita_sdk.drivers.names import OwnThreadsResolver
 
 __all__ = ["PublicResolver", "check_webhook", "is_public"]
 
@@ -61,7 +61,7 @@ class PublicResolver(AbstractResolver):
     """Looks names up, and gives out public addresses alone; so what was checked is what is connected to."""
 
     def __init__(self) -> None:
-        self._resolver = ThreadedResolver()
+        self._resolver = OwnThreadsResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET

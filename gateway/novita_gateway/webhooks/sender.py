@@ -16,6 +16,7 @@ from novita_gateway._errors import BadRequestError, JobNotFoundError, StoreError
 from novita_gateway._logs import BoundedLog
 from novita_gateway.store.protocol import Notice, Store
 from novita_gateway.webhooks.addresses import PublicResolver, check_webhook
+from novita_sdk.drivers.names import make_resolver
 from novita_sdk.webhooks import sign
 from novita_sdk.wire import codec
 from novita_sdk.wire.retry import Failure, FailureKind, RetryPolicy, next_delay, parse_retry_after
@@ -65,7 +66,7 @@ class WebhookSender:
     async def run(self) -> None:
         """Delivers until it is cancelled; what is not delivered then is the next process's work."""
         slots = asyncio.Semaphore(_AT_ONCE)
-        connector = aiohttp.TCPConnector(resolver=None if self._allow_private else PublicResolver())
+        connector = aiohttp.TCPConnector(resolver=make_resolver() if self._allow_private else PublicResolver())
         async with (
             aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session,
             asyncio.TaskGroup() as group,

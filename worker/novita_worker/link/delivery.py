@@ -11,6 +11,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Final, TypeVar
 
+from novita_sdk.threads import WORKER_THREADS
 from novita_sdk.wire.retry import Failure, RetryPolicy, next_delay
 from novita_worker.desk.outbox import NOWHERE, Place, PostKind
 from novita_worker.link.protocol import CallFailure, GatewayCalls
@@ -140,7 +141,7 @@ class Delivery:
     ) -> None:
         if self._spool is not None:
             try:
-                await asyncio.to_thread(self._spool.put, job_id, posts, is_stream=is_stream, place=place)
+                await WORKER_THREADS.run(self._spool.put, job_id, posts, is_stream=is_stream, place=place)
             except (OSError, RuntimeError) as error:  # RuntimeError: there is no thread to be had
                 _log.error(
                     "the result of job %s is not on disk while it is delivered: %s",
@@ -192,6 +193,6 @@ def _is_permanent(failure: Failure) -> bool:
 async def to_disk(note: Callable[[NotedT], object], what: NotedT) -> None:
     """Notes in the spool what the gateway knows already; without the note the next process posts it once more."""
     try:
-        await asyncio.to_thread(note, what)
+        await WORKER_THREADS.run(note, what)
     except (OSError, RuntimeError) as error:
         _log.error("the spool can't be written, so that the next process may post a result again: %s", error)

@@ -19,6 +19,7 @@ from yarl import URL
 
 from novita_sdk._network import certificates, environment_proxy
 from novita_sdk._sockets import Sockets
+from novita_sdk.drivers.names import make_resolver
 from novita_sdk.models import EndpointSchema, JobResult, StreamChunk
 from novita_sdk.rpc import Method, WorkerServiceMethods
 from novita_sdk.wire import states
@@ -112,7 +113,11 @@ class HttpCalls:
         self._sockets = Sockets()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=75, ssl=self._tls(), socket_factory=self._sockets.make
+                limit=0,
+                keepalive_timeout=75,
+                ssl=self._tls(),
+                resolver=make_resolver(),
+                socket_factory=self._sockets.make,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT),

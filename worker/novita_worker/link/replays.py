@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Final
 
+from novita_sdk.threads import WORKER_THREADS
 from novita_worker._config import WorkerConfig
 from novita_worker._environment import Environment
 from novita_worker._errors import ConfigError
@@ -58,7 +59,7 @@ class Replays:
         """
         if self._spool is None:
             return
-        for spooled in await asyncio.to_thread(self._spool.recover):
+        for spooled in await WORKER_THREADS.run(self._spool.recover):
             text = "delivering the result of job %s, which an earlier process has left"
             _log.info(text, spooled.job_id, extra={"job_id": spooled.job_id})
             self._ids[spooled.job_id] = spooled.take

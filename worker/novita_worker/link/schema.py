@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from novita_sdk.models import EndpointSchema
+from novita_sdk.threads import WORKER_THREADS
 from novita_sdk.wire.retry import RetryPolicy, next_delay
 from novita_worker.link.protocol import GatewayCalls
 
@@ -27,7 +28,7 @@ async def publish(gateway: GatewayCalls, describe: Callable[[], EndpointSchema])
         describe: Makes the schema.
     """
     try:
-        schema = await asyncio.to_thread(describe)
+        schema = await WORKER_THREADS.run(describe)
     except Exception as error:  # noqa: BLE001  a type may have no schema, and serve all the same
         _log.debug("the handler's types can't be published: %s", error)
         return
