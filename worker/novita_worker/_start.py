@@ -54,7 +54,7 @@ def start(config: Mapping[str, object]) -> None:
         from novita_worker.link.http import HttpCalls
 
         _warn_of(foreign)
-        code = Worker(settings, spec, environment, HttpCalls(environment), Heartbeat(environment)).run()
+        code = Worker(settings, spec, environment, HttpCalls(environment), Heartbeat(environment), os.environ).run()
     else:
         set_up_logging(arguments.log_level, os.environ)
         from novita_worker.local.once import run_locally
