@@ -54,7 +54,10 @@ def start(config: Mapping[str, object]) -> None:
         from novita_worker.link.http import HttpCalls
 
         _warn_of(foreign)
-        code = Worker(settings, spec, environment, HttpCalls(environment), Heartbeat(environment), os.environ).run()
+        heartbeat = Heartbeat(environment)
+        worker = Worker(settings, spec, environment, HttpCalls(environment), heartbeat, os.environ)
+        heartbeat.fork()
+        code = worker.run()
     else:
         set_up_logging(arguments.log_level, os.environ)
         from novita_worker.local.once import run_locally
