@@ -1,8 +1,9 @@
 """How long commands over very many jobs hold the gateway's event loop up, and what they log.
 
 `make bench-stalls` runs it, with a million jobs unless `--jobs` says otherwise. Every scenario has a process and a file
-of its own. A watchdog on the loop measures the longest time between two of its turns, in wall time and in CPU time of
-the loop's thread; other work on the machine lengthens the first alone.
+of its own. A watchdog on the loop measures the longest time between two of its turns: in wall time, less the time in
+which the process' threads wanted a processor and had none (on Linux), and in CPU time of the loop's thread. Other work
+on the machine lengthens the first, and hardly the others.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 from novita_gateway import Limits, SQLiteStore, SystemClock, log_to
@@ -69,6 +70,15 @@ def make_file(path: Path, scenario: str, jobs: int) -> None:
         connection.execute("COMMIT")
 
 
+def time_without_processor() -> float:
+    """Seconds for which threads of this process were ready to run and did not; 0 where the system doesn't tell."""
+    waits = 0
+    for task in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError):  # a thread that has ended
+            waits += int(task.read_text().split()[1])
+    return waits / 1e9
+
+
 class Watchdog:
     """Measures the turns of the loop on which it runs."""
 
@@ -78,16 +88,18 @@ class Watchdog:
 
     @asynccontextmanager
     async def watch(self, name: str) -> AsyncIterator[None]:
-        longest, busiest = 0.0, 0.0
+        longest, calmest, busiest = 0.0, 0.0, 0.0
 
         async def turn() -> None:
-            nonlocal longest, busiest
+            nonlocal longest, calmest, busiest
             while True:
-                wall, cpu = time.perf_counter(), time.thread_time()
+                wall, cpu, queued = time.perf_counter(), time.thread_time(), time_without_processor()
                 try:
                     await asyncio.sleep(0.001)
                 finally:
-                    longest = max(longest, time.perf_counter() - wall - 0.001)
+                    stall = time.perf_counter() - wall - 0.001
+                    longest = max(longest, stall)
+                    calmest = max(calmest, stall - max(0.0, time_without_processor() - queued))
                     busiest = max(busiest, time.thread_time() - cpu)
 
         size, begin = self.log.stat().st_size, time.perf_counter()
@@ -98,7 +110,8 @@ class Watchdog:
         task.cancel()
         await asyncio.wait([task])
         seconds = time.perf_counter() - begin
-        self.results.append([name, seconds, longest * 1000, busiest * 1000, self.log.stat().st_size - size])
+        stalls = [longest * 1000, calmest * 1000, busiest * 1000]
+        self.results.append([name, seconds, *stalls, self.log.stat().st_size - size])
 
 
 async def measure(path: Path, scenario: str, jobs: int) -> list[list[object]]:
@@ -154,7 +167,8 @@ def main() -> None:
             print(json.dumps(asyncio.run(measure(arguments.file, arguments.scenario, arguments.jobs))))
         return
     print(f"{arguments.jobs:,} jobs")
-    print("| jobs | what | s | longest stall ms | CPU ms of a turn | log KB |\n|---|---|---:|---:|---:|---:|")
+    print("| jobs | what | s | longest stall ms | with a processor ms | CPU ms of a turn | log KB |")
+    print("|---|---|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as name:
         for scenario in [arguments.scenario] if arguments.scenario else SCENARIOS:
             path = Path(name) / f"{scenario}.db"
@@ -162,9 +176,10 @@ def main() -> None:
             command = [sys.executable, __file__, "--jobs", str(arguments.jobs), "--scenario", scenario, "--file", path]
             outcome = subprocess.run(command, capture_output=True, text=True, check=True)
             *results, (_, peak) = json.loads(outcome.stdout)
-            for what, seconds, wall, cpu, size in results:
-                print(f"| {scenario} | {what} | {seconds:.1f} | {wall:,.0f} | {cpu:,.0f} | {size / 1000:,.0f} |")
-            print(f"| {scenario} | peak of memory: {peak:,} MiB | | | | |", flush=True)
+            for what, seconds, wall, calm, cpu, size in results:
+                figures = f"{wall:,.0f} | {calm:,.0f} | {cpu:,.0f} | {size / 1000:,.0f}"
+                print(f"| {scenario} | {what} | {seconds:.1f} | {figures} |")
+            print(f"| {scenario} | peak of memory: {peak:,} MiB | | | | | |", flush=True)
             path.unlink()
 
 

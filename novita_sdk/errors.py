@@ -1,4 +1,4 @@
-"""Every error of the client.
+"""Every error of the client; `ERROR_TABLE` has one row per code, with its class and HTTP status.
 
 Each is also an instance of what the published package raises in its place, so that existing `except` clauses work:
 
@@ -23,8 +23,6 @@ Each is also an instance of what the published package raises in its place, so t
         ├── JobCancelledError
         ├── JobTimedOutError
         └── UnreadableOutputError   it completed; Python can't read its output
-
-`ERROR_TABLE` has one row per code, with its class and HTTP status. This module imports `requests` for its exceptions.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
-import requests
+import requests  # for its exceptions
 
 from novita_sdk.wire.payload import JSONValue
 
@@ -343,9 +341,11 @@ class JobTimedOutError(JobError):
 
 
 class UnreadableOutputError(JobError):
-    """The job completed with an output, or a chunk of one, that can't be read here; `data` has its bytes."""
+    """The job completed with an output that can't be read here; `data` has its bytes, `chunk` the number of a chunk."""
 
     default_code = "OUTPUT_UNREADABLE"
+
+    chunk: int | None = None
 
     def __init__(self, message: str = "", *, data: bytes = b"", **details: Unpack[ErrorDetails]) -> None:
         super().__init__(message, status="COMPLETED", **details)

@@ -46,14 +46,16 @@ def follow(job: Job, display: Display, wait: float | None) -> JobInfo:
     return info
 
 
-def print_chunks(job: Job, wait: float | None) -> bool:
-    """Prints a line for each chunk of a job's output until the job is final; arguments and errors as of `follow`.
+def print_chunks(job: Job, wait: float | None, start: int = 0) -> bool:
+    """Prints a line for each chunk of a job's output, from that number on, until the job is final.
+
+    Arguments and errors are as of `follow`.
 
     Returns:
         Whether there were any.
     """
     has_some = False
-    for chunk in job.stream(wait):
+    for chunk in job.stream(wait, start=start):
         has_some = True
         write_stdout(compact(chunk))
     return has_some

@@ -15,6 +15,7 @@ _WORDS: Final = (
     (re.compile(r"\bpolicy\.executionTimeout\b"), lambda _: "--execution-timeout"),
     (re.compile(r"\bpolicy\.ttl\b"), lambda _: "--ttl"),
     (re.compile(r"\b(idempotency_key|low_priority)\b"), lambda found: _option(found[1])),
+    (re.compile(r"\bstream\(start=(\d+)\)"), lambda found: f"novita-gpus stream … --start {found[1]}"),
     (re.compile(r", or pass it as run\(input=…\)"), lambda _: ""),
 )
 

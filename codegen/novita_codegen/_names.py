@@ -60,7 +60,7 @@ def check_files(files: Iterable[FileDescriptorProto]) -> None:
     needed = _needed()
     for file in files:
         if file.syntax == "editions":
-            raise GenerateError(f"{place(file, _EDITION)}: {NO_EDITIONS}")
+            raise GenerateError(f"{place(file, _EDITION)}: edition {_edition(file)}: {NO_EDITIONS}")
         top = module_path(file.name).partition("/")[0]
         if "/" in module_path(file.name) and (owner := needed.get(top)) is not None:
             raise GenerateError(
@@ -106,3 +106,9 @@ def _requirements(distribution: str, *, with_extras: bool) -> list[str]:
 
 def _normal(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _edition(file: FileDescriptorProto) -> str:
+    """As the file writes it; older versions of protobuf know of none."""
+    number = getattr(file, "edition", 0)
+    return {1000: "2023", 1001: "2024"}.get(number, str(number))

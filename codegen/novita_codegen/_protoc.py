@@ -17,7 +17,9 @@ _PLUGINS = {
     "protoc-gen-novita": "-m novita_codegen.plugin",
 }
 
-NO_EDITIONS = 'editions are not supported, because the stubs for type checkers are not; write syntax = "proto3";'
+NO_EDITIONS = (
+    'editions are not supported, because the stubs for type checkers are not; write syntax = "proto3"; in its place'
+)
 
 
 class GenerateError(ValueError):
@@ -55,7 +57,10 @@ def _errors(text: str, include: Path) -> str:
     text = re.sub(r"^(?:[IW]\d{4} |WARNING: All log).*\n|--\w+_out: ?", "", text, flags=re.MULTILINE)
     # protoc's own word would send the user to the editions that it knows, which the other plugins don't.
     text = re.sub(
-        r"Edition \S+ is later than the maximum supported edition \S+$", NO_EDITIONS, text, flags=re.MULTILINE
+        r"Edition (\S+) is later than the maximum supported edition \S+$",
+        lambda found: f"edition {found[1]}: {NO_EDITIONS}",
+        text,
+        flags=re.MULTILINE,
     )
     return text.replace(f"{include}{os.sep}", "").strip()
 

@@ -75,9 +75,9 @@ class AsyncTypedJob(AsyncJob, Generic[OutputT]):
         await self.wait(timeout)
         return parse_output(output_adapter(self._output_type), await super().output(0))
 
-    def stream(self, timeout: float | None = None) -> AsyncIterator[OutputT]:
+    def stream(self, timeout: float | None = None, *, start: int = 0) -> AsyncIterator[OutputT]:
         """Yields the chunks of a generator's output, checked; arguments and errors as in `AsyncJob.stream`."""
-        chunks = super().stream(timeout)
+        chunks = super().stream(timeout, start=start)
         adapter = output_adapter(self._output_type)
         return (parse_output(adapter, chunk) async for chunk in chunks)
 

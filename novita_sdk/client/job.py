@@ -102,24 +102,27 @@ class Job(Handle):
         driver = self._client._open()
         return driver.iterate(driver.flows.waiting.updates(self, timeout))
 
-    def stream(self, timeout: float | None = None) -> Iterator[JSONValue]:
+    def stream(self, timeout: float | None = None, *, start: int = 0) -> Iterator[JSONValue]:
         """Yields the chunks of a generator handler as they come, and ends with the job.
 
-        Each iteration begins with the first chunk, as often and by as many as there are, where the gateway gives
+        Each iteration begins with chunk `start`, as often and by as many as there are, where the gateway gives
         cursors; else a chunk is handed out once, so two iterations share them. A gateway without streams has the chunks
         when the job is done, if the worker aggregates them.
 
         Args:
             timeout: Seconds for the whole iteration; None waits without end.
+            start: Number of the first chunk that is wanted, from 0 on: to go on where another iteration ended. It
+                changes nothing where a chunk is handed out once.
 
         Raises:
             JobError: The job did not complete; the chunks before that were yielded.
+            UnreadableOutputError: A chunk can't be read here; `start=error.chunk + 1` goes on behind it.
             StreamRestartedError: Another attempt began the stream anew; what was yielded is void. Iterate again.
             WaitTimeoutError: The timeout is over; the job goes on, and can be iterated again.
             NovitaError: As in `output`.
         """
         driver = self._client._open()
-        return driver.iterate(driver.flows.stream(self, timeout))
+        return driver.iterate(driver.flows.stream(self, timeout, start))
 
     def cancel(self, timeout: float = 3) -> JSONValue:
         """Orders the job to stop and returns the gateway's answer; a final job stays as it is.

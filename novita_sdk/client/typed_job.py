@@ -74,9 +74,9 @@ class TypedJob(Job, Generic[OutputT]):
         self.wait(timeout)
         return parse_output(output_adapter(self._output_type), super().output(0))
 
-    def stream(self, timeout: float | None = None) -> Iterator[OutputT]:
+    def stream(self, timeout: float | None = None, *, start: int = 0) -> Iterator[OutputT]:
         """Yields the chunks of a generator's output, checked; arguments and errors as in `Job.stream`."""
-        chunks = super().stream(timeout)
+        chunks = super().stream(timeout, start=start)
         adapter = output_adapter(self._output_type)
         return (parse_output(adapter, chunk) for chunk in chunks)
 

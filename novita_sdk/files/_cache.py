@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import re
-import shutil
 import tempfile
 import threading
 import time
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from novita_sdk.files._errors import FileError
+from novita_sdk.files._half import in_work, remove_unless_in_work
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _UNFINISHED: Final = 24 * 3600
-"""Seconds after which what was begun and not finished belongs to nobody: no transfer lasts longer."""
+"""Seconds after which it is looked whether somebody is still at what was begun and not finished."""
 _LOOKED_THROUGH: Final = 1 << 30
 """Bytes that come between two searches for such things, where there is no limit."""
 
@@ -77,7 +77,7 @@ class ContentFolder:
                 return path
             path = self.path(sha256)
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryDirectory(dir=self.directory, prefix=".new-") as folder:
+            with tempfile.TemporaryDirectory(dir=self.directory, prefix=".new-") as folder, in_work(Path(folder)):
                 made = Path(folder, "content")
                 write(made)
                 with made.open("rb") as stream:
@@ -105,19 +105,15 @@ class ContentFolder:
         """Drops the file with this hash, if it is there."""
         self.path(sha256).unlink(missing_ok=True)
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Removes what a process that was killed has left half written."""
         for path in (*self.directory.glob(".new-*"), *self.directory.glob(".upload-*")):
             with contextlib.suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime < _UNFINISHED:
-                    continue
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink()
+                if time.time() - path.stat().st_mtime >= _UNFINISHED:
+                    remove_unless_in_work(path)
 
     def _evict(self, keep: Path) -> None:
-        self._sweep()
+        self.sweep()
         if self.max_bytes is None:
             self._room = _LOOKED_THROUGH
             return

@@ -59,7 +59,7 @@ class LocalFile:
     ) -> None:
         if (path is None) == (data is None):
             raise ValueError("a file is made from a path or from bytes, not both or none")
-        self._file = None if path is None else NamedFile(path)
+        self._file = NamedFile(path) if path is not None and not isinstance(path, NamedFile) else path
         self._data = b"" if data is None else bytes(data)
         self.name = safe_name(name or (self._file.path.name if self._file else "file"))
         self.media_type = media_type or mimetypes.guess_type(self.name)[0] or UNKNOWN_TYPE
@@ -90,13 +90,14 @@ class LocalFile:
         """The protocol message, for a field of a message of yours: `Draw(image=File.from_path("in.png").to_message())`.
 
         Its link means something in this process alone. The file is uploaded when the message is sent as an input, or
-        returned by a handler; one of more than 1 MiB has to stay as it is until then.
+        returned by a handler. One of more than 1 MiB has to stay as it is until then; if it is changed, moved or
+        deleted, an error names it.
         """
         from novita_sdk.files._local_links import data_link, path_link
         from novita_sdk.models import File as FileMessage
 
-        path = self.path
-        url = data_link(self.read()) if path is None or self.size <= SMALL else path_link(path)
+        file = self._file
+        url = data_link(self.read()) if file is None or self.size <= SMALL else path_link(file.path, file.state)
         return FileMessage(url=url, name=self.name, media_type=self.media_type)
 
     def open(self) -> io.BytesIO | io.BufferedReader:

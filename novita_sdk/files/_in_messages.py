@@ -6,7 +6,6 @@ A message holds text, no `LocalFile`, so its `url` says where the content is, or
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor
@@ -14,6 +13,7 @@ from google.protobuf.message import Message
 
 from novita_sdk.files._file import File, LocalFile
 from novita_sdk.files._local_links import LINK, follow
+from novita_sdk.files._named import NamedFile
 from novita_sdk.models import File as FileMessage
 
 __all__ = ["linked_files", "local_files", "may_hold_files", "with_files"]
@@ -89,7 +89,8 @@ def _local(file: FileMessage) -> LocalFile | None:
     match follow(file.url):
         case None:
             return None
-        case Path() as path:
-            return LocalFile(path=path, name=file.name, media_type=file.media_type)
+        case (path, state):
+            named = NamedFile.as_it_was(path, state)
+            return LocalFile(path=named, name=file.name, media_type=file.media_type)
         case data:
             return LocalFile(data=data, name=file.name, media_type=file.media_type)

@@ -26,18 +26,21 @@ def data_link(data: bytes) -> str:
     return _link(f"data,{base64.b64encode(data).decode()}")
 
 
-def path_link(path: Path) -> str:
-    """The link to a file."""
-    return _link(f"path,{path.absolute()}")
+def path_link(path: Path, state: str) -> str:
+    """The link to a file as it is; see `NamedFile.state`."""
+    return _link(f"path,{state},{path.absolute()}")
 
 
-def follow(url: str) -> Path | bytes | None:
-    """The file or content behind a link; None where this process has not made it."""
+def follow(url: str) -> tuple[Path, str] | bytes | None:
+    """The file and its state, or the content, behind a link; None where this process has not made it."""
     signature, _, content = url.removeprefix(LINK).partition(",")
     kind, _, rest = content.partition(",")
     if not hmac.compare_digest(signature.encode(), _sign(content).encode()):
         return None
-    return base64.b64decode(rest) if kind == "data" else Path(rest)
+    if kind == "data":
+        return base64.b64decode(rest)
+    state, _, path = rest.partition(",")
+    return Path(path), state
 
 
 def _link(content: str) -> str:

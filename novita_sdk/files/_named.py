@@ -7,7 +7,7 @@ import os
 import stat
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from novita_sdk.files._errors import FileError
 
@@ -61,6 +61,24 @@ class NamedFile:
                 self._descriptor = os.dup(stream.fileno())
                 weakref.finalize(self, os.close, self._descriptor)
                 _open.add(self)
+
+    @classmethod
+    def as_it_was(cls, path: Path, state: str) -> Self:
+        """A file that was named before, by its path and state; it is refused when it is read, if it has changed."""
+        file = cls.__new__(cls)
+        file.path, file._data, file._descriptor = path, None, None
+        device, node, size, changed = map(int, state.split("-"))
+        file._state, file.size = (device, node, size, changed), size
+        return file
+
+    @property
+    def state(self) -> str:
+        """What shows that it is still the same, in text."""
+        return "-".join(map(str, self._state))
+
+    def __fspath__(self) -> str:
+        """The path."""
+        return str(self.path)
 
     def __getstate__(self) -> dict[str, object]:
         """A copy, also in another process, has the path alone where the content was not read."""

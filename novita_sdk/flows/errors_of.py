@@ -167,14 +167,19 @@ def job_error(info: JobInfo, endpoint: str) -> errors.JobError | None:
     return None
 
 
-def unreadable(reason: str, data: bytes, where: str, job_id: str) -> errors.UnreadableOutputError:
-    """The error for an output, or a chunk of one, that nothing here can read."""
-    return errors.UnreadableOutputError(
-        f"{where} has an output that can't be read here: {reason}. It came whole: its {len(data):,} bytes are in this "
-        "error's `data` (those of a whole output also in job.info().raw_output), for a reader that takes them.",
-        job_id=job_id,
-        data=data,
+def unreadable(
+    reason: str, data: bytes, where: str, job_id: str, *, chunk: int | None = None, advice: str = ""
+) -> errors.UnreadableOutputError:
+    """The error for an output, or for a chunk of one by its number, that nothing here can read."""
+    what = "an output" if chunk is None else "a chunk"
+    also = " (those of a whole output also in job.info().raw_output)" if chunk is None else ""
+    text = (
+        f"{where} has {what} that can't be read here: {reason}. It came whole: its {len(data):,} bytes are in this "
+        f"error's `data`{also}, for a reader that takes them. {advice}"
     )
+    error = errors.UnreadableOutputError(text.rstrip(), job_id=job_id, data=data)
+    error.chunk = chunk
+    return error
 
 
 def _read(reply: Reply, secret: str) -> Refusal:

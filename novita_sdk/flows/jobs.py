@@ -215,9 +215,9 @@ class Flows:
                 raise unreadable(str(reason), reason.data, where, info.job_id) from None
         return info.output
 
-    def stream(self, job: Handle, timeout: float | None) -> Feed[JSONValue]:
-        """The chunks of a generator's output."""
-        return stream(self.caller, self.waiting, job, timeout)
+    def stream(self, job: Handle, timeout: float | None, start: int) -> Feed[JSONValue]:
+        """The chunks of a generator's output, from that number on."""
+        return stream(self.caller, self.waiting, job, timeout, start)
 
     def retry(self, job: Handle, timeout: float | None) -> Flow[JSONValue]:
         """Queues a failed job again."""

@@ -62,6 +62,10 @@ class TestStream:
         done = inline("stream", served, job.job_id)
         assert [json.loads(line) for line in done.out.splitlines()] == [{"token": "a"}, "b\nc", 3]
 
+    def test_begins_with_the_chunk_that_it_is_told(self, inline: Cli, client: Client, served: str) -> None:
+        job = submit(client, served, chunks=[1, 2, 3])
+        assert inline("stream", served, job.job_id, "--start", "1").out == "2\n3\n"
+
     def test_of_a_failing_job_prints_its_chunks_and_exits_with_1(
         self, inline: Cli, client: Client, served: str
     ) -> None:

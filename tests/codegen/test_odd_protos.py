@@ -111,8 +111,14 @@ def test_protos_in_hidden_folders_are_none_of_the_users(write_protos: Write, tmp
         ({"a.proto": SYNTAX + "enum None {\n  A = 0;\n}\n"}, r"^a\.proto:2:1: None is a word .* the enum"),
         ({"a.proto": SYNTAX + "message A {\n  message def {}\n}\n"}, r"^a\.proto:3:3: def is a word"),
         ({"a.proto": SYNTAX + "message A {\n  enum is {\n    B = 0;\n  }\n}\n"}, r"^a\.proto:3:3: is is a word"),
-        ({"a.proto": 'edition = "2023";\n'}, r"^a\.proto:1:1: editions are not supported.*proto3"),
-        ({"a.proto": '\nedition = "2024";\n'}, r"^a\.proto:\d:1: editions are not supported.*proto3"),
+        (
+            {"a.proto": 'edition = "2023";\n'},
+            r"^a\.proto:1:1: edition 2023: editions are not supported.*write syntax = .proto3.; in its place",
+        ),
+        (
+            {"a.proto": '\nedition = "2024";\n'},
+            r"^a\.proto:\d:1: edition 2024: editions are not supported.*write syntax = .proto3.; in its place",
+        ),
         (
             {"a-b.proto": SYNTAX, "a_b.proto": SYNTAX},
             r"^a_b\.proto:1:1: would be a second a_b_pb2\.py, beside a-b\.proto",

@@ -13,9 +13,10 @@ import pytest
 import requests
 
 from novita_gateway import Gateway, serve_in_thread
+from novita_gateway.files.link_clock import LinkClock
 from novita_sdk.files import GatewayStore, LocalFile
 from tests.support.gateway_api import Api, Connect, raw_connection
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, eventually_async
 
 CONTENT = os.urandom(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -121,6 +122,51 @@ async def test_what_a_killed_gateway_left_half_is_removed(connect: Connect, tmp_
     assert new.exists(), "another gateway of this directory may be at it"
 
 
+async def test_an_upload_goes_on_where_a_clock_says_that_it_is_old(connect: Connect, tmp_path: Path) -> None:
+    async def halves() -> list[Path]:
+        return list(tmp_path.glob(".upload-*"))  # noqa: ASYNC240  a folder of the test
+
+    gateway = Gateway(files=tmp_path)
+    api = await connect(gateway)
+    target = path_of((await api.worker("POST", "/v1/ep/files", ANNOUNCEMENT)).json["upload"])
+    async with raw_connection(gateway) as (reader, writer):
+        head = f"PUT {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(CONTENT)}\r\n\r\n"
+        writer.write(head.encode() + CONTENT[:100_000])
+        (half,) = await eventually_async(halves)
+        os.utime(half, (0, 0))  # as after a jump
+        await upload(await connect(Gateway(files=tmp_path)))  # another gateway of the directory sweeps it
+        assert half.exists()
+        writer.write(CONTENT[100_000:])
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+
+
+def test_links_expire_by_the_time_that_gateways_ran(tmp_path: Path) -> None:
+    file, passed = tmp_path / "link-clock", 100.0
+
+    def started(wall: float) -> LinkClock:
+        return LinkClock(file, monotonic=lambda: passed, wall=lambda: wall)
+
+    first = started(1_700_000_000)
+    assert first() == 1_700_000_000
+    passed += 3600
+    assert first() == 1_700_003_600
+    for wall in (0, 1_700_003_600 - 86_400, 1_700_003_600 + 3650 * 86_400):  # while no gateway ran
+        later = started(wall)
+        assert later() == 1_700_003_600
+    passed += 30
+    killed = later()
+    assert killed == 1_700_003_630
+    assert killed - started(0)() <= 60
+    passed += 600
+    assert first() == 1_700_004_230
+    assert later() == first(), "two gateways of one folder"
+    file.write_bytes(b"\xff")
+    assert started(5)() == 5
+    file.unlink()
+    tmp_path.rmdir()
+    assert started(7)() == 7, "it can't be written"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on the size of files")
 async def test_a_full_disk_is_said_and_recovered_from(
     connect: Connect, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -142,7 +188,7 @@ async def test_a_full_disk_is_said_and_recovered_from(
     for reply in replies:
         assert (reply.status, reply.json["code"], reply.headers["Retry-After"]) == (503, "STORE_UNAVAILABLE", "1")
         assert str(tmp_path) not in reply.json["message"]
-    assert names(tmp_path) == ["link-secret"], "what was half there must not stay"
+    assert names(tmp_path) == ["link-clock", "link-secret"], "what was half there must not stay"
     assert not any(record.exc_info for record in caplog.records)
     assert sum("cannot keep a file" in record.getMessage() for record in caplog.records) == len(replies)
     assert (await api.call("PUT", target, CONTENT)).status == 200

@@ -143,7 +143,7 @@ def test_a_chunk_that_can_not_be_read_is_an_error_in_its_place(scripted: Scripte
     body = b'{"status":"COMPLETED","stream":[{"output":1},{"output":%b},{"output":2}]}' % DEEP
     scripted.script("stream", Answer(body=body))
     chunks = []
-    with pytest.raises(errors.UnreadableOutputError, match="a chunk of it is nested") as raised:
+    with pytest.raises(errors.UnreadableOutputError, match="chunk 1 is nested") as raised:
         chunks.extend(endpoint.job("j").stream(timeout=60))
     assert (raised.value.data == DEEP) is True
     assert len(scripted.calls("stream")) == 1

@@ -101,3 +101,72 @@ def test_a_job_that_is_forgotten_in_the_middle_is_no_gateway_without_streams(
     assert next(chunks) == 1
     with pytest.raises(errors.NotFoundError):
         next(chunks)
+
+
+def unreadable_page(first: int, *chunks: bytes, cursor: bool = True, status: str = "COMPLETED") -> Answer:
+    stream = b",".join(b'{"output":%b}' % chunk for chunk in chunks)
+    place = b',"first":%d,"nextCursor":"1-%d"' % (first, first + len(chunks)) if cursor else b""
+    return Answer(body=b'{"status":"%b","stream":[%b]%b}' % (status.encode(), stream, place), headers=OURS)
+
+
+BIG = b'{"seed":%b}' % (b"7" * 5000)
+
+
+def test_the_chunks_behind_one_that_can_not_be_read_are_read_from_their_number_on(
+    scripted: ScriptedGateway, endpoint: Endpoint
+) -> None:
+    pages = [unreadable_page(0, b'"a"', BIG), unreadable_page(2, b'"c"', BIG, b'"e"'), unreadable_page(5)]
+    scripted.script("stream", pages[0], pages[0], pages[1], *pages)
+    job, start = endpoint.job("j"), 0
+    chunks: list[object] = []
+    bad: list[int] = []
+    while True:
+        try:
+            chunks.extend(job.stream(timeout=60, start=start))
+            break
+        except errors.UnreadableOutputError as error:
+            assert error.chunk is not None
+            assert f"chunk {error.chunk}.seed" in str(error) or f"chunk {error.chunk}" in str(error)
+            assert f"stream(start={error.chunk + 1}) goes on behind it" in str(error)
+            assert error.data == BIG
+            bad.append(error.chunk)
+            start = error.chunk + 1
+    assert (chunks, bad) == (["a", "c", "e"], [1, 3])
+
+
+@pytest.mark.parametrize(("start", "rest"), [(0, ["a", "b", "c"]), (2, ["c"]), (3, []), (9, [])])
+def test_a_stream_begins_where_it_is_told_to(
+    scripted: ScriptedGateway, endpoint: Endpoint, start: int, rest: list[str]
+) -> None:
+    scripted.script("stream", page(0, "a", "b"), page(2, "c", status="COMPLETED"), page(3, status="COMPLETED"))
+    assert list(endpoint.job("j").stream(timeout=60, start=start)) == rest
+
+
+def test_a_stream_that_begins_anew_behind_its_start_says_so(scripted: ScriptedGateway, endpoint: Endpoint) -> None:
+    scripted.script("stream", page(0, "a", "b"), page(0, "other", take=2))
+    with pytest.raises(errors.StreamRestartedError):
+        list(endpoint.job("j").stream(timeout=60, start=5))
+
+
+def test_the_start_counts_the_items_of_a_gateway_without_streams(scripted: ScriptedGateway, endpoint: Endpoint) -> None:
+    scripted.script("stream", Answer(status=404))
+    scripted.script("status", Answer(body={"id": "j", "status": "COMPLETED", "output": [1, 2, 3]}))
+    assert list(endpoint.job("j").stream(timeout=60, start=1)) == [2, 3]
+
+
+def test_where_a_chunk_is_handed_out_once_the_start_passes_nothing_over(
+    scripted: ScriptedGateway, endpoint: Endpoint
+) -> None:
+    answers = [unreadable_page(0, b"1", BIG, b"3", cursor=False), unreadable_page(0, b"4", cursor=False)]
+    scripted.script("stream", *answers, unreadable_page(0, cursor=False))
+    chunks = endpoint.job("j").stream(timeout=60)
+    assert next(chunks) == 1
+    with pytest.raises(errors.UnreadableOutputError, match="hands each chunk out once") as raised:
+        next(chunks)
+    assert raised.value.chunk == 1
+    assert list(endpoint.job("j").stream(timeout=60, start=2)) == [4]
+
+
+def test_no_stream_begins_before_its_first_chunk(endpoint: Endpoint) -> None:
+    with pytest.raises(ValueError, match="from 0 on, not -1"):
+        list(endpoint.job("j").stream(start=-1))

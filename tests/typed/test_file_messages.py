@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -101,7 +103,7 @@ def test_nobodys_words_make_a_program_upload_a_file(
 ) -> None:
     """Neither a link that somebody made up, nor one whose path was changed, nor one of another process."""
     url = cover.url
-    elsewhere = path_link(Path("cover.png")).replace("cover", "other")
+    elsewhere = path_link(Path("cover.png"), "1-2-3-4").replace("cover", "other")
     for forged in (elsewhere, "novita-local:,path,/etc/hostname", "novita-local:", f"{url}x"):
         value = album.Album(title="a", cover=FileMessage(url=forged, name="n"))
         with pytest.raises(InvalidInputError, match="cover is a file of another process") as caught:
@@ -125,6 +127,52 @@ def test_a_file_that_is_gone_is_named_before_anything_is_sent(
     path.unlink()
     with pytest.raises((OSError, FileError), match=r"gone\.txt"):
         unreachable.run(album.Album(title="a", cover=gone))
+
+
+def _grow(path: Path) -> None:
+    with path.open("ab") as stream:
+        stream.write(b"more")
+
+
+def _touch(path: Path) -> None:
+    path.write_bytes(b"B" * (SMALL + 1))
+    os.utime(path, ns=(0, 1))  # as a slow clock may not tell the two writes apart
+
+
+def _replace(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    os.utime(other, ns=(0, path.stat().st_mtime_ns))
+    other.replace(path)
+
+
+@pytest.mark.parametrize("change", [_grow, _touch, _replace])
+@pytest.mark.parametrize("when", ["before the message", "after it"])
+def test_a_large_file_that_changes_before_it_is_sent_is_named_and_nothing_is_sent(
+    unreachable: Endpoint, album: ModuleType, tmp_path: Path, change: Callable[[Path], None], when: str
+) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"A" * (SMALL + 1))
+    film = File.from_path(path)
+    if when == "before the message":
+        change(path)
+    message = film.to_message()
+    del film
+    if when == "after it":
+        change(path)
+    with pytest.raises(FileError, match=r"film\.mp4 has changed since File\.from_path named it") as caught:
+        unreachable.run(album.Album(title="a", cover=message))
+    assert caught.value.code == "CHANGED"
+
+
+def test_a_large_file_that_stays_as_it_is_is_sent(album: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "film, with a comma - and dashes.mp4"
+    path.write_bytes(b"A" * (SMALL + 1))
+    shelf = Shelf()
+    message = File.from_path(path, name="b.mp4", media_type="video/x").to_message()
+    sent = send_files(album.Album(title="a", cover=message), shelf)
+    assert shelf.contents == [path.read_bytes()]
+    assert sent.cover.name == "b.mp4"
 
 
 def test_a_message_that_was_not_uploaded_is_never_written(album: ModuleType, cover: FileMessage) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from novita_sdk._interpreter import interpreter
 from novita_worker.process.forks import is_multiprocessing
-from tests.support.processes import children
+from tests.support.processes import children, wait_until_gone
 from tests.support.worker_gateway import WorkerGateway
 from tests.support.worker_process import ECHO, Spawn
 
@@ -52,17 +54,69 @@ sys.executable = str(program)
 @pytest.mark.parametrize(
     "frozen", ["sys.frozen = True", "import types; __compiled__ = types.SimpleNamespace(standalone=True)"]
 )
-def test_a_frozen_worker_serves_and_pings_and_starts_nothing(
+def test_a_frozen_worker_serves_and_pings_from_a_copy_and_starts_nothing(
     gateway: WorkerGateway, spawn: Spawn, tmp_path: Path, frozen: str
 ) -> None:
     worker = spawn(as_program(tmp_path / "app", frozen) + ECHO)
     gateway.wait_for(lambda: len(gateway.of("ping")) > 2)
     job_id = gateway.submit("served")
     assert gateway.result(job_id) == {"output": "served"}
-    assert children(worker.pid) == []
+    assert len(children(worker.pid)) == 1
     assert (worker.log.parent / "starts").read_text() == "x"
+    assert "thread" not in worker.stderr
+    worker.end()
+    assert "Traceback" not in worker.stderr
+
+
+def test_a_frozen_worker_pings_while_its_handler_holds_the_gil(
+    gateway: WorkerGateway, spawn: Spawn, tmp_path: Path
+) -> None:
+    handler = """
+import ctypes
+os.mkfifo("release")
+def handler(job):
+    while not os.path.exists("begun"):
+        time.sleep(0.01)
+    ctypes.PyDLL(None).system(b"echo held >&2; cat release >&2")  # PyDLL keeps the GIL
+    return "held"
+start({"handler": handler})
+"""
+    worker = spawn(as_program(tmp_path / "app", "sys.frozen = True") + handler)
+    job_id = gateway.submit()
+    gateway.wait_for(lambda: gateway.of("stop"))
+    worker.let_go("begun")
+    worker.wait_for_log("held")
+    count = len(gateway.of("ping"))
+    gateway.wait_for(lambda: len(gateway.of("ping")) > count + 3)
+    assert {ping.query for ping in gateway.of("ping")[count + 1 :]} == {f"gpu=A+B&job_id={job_id}"}
+    (worker.log.parent / "release").write_text("")
+    assert gateway.result(job_id) == {"output": "held"}
+    worker.end()
+
+
+def test_the_copy_has_none_of_the_programs_files_and_ends_with_it(
+    gateway: WorkerGateway, spawn: Spawn, tmp_path: Path
+) -> None:
+    worker = spawn(as_program(tmp_path / "app", "sys.frozen = True") + "kept = open('starts')\n" + ECHO)
+    gateway.wait_for(lambda: len(gateway.of("ping")) > 1)
+    (supervisor,) = children(worker.pid)
+    (pinger,) = children(supervisor)
+    opened = [link.readlink().name for link in Path(f"/proc/{pinger}/fd").iterdir()]
+    assert "starts" not in opened
+    assert len(opened) < 10, opened
+    worker.send_signal(signal.SIGKILL)
+    for process in (supervisor, pinger):
+        wait_until_gone(process)
+
+
+def test_where_the_copy_is_killed_a_thread_pings(gateway: WorkerGateway, spawn: Spawn, tmp_path: Path) -> None:
+    worker = spawn(as_program(tmp_path / "app", "sys.frozen = True") + ECHO)
+    gateway.wait_for(lambda: len(gateway.of("ping")) > 1)
+    (supervisor,) = children(worker.pid)
+    os.kill(supervisor, signal.SIGKILL)
     worker.wait_for_log("a thread of the worker pings, which stops while a handler holds the GIL")
-    assert worker.stderr.count("a thread of the worker pings") == 1
+    before = len(gateway.of("ping"))
+    gateway.wait_for(lambda: len(gateway.of("ping")) > before + 1)
     worker.end()
 
 

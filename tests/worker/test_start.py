@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import shutil
+import subprocess
+import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -254,3 +259,26 @@ def test_a_jobs_span_is_the_child_of_its_submit(gateway: WorkerGateway, spawn: S
     trace_id = "0af7651916cd43dd8448eb211c80319c"
     job_id = gateway.submit(traceparent=f"00-{trace_id}-b7ad6b7169203331-01")
     assert gateway.result(job_id) == {"output": trace_id}
+
+
+def test_a_worker_that_is_process_1_says_what_it_does_not_do(gateway: WorkerGateway, tmp_path: Path) -> None:
+    unshare = ["unshare", "--pid", "--fork", "--kill-child"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("processes can't be numbered anew here")
+    script = tmp_path / "worker.py"
+    script.write_text("from novita_worker import start\nstart({'handler': lambda job: job['input']})\n")
+    log = tmp_path / "log"
+    with log.open("w") as stderr:
+        worker = subprocess.Popen(
+            [*unshare, sys.executable, script], env={**os.environ, **gateway.environ()}, stderr=stderr
+        )
+    try:
+        assert gateway.result(gateway.submit(1)) == {"output": 1}
+    finally:
+        worker.kill()
+        worker.wait()
+    assert "this worker is process 1 of its container" in log.read_text()
+    assert "docker run --init" in log.read_text()

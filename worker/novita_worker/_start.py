@@ -19,6 +19,10 @@ from novita_worker.process.forks import is_multiprocessing, is_starting_up
 
 __all__ = ["start"]
 
+_FIRST: Final = (
+    "this worker is process 1 of its container: what programs of its handlers leave behind stays there as zombies; "
+    'start it below one that buries them: ENTRYPOINT ["tini", "--", …], or docker run --init'
+)
 _log: Final = logging.getLogger("novita_worker")
 
 
@@ -53,8 +57,13 @@ def start(config: Mapping[str, object]) -> None:
         from novita_worker.link.heartbeat import Heartbeat
         from novita_worker.link.http import HttpCalls
 
+        if os.getpid() == 1:
+            _log.warning("%s", _FIRST)
         _warn_of(foreign)
-        code = Worker(settings, spec, environment, HttpCalls(environment), Heartbeat(environment)).run()
+        heartbeat = Heartbeat(environment)
+        worker = Worker(settings, spec, environment, HttpCalls(environment), heartbeat, os.environ)
+        heartbeat.fork()
+        code = worker.run()
     else:
         set_up_logging(arguments.log_level, os.environ)
         from novita_worker.local.once import run_locally

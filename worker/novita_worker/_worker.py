@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import MutableMapping
 from typing import Final
 
 from novita_worker._config import WorkerConfig
@@ -12,11 +13,13 @@ from novita_worker._engine import Engine
 from novita_worker._environment import Environment
 from novita_worker._errors import log_failure
 from novita_worker._logs import keep_logging
+from novita_worker.handlers.context import answer_child
 from novita_worker.handlers.lanes import Lanes, LoopLanes, ThreadLanes
 from novita_worker.handlers.outcome import Writer
 from novita_worker.handlers.spec import HandlerSpec
 from novita_worker.link.protocol import GatewayCalls, Pulse
 from novita_worker.link.replays import open_spool
+from novita_worker.process.child_calls import ChildCalls
 from novita_worker.process.signals import Interrupted, Signals
 
 __all__ = ["Worker", "new_loop"]
@@ -36,10 +39,17 @@ class Worker:
         environment: Who the worker is.
         gateway: Where jobs come from and results go.
         heartbeat: Tells the gateway that the worker lives.
+        environ: Of the processes that handlers start, whose reports find the worker by it; None leaves it alone.
     """
 
     def __init__(
-        self, config: WorkerConfig, spec: HandlerSpec, environment: Environment, gateway: GatewayCalls, heartbeat: Pulse
+        self,
+        config: WorkerConfig,
+        spec: HandlerSpec,
+        environment: Environment,
+        gateway: GatewayCalls,
+        heartbeat: Pulse,
+        environ: MutableMapping[str, str] | None = None,
     ) -> None:
         self._config = config
         self._spec = spec
@@ -52,6 +62,7 @@ class Worker:
             worker_id=environment.worker_id,
             offload=config.offload == "auto",
         )
+        self._child_calls = ChildCalls(answer_child, environ)
         self._engine = Engine(config, environment, gateway, heartbeat, writer, self._lanes, spool)
         self._signals = Signals(self._engine.shutdown)
 
@@ -141,9 +152,11 @@ class Worker:
             self._signals.watch(loop)
             ready.set()
 
+        self._child_calls.open(loop)
         try:
             await self._engine.run(is_ready)
         finally:
+            self._child_calls.close(loop)
             self._signals.unwatch(loop)
 
 

@@ -17,7 +17,7 @@ from novita_sdk.wire import states
 
 __all__ = ["Board"]
 
-ROWS_PER_TICK: Final = 100
+ROWS_PER_TICK: Final = 25
 """`next_wake` is in the past while there are more."""
 
 

@@ -21,9 +21,12 @@ NOT_KEPT: Final = {"is_kept": False}
 """Metadata of a field of Row that begins anew with the process. A store keeps every other one."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Row:
-    """One job. Its payloads are not here: `has_…` says which of them the store keeps."""
+    """One job. Its payloads are not here: `has_…` says which of them the store keeps.
+
+    A store that reads very many gives the kept fields in their order; everybody else names them.
+    """
 
     seq: int
     """Order of submission; also the key of the job's payloads."""
@@ -54,7 +57,6 @@ class Row:
     """Attempts since the submit; they tell the streams of a job apart."""
     taken: int | None = None
     finished: int | None = None
-    lease_until: int = field(default=0, metadata=NOT_KEPT)
     has_progress: bool = False
     has_output: bool = False
     has_error: bool = False
@@ -63,6 +65,7 @@ class Row:
     read: int = 0
     """Pieces that clients without a cursor have fetched."""
 
+    lease_until: int = field(default=0, metadata=NOT_KEPT)
     wake: int = field(default=NEVER, metadata=NOT_KEPT)
     """When the board looks at this row again; no later than `due`."""
 

@@ -9,7 +9,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 
 from novita_gateway._private_file import sync_folder
 from novita_sdk.files import ContentFolder, File, FileError
+from novita_sdk.files._half import in_work
 from novita_sdk.wire.payload import JSONValue
 
 __all__ = ["LinkSigner", "LinkedStore", "StoredFile"]
@@ -142,6 +143,8 @@ class Upload(AbstractContextManager["Upload"]):
         descriptor, name = tempfile.mkstemp(dir=folder.directory, prefix=".upload-")
         self._stream = os.fdopen(descriptor, "wb")
         self._path = Path(name)
+        self._hold = ExitStack()
+        self._hold.enter_context(in_work(self._path))
         self._folder, self._sha256, self._size = folder, sha256, size
         self._digest = hashlib.sha256()
         self._received = 0
@@ -153,6 +156,7 @@ class Upload(AbstractContextManager["Upload"]):
             self._stream.close()  # writes what is left, which a full disk refuses
         finally:
             self._path.unlink(missing_ok=True)
+            self._hold.close()
 
     def write(self, chunk: bytes) -> None:
         """Takes the next bytes.

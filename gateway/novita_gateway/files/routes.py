@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import secrets
 import shutil
 import tempfile
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -27,6 +25,7 @@ from novita_gateway._errors import (
 )
 from novita_gateway._patience import arriving_within
 from novita_gateway._private_file import read_private, write_private
+from novita_gateway.files.link_clock import LinkClock
 from novita_gateway.files.linked_store import LinkedStore
 from novita_gateway.files.public_url import PublicUrl
 from novita_sdk.files import ContentFolder, FileError
@@ -39,8 +38,6 @@ MAX_BYTES: Final = 50 * 1024**3
 """What all files together may take, in bytes; those that were not used for longest go first."""
 _PIECE: Final = 1024 * 1024
 _SECRET_BYTES: Final = 32
-_HALF_UPLOAD_AGE: Final = 24 * 3600
-"""Seconds without a write."""
 _log = logging.getLogger("novita_gateway")
 _BLOBS: Final = "blobs"
 _FILES: Final = "files"
@@ -152,9 +149,10 @@ class FileRoutes:
             if self._directory is None:
                 self._directory = Path(tempfile.mkdtemp(prefix="novita-gateway-files-"))
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _remove_half_uploads(self._directory)
             folder = ContentFolder(self._directory, max_bytes=MAX_BYTES)
-            self._opened = LinkedStore(folder, secret=_secret(self._directory / "link-secret"))
+            folder.sweep()
+            secret = _secret(self._directory / "link-secret")
+            self._opened = LinkedStore(folder, secret=secret, clock=LinkClock(self._directory / "link-clock"))
         return self._opened
 
 
@@ -165,11 +163,3 @@ def _secret(path: Path) -> bytes:
         secret = secrets.token_bytes(_SECRET_BYTES)
         write_private(path, secret)
     return secret
-
-
-def _remove_half_uploads(directory: Path) -> None:
-    """Removes what a gateway left that was killed; a young one may be another process's."""
-    for path in directory.glob(".upload-*"):
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_mtime < time.time() - _HALF_UPLOAD_AGE:
-                path.unlink()

@@ -26,6 +26,9 @@ __all__ = ["SQLiteStore", "SqliteJournal"]
 CACHE: Final = 16 * 1024 * 1024
 """Bytes of payloads kept in memory, so that a job that is taken soon is not read back."""
 
+OVERHEAD: Final = 256
+"""Bytes that a payload takes beside its own, about: of very many small ones that is the most."""
+
 QUIET: Final = 1.0
 """Seconds without a change after which the log is folded into the file, so that a copy of the file alone is whole."""
 
@@ -266,7 +269,7 @@ class _BodyCache:
     """Keeps the payloads that were written or read last, up to a sum of their sizes.
 
     Args:
-        limit: Bytes to keep in all. A body of more than an eighth of it is not kept.
+        limit: Bytes to keep in all, with what each takes beside its own. A body of more than an eighth is not kept.
     """
 
     def __init__(self, limit: int) -> None:
@@ -284,13 +287,13 @@ class _BodyCache:
         if len(body) > self._limit // 8:
             return
         self._bodies[key] = body
-        self._size += len(body)
+        self._size += len(body) + OVERHEAD
         while self._size > self._limit:
             _, oldest = self._bodies.popitem(last=False)
-            self._size -= len(oldest)
+            self._size -= len(oldest) + OVERHEAD
 
     def drop(self, key: int) -> None:
         """Lets go of a body."""
         body = self._bodies.pop(key, None)
         if body is not None:
-            self._size -= len(body)
+            self._size -= len(body) + OVERHEAD

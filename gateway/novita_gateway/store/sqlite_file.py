@@ -22,9 +22,9 @@ _SIZES: Final = (256, 64, 16, 4, 1)
 """Rows of one INSERT. Many rows in one statement let the writer thread give up the interpreter once for all of them."""
 
 _NAMES: Final = tuple(column.name for column in COLUMNS)
-_BOOLS: Final = tuple(column.name for column in COLUMNS if column.is_bool)
-_SHARED: Final = ("endpoint", "status", "worker_id", "ttl")
-"""Columns in which very many rows have the same few values, each of which is kept once."""
+_BOOLS: Final = tuple(place for place, column in enumerate(COLUMNS) if column.is_bool)
+_SHARED: Final = tuple(map(_NAMES.index, ("endpoint", "status", "worker_id", "ttl")))
+"""Places of columns in which very many rows have the same few values, each of which is kept once."""
 _values = attrgetter(*_NAMES)
 
 LOG_SIZE: Final = 4 * 1024 * 1024
@@ -125,12 +125,12 @@ class SqliteFile:
         known: dict[object, object] = {}
         rows = []
         for record in self._writer.execute(f"SELECT {_listed(_NAMES)} FROM job ORDER BY seq"):  # noqa: S608 - constants
-            values = dict(zip(_NAMES, record, strict=True))
-            for name in _BOOLS:
-                values[name] = None if values[name] is None else values[name] != 0
-            for name in _SHARED:
-                values[name] = known.setdefault(values[name], values[name])
-            rows.append(Row(**values))
+            values = list(record)
+            for place in _BOOLS:
+                values[place] = None if values[place] is None else values[place] != 0
+            for place in _SHARED:
+                values[place] = known.setdefault(values[place], values[place])
+            rows.append(Row(*values))
         return rows
 
     def read(self, seq: int, part: int) -> bytes | None:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from novita_sdk.wire.payload import JSONValue, PayloadError, dump
 from novita_worker._errors import JobCancelled, log_failure
-from novita_worker.handlers.children import runs_here, warn_in_child
+from novita_worker.handlers import children
+from novita_worker.process.child_calls import GO_ON, OVER
 
 if TYPE_CHECKING:
     from novita_sdk.files import JobFiles
 
-__all__ = ["JobContext", "Reports", "current_context", "progress_update"]
+__all__ = ["JobContext", "Reports", "answer_child", "current_context", "progress_update"]
 
 ItemT = TypeVar("ItemT")
 
@@ -73,12 +74,15 @@ class JobContext:
         self._cancel_reason: str | None = None
         self._files: JobFiles | None = None
         self._folder = folder
-        runs_here()
         self._is_over = False
         self._hooks: list[Callable[[], object]] = []
 
     def __repr__(self) -> str:
         return f"JobContext(id={self.id!r}, attempt={self.attempt})"
+
+    def __reduce__(self) -> tuple[Callable[..., JobContext], tuple[object, ...]]:
+        """For a spawned process, whose reports and questions go to the worker."""
+        return _context_of, (self.job, self.deadline, self.worker_id, self._folder)
 
     @property
     def log(self) -> logging.Logger:
@@ -88,12 +92,13 @@ class JobContext:
     @property
     def cancelled(self) -> bool:
         """Whether the job is to end. Look at it in long loops, or call `checkpoint`."""
-        warn_in_child(self.id)
-        return self._cancel_reason is not None
+        return self.cancel_reason is not None
 
     @property
     def cancel_reason(self) -> str | None:
         """Why the job is to end, or None while it isn't."""
+        if self._cancel_reason is None and children.is_child():
+            return children.stop_reason(self.id)
         return self._cancel_reason
 
     def checkpoint(self) -> None:
@@ -102,12 +107,14 @@ class JobContext:
         Raises:
             JobCancelled: The job was stopped, ran out of time, or the worker shuts down.
         """
-        warn_in_child(self.id)
-        if self._cancel_reason is not None:
-            raise JobCancelled(self._cancel_reason)
+        if (reason := self.cancel_reason) is not None:
+            raise JobCancelled(reason)
 
     def on_cancel(self, hook: Callable[[], object]) -> None:
         """Calls the hook, in a thread of its own, when the job is to end; at once if that is known already."""
+        children.warn_in_child(
+            self.id, "on_cancel calls nothing", "look at cancelled there, or end it from the handler"
+        )
         with self._lock:
             if self._cancel_reason is None:
                 self._hooks.append(hook)
@@ -145,6 +152,13 @@ class JobContext:
         except PayloadError as error:
             _log.warning("progress not sent: %s", error)
             return
+        if children.is_child():
+            children.report(self.id, body)
+        else:
+            self.report_encoded(body)
+
+    def report_encoded(self, body: bytes) -> None:
+        """Reports what is JSON already. For the runtime."""
         with self._lock:
             is_first = self._progress is None
             self._progress = body
@@ -294,8 +308,34 @@ def progress_update(job: dict[str, JSONValue], progress: JSONValue) -> None:
         JobCancelled: The job is to end.
     """
     context = running_contexts.get(job["id"])
+    if context is None and children.is_child():
+        context = _context_of(job)
     if context is None:
-        warn_in_child(str(job["id"]))
         _log.debug("progress of a job that does not run in this process is not sent")
         return
     context.report(progress)
+
+
+def answer_child(job_id: str, progress: bytes) -> str:
+    """What a process that a handler started is told of a job whose progress it brings, if it brings any."""
+    context = running_contexts.get(job_id)
+    if context is None:
+        return OVER
+    if progress and not context.cancelled:
+        context.report_encoded(progress)
+    return context.cancel_reason or GO_ON
+
+
+class _Nobody:
+    """Takes the reports of a context that is only a name for the worker's."""
+
+    def progress(self, context: JobContext) -> None:
+        """A child has told its worker already."""
+
+
+def _context_of(
+    job: dict[str, JSONValue], deadline: float | None = None, worker_id: str = "", folder: Path | None = None
+) -> JobContext:
+    """The context of a job that runs here, or else in the process that started this one."""
+    running = running_contexts.get(job["id"])
+    return running or JobContext(job, reports=_Nobody(), deadline=deadline, worker_id=worker_id, folder=folder)

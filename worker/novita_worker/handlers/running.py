@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from novita_worker._config import WorkerConfig
 from novita_worker._logs import keep_logging
 from novita_worker.desk.actions import CancelReason, TakenJob
+from novita_worker.handlers.children import runs_here
 from novita_worker.handlers.context import JobContext, Reports, running_contexts, start_folder
 from novita_worker.handlers.lanes import Lanes
 from novita_worker.handlers.outcome import Writer
@@ -48,6 +49,7 @@ class Runs:
         self._config = config
         self._folder = start_folder()
         self._runs: dict[str, JobRun] = {}
+        runs_here()
 
     def get(self, job_id: str) -> JobRun | None:
         """The run of a job that has not ended."""

@@ -22,6 +22,7 @@ from novita_sdk._network import certificates, environment_proxy
 from novita_sdk.rpc import WorkerServiceMethods
 from novita_sdk.wire.headers import USER_AGENT
 from novita_worker._environment import IS_HEARTBEAT, Environment
+from novita_worker.link.heartbeat_fork import ForkedProcess
 from novita_worker.link.heartbeat_main import HEADER, HELLO, Heart, SharedIds
 from novita_worker.link.log_throttle import Throttle
 
@@ -43,14 +44,15 @@ class Heartbeat:
     """A process of its own that tells the gateway that the worker lives, and which jobs it has.
 
     It goes on while a handler holds the GIL, ends with the worker however that ends, and is started again if it dies.
-    Where there is no Python to start, as in a frozen program, it is a thread of the worker, with a warning.
+    Where there is no Python to start, as in a frozen program, it is a copy of the worker from before it had threads;
+    where that is lost, a thread of the worker, with a warning.
     """
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._file: IO[bytes] | None = None
         self._memory: mmap.mmap | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._failures = Throttle(_log, "the heartbeat process")
@@ -63,16 +65,26 @@ class Heartbeat:
         """The process, or None while there is none."""
         return self._process.pid if self._process is not None else None
 
+    def fork(self) -> None:
+        """Starts the process now, where it can only be a copy of this one; before there are threads, then `start`."""
+        if self._environment.urls.ping_template and _command() is None and hasattr(os, "fork"):
+            descriptor = self._share()
+            try:
+                self._process = ForkedProcess(self._settings(descriptor), descriptor)
+            except OSError as error:
+                _log.debug("no process could be made to ping: %s", error)
+
     def start(self) -> None:
         """Starts the process; call it on the I/O loop. Without a ping URL there is none."""
         if not self._environment.urls.ping_template:
             _log.warning("no ping URL is set: the gateway can't know that this worker lives")
             return
         self._loop = asyncio.get_running_loop()
-        self._file = _shared_file()
-        self._file.truncate(SIZE)
-        self._memory = mmap.mmap(self._file.fileno(), SIZE)
-        self._spawn(self._loop, self._file.fileno())
+        descriptor = self._share()
+        if self._process is None:
+            self._spawn(self._loop, descriptor)
+        else:
+            self._watch(self._loop, descriptor, self._process)
 
     def set_ids(self, ids: Iterable[str]) -> None:
         """Sets the jobs of the next ping."""
@@ -98,10 +110,18 @@ class Heartbeat:
         if self._file is not None:
             self._file.close()
 
+    def _share(self) -> int:
+        if self._file is None:
+            self._file = _shared_file()
+            self._file.truncate(SIZE)
+            self._memory = mmap.mmap(self._file.fileno(), SIZE)
+        return self._file.fileno()
+
     def _spawn(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
         command = _command()
         if command is None:
-            self._ping_in_thread(descriptor, "there is no Python beside this program that could ping for it")
+            lost = "no other process pings, and there is no Python beside this program to start one with"
+            self._ping_in_thread(descriptor, lost)
             return
         if self._starts == TRIES:
             self._ping_in_thread(descriptor, f"{command[0]} does not start as a process of its own")
@@ -123,6 +143,12 @@ class Heartbeat:
             with contextlib.suppress(BrokenPipeError):  # it died already, which is seen below
                 process.stdin.write(json.dumps(self._settings(descriptor)).encode() + b"\n")
                 process.stdin.flush()
+            self._watch(loop, descriptor, process)
+
+    def _watch(
+        self, loop: asyncio.AbstractEventLoop, descriptor: int, process: subprocess.Popen[bytes] | ForkedProcess
+    ) -> None:
+        if process.stdout is not None:
             # Nothing follows its hello; the end is the end of the process.
             loop.add_reader(process.stdout, self._read, loop, descriptor, process)
             self._set_timer(loop.call_later(HELLO_TIMEOUT, process.kill))
@@ -144,7 +170,9 @@ class Heartbeat:
             "certificates": certificates() or "",
         }
 
-    def _read(self, loop: asyncio.AbstractEventLoop, descriptor: int, process: subprocess.Popen[bytes]) -> None:
+    def _read(
+        self, loop: asyncio.AbstractEventLoop, descriptor: int, process: subprocess.Popen[bytes] | ForkedProcess
+    ) -> None:
         text = b"" if process.stdout is None else os.read(process.stdout.fileno(), 4096)
         if text == HELLO:
             self._starts = 0
@@ -178,7 +206,7 @@ class Heartbeat:
         )
         self._thread.start()
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
+    def _end(self, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
         self._set_timer(None)
         if self._loop is not None and process.stdout is not None:
             self._loop.remove_reader(process.stdout)

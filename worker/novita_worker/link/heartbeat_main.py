@@ -86,6 +86,7 @@ class Heart:
                 due = max(due + self._interval, now)
             # A ping that was answered late may be followed by one that is due at once, never by a negative pause.
             if rest(due - now if is_good else min(1.0, self._interval / 4)):
+                self._hang_up()
                 return
 
     def _ping(self) -> bool:
@@ -252,13 +253,22 @@ def _run_one(settings: dict[str, str], parent: int) -> str | int:
 
 def main() -> None:
     """Pings until the worker is gone."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Meant for the worker, which still has jobs to finish.
-        signal.signal(number, signal.SIG_IGN)
-    settings = json.loads(sys.stdin.buffer.readline())
+    _ignore_signals()
+    serve(json.loads(sys.stdin.buffer.readline()))
+
+
+def serve(settings: dict[str, str]) -> None:
+    """Pings until the worker is gone, and ends the process; standard input and output are the worker's pipes."""
+    _ignore_signals()
     os.write(1, HELLO)
     supervise(settings)
     os._exit(0)
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Meant for the worker, which still has jobs to finish.
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _exists(pid: int) -> bool:

@@ -12,6 +12,7 @@ from novita_sdk.wire.codec import WireError, decode
 from novita_sdk.wire.payload import JSONValue, PayloadError, load
 from novita_worker._config import WorkerConfig
 from novita_worker._errors import ConfigError
+from novita_worker.handlers.children import runs_here
 from novita_worker.handlers.context import JobContext, running_contexts, start_folder
 from novita_worker.handlers.lanes import LoopLanes, ThreadLanes
 from novita_worker.handlers.outcome import Outcome, Writer
@@ -80,6 +81,7 @@ def run_locally(config: WorkerConfig, spec: HandlerSpec, test_input: str | None)
         print(_how(), file=sys.stderr)  # noqa: T201
         return 1
     console = _Console()
+    runs_here()
     context = JobContext(job, reports=console, worker_id="local", folder=start_folder())
     run = JobRun(context, Writer(spec=spec), console, aggregate=True, is_bounded=False, own_loop=config.own_loop)
     running_contexts[context.id] = context
