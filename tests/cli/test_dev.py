@@ -51,6 +51,21 @@ class TestJob:
         assert (done.code, done.out) == (1, "")
         assert done.err.rstrip().splitlines()[-1].endswith("failed: ValueError: boom")
 
+    def test_that_is_quiet_shows_no_info_of_the_worker_unless_asked(self, cli: Cli, handler_file: Path) -> None:
+        done = cli("dev", str(handler_file), "-i", "a=1", "-q")
+        assert (done.code, "INFO" in done.err) == (0, False)
+        asked = cli("dev", str(handler_file), "-i", "a=1", "-q", env={"NOVITA_LOG_LEVEL": "INFO"})
+        assert "INFO" in asked.err
+
+    def test_with_json_the_output_and_every_error_are_a_line_of_json(self, cli: Cli, handler_file: Path) -> None:
+        done = cli("dev", str(handler_file), "-i", "a=1", "-q", "--json")
+        assert done.code == 0
+        assert done.out.count("\n") == 1
+        assert (done.json["status"], "output" in done.json) == ("COMPLETED", True)
+        failed = cli("dev", str(handler_file), "-i", "raise=boom", "-q", "--json")
+        assert failed.code == 1
+        assert failed.json["error"]["remote_type"].endswith("ValueError")
+
     def test_that_takes_too_long_exits_with_124(self, cli: Cli, handler_file: Path) -> None:
         done = cli("dev", str(handler_file), "-i", "sleep=600", "--wait", "1s")
         assert done.code == 124

@@ -142,11 +142,13 @@ def test_a_clock_that_is_moved_by_a_lease_ends_it() -> None:
 
 
 def test_a_job_that_comes_again_while_its_stopped_run_goes_on_is_run_again() -> None:
-    cancelled, release = threading.Barrier(3), {"a": threading.Event(), "b": threading.Event()}
+    started, cancelled = threading.Barrier(3), threading.Barrier(3)
+    release = {"a": threading.Event(), "b": threading.Event()}
 
     def handler(job: dict[str, Any], context: JobContext) -> int:
         name = job["input"]["name"]
         if job["attempt"] == 1:
+            started.wait(DEADLINE)
             eventually(lambda: context.cancelled)
             cancelled.wait(DEADLINE)
             release[name].wait(DEADLINE)
@@ -155,7 +157,7 @@ def test_a_job_that_comes_again_while_its_stopped_run_goes_on_is_run_again() -> 
     clock = ManualClock()
     with embedded(handler, clock=clock, limits=Limits(lease=60_000), concurrency=2) as endpoint:
         jobs = [endpoint.run({"name": name}) for name in release]
-        eventually(lambda: all(job.status() == "IN_PROGRESS" for job in jobs))
+        started.wait(DEADLINE)  # a job that is taken and not begun yet would be stopped without a run
         clock.advance(60)  # no take is parked, so that the stop orders arrive before the jobs do
         cancelled.wait(DEADLINE)
         release["a"].set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import warnings
@@ -16,9 +17,10 @@ from novita_cli._display import Display, ProgressMode
 from novita_cli._failures import CommandError, ExitCode, Interrupted
 from novita_cli._follow import follow
 from novita_cli._input import input_options, read_input
-from novita_cli._json import pretty
+from novita_cli._json import compact, job_document, pretty
 from novita_cli._options import parse_duration, plain_progress_options
 from novita_cli._retries import retries_shown
+from novita_cli._session import AS_JSON
 from novita_cli._sources import Sources
 from novita_cli._stdout import write_stdout
 from novita_cli._target import Target, target_argument
@@ -27,7 +29,7 @@ from novita_sdk.wire.payload import JSONValue
 
 if TYPE_CHECKING:
     from novita_gateway import Gateway
-    from novita_sdk import Job
+    from novita_sdk import Job, JobInfo
 
 __all__ = ["command"]
 
@@ -48,6 +50,7 @@ _GLANCE: Final = 0.2
     help="How long to wait for the output.",
 )
 @click.option("--reload", is_flag=True, help="Start the worker again when a Python file beside FILE changes.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON on stdout, for errors too.")
 @plain_progress_options
 def command(
     target: Target,
@@ -56,6 +59,7 @@ def command(
     endpoint: str,
     wait: float,
     reload: bool,
+    as_json: bool,
     progress: str,
     quiet: bool,
 ) -> None:
@@ -65,13 +69,13 @@ def command(
     input, one job is submitted: its states go to stderr and its output to stdout, as JSON. Without one, gateway and
     worker keep running; with --reload the worker follows your edits.
     """
+    click.get_current_context().meta[AS_JSON] = as_json
     payload = read_input(text, fields)
     if reload and payload is not None:
         raise click.UsageError("--reload keeps the worker running, and an input ends it after one job")
     _check_syntax(target.file)
     from novita_gateway import serve_in_thread
 
-    output: JSONValue = None
     mode = ProgressMode.QUIET if quiet else ProgressMode(progress)
     try:
         with retries_shown(mode), Display(mode) as display, serve_in_thread() as gateway:
@@ -79,10 +83,10 @@ def command(
             if payload is None:
                 _serve(target, gateway, endpoint, display, reload=reload)
             with _worker(target, gateway, endpoint, display) as worker:
-                output = _run_job(gateway, worker, endpoint, payload, wait, display)
+                info = _run_job(gateway, worker, endpoint, payload, wait, display)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; gateway and worker are stopped") from None
-    write_stdout(pretty(output))
+    write_stdout(compact(job_document(info)) if as_json else pretty(info.output))
 
 
 def _check_syntax(file: Path) -> None:
@@ -99,8 +103,8 @@ def _check_syntax(file: Path) -> None:
 
 def _run_job(
     gateway: Gateway, worker: WorkerProcess, endpoint: str, payload: JSONValue, wait: float, display: Display
-) -> JSONValue:
-    """Submits the job and follows it to its end; returns its output."""
+) -> JobInfo:
+    """Submits the job and follows it to its end; returns its last state, with its output."""
     from novita_sdk import Client
     from novita_sdk.errors import JobCancelledError, WaitTimeoutError
 
@@ -109,7 +113,7 @@ def _run_job(
         display.say(f"job {job.job_id} submitted")
         try:
             with _cancelled_when_left(job), _cancelled_when_worker_ends(worker, job):
-                return follow(job, display, wait).output
+                return follow(job, display, wait)
         except JobCancelledError:
             if worker.has_ended:
                 raise CommandError(worker.how_it_ended(), reason="WORKER_ENDED") from None
@@ -190,6 +194,9 @@ def _await_change(sources: Sources, worker: WorkerProcess) -> Path:
 
 @contextmanager
 def _worker(target: Target, gateway: Gateway, endpoint: str, display: Display) -> Iterator[WorkerProcess]:
-    with WorkerProcess(target, gateway.worker_env(endpoint)) as worker:
+    environment = gateway.worker_env(endpoint)
+    if display.is_quiet and not any(map(os.environ.get, ("NOVITA_LOG_LEVEL", "RUNPOD_LOG_LEVEL"))):
+        environment["NOVITA_LOG_LEVEL"] = "WARN"
+    with WorkerProcess(target, environment) as worker:
         display.say(f"worker {target} is process {worker.pid}")
         yield worker
