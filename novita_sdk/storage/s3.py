@@ -7,7 +7,7 @@ import functools
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import quote
 
@@ -67,6 +67,7 @@ def put(
     *,
     content_type: str,
     on_bytes: Callable[[int], None] | None = None,
+    extra_args: Mapping[str, object] | None = None,
 ) -> None:
     """Uploads a file (by path) or bytes; large ones in parallel parts, each retried for itself.
 
@@ -77,6 +78,7 @@ def put(
         content_type: The media type that downloads get.
         on_bytes: Called from the transfer's threads with the bytes that went out since the last call; a part that is
             sent again counts backwards first.
+        extra_args: Further arguments of S3, such as `ACL` or `Metadata`; they win over the media type.
 
     Raises:
         UploadError: The store refused or could not be reached.
@@ -87,7 +89,7 @@ def put(
     from botocore.exceptions import BotoCoreError, ClientError
 
     options = {
-        "ExtraArgs": {"ContentType": content_type},
+        "ExtraArgs": {"ContentType": content_type, **(extra_args or {})},
         "Config": TransferConfig(
             multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE, max_concurrency=CONCURRENCY
         ),
