@@ -16,6 +16,7 @@ from novita_sdk.storage.places import Bucket
 from novita_sdk.storage.s3_endpoints import host_of, is_aws
 
 if TYPE_CHECKING:
+    from boto3.s3.transfer import TransferConfig
     from boto3.session import Session
     from botocore.config import Config
 
@@ -85,14 +86,11 @@ def put(
         OSError: The local file could not be read.
     """
     from boto3.exceptions import Boto3Error
-    from boto3.s3.transfer import TransferConfig
     from botocore.exceptions import BotoCoreError, ClientError
 
     options = {
         "ExtraArgs": {"ContentType": content_type, **(extra_args or {})},
-        "Config": TransferConfig(
-            multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE, max_concurrency=CONCURRENCY
-        ),
+        "Config": transfer_config(),
         "Callback": on_bytes,
     }
     client = client_for(bucket)
@@ -103,6 +101,13 @@ def put(
             client.upload_fileobj(source, bucket.name, key, **options)
     except (Boto3Error, BotoCoreError, ClientError) as error:
         raise _explain(error, bucket, key) from error
+
+
+def transfer_config() -> TransferConfig:
+    """How files are moved: large ones in parallel parts."""
+    from boto3.s3.transfer import TransferConfig
+
+    return TransferConfig(multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE, max_concurrency=CONCURRENCY)
 
 
 def has(bucket: Bucket, key: str, size: int) -> bool:

@@ -47,7 +47,9 @@ def parameters(function: object) -> list[dict[str, object]]:
 
 
 def describe(value: object) -> object:
-    """A function's parameters, a class's methods, or null for a value."""
+    """A function's parameters, a class's methods, or null for a value. Exceptions are only caught by users."""
+    if inspect.isclass(value) and issubclass(value, Exception):
+        return {}
     if inspect.isclass(value):
         return {
             name: parameters(method)
