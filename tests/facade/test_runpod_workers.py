@@ -91,9 +91,7 @@ def test_a_failed_fitness_check_ends_the_worker_before_its_first_job(
     assert "the fitness check model_is_there failed: RuntimeError: no model files" in (tmp_path / "log").read_text()
 
 
-def test_a_start_error_reaches_the_client(
-    gateway: Gateway, plain_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_start_error_reaches_the_client(gateway: Gateway, plain_environment: dict[str, str], tmp_path: Path) -> None:
     assert port("vllm", tmp_path / "mine").exit_code == 0
     variables = {**plain_environment, "MODEL_NAME": "missing"}
     with connect(gateway) as client, running("vllm", gateway, variables, tmp_path / "mine") as process:

@@ -150,7 +150,5 @@ WORKERS = {
 def environment_of(worker: PortedWorker, folder: Path, site: str) -> dict[str, str]:
     """What the worker's user set in the image, and that the test's site may be fetched from, for either package."""
     host = site.removeprefix("http://")
-    own = {
-        name: value.replace("SITE", host).replace("HERE", str(folder)) for name, value in worker.environment.items()
-    }
+    own = {name: value.replace("SITE", host).replace("HERE", str(folder)) for name, value in worker.environment.items()}
     return {**own, "NOVITA_FETCH_ALLOW_HOSTS": "127.0.0.1", "RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS": "true"}

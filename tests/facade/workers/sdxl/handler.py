@@ -2,12 +2,10 @@ import base64
 import os
 
 import pipelines as torch
-from pipelines import Base, Refiner
-
 import runpod
+from pipelines import Base, Refiner
 from runpod.serverless.utils import rp_cleanup, rp_upload
 from runpod.serverless.utils.rp_validator import validate
-
 from schemas import PICTURE
 
 

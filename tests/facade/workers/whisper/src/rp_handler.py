@@ -1,8 +1,8 @@
+import predict
+import runpod
 from rp_schema import AUDIO_INPUT
 from runpod.serverless.utils import download_files_from_urls, rp_cleanup, rp_debugger
 from runpod.serverless.utils.rp_validator import validate
-import runpod
-import predict
 
 whisper = predict.Whisper()
 whisper.load()

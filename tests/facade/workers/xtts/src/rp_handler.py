@@ -1,13 +1,12 @@
 import base64
 import os
 
+import predict
 import runpod
+from rp_schema import SPEECH
 from runpod.serverless.utils import rp_cleanup, rp_download
 from runpod.serverless.utils.rp_upload import upload_in_memory_object
 from runpod.serverless.utils.rp_validator import validate
-
-import predict
-from rp_schema import SPEECH
 
 model_dir = os.getenv("WORKER_MODEL_DIR", "model")
 
