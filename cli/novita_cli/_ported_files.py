@@ -27,13 +27,14 @@ _LARGEST: Final = 2 * 1024 * 1024
 
 _PINS: Final = r"[~=!<>]=?[^\s\"';,&|#]+"
 _RUNPOD: Final = rf"runpod(?:\[[^\]]*\])?(?:{_PINS}(?:,{_PINS})*)?"
-_SPACED: Final = rf"runpod(?:\s*\[[^\]]*\])?(?:\s*{_PINS}(?:\s*,\s*{_PINS})*)?"
+_SPACED_PINS: Final = r"[~=!<>]=?\s*[^\s\"';,&|#]+"
+_SPACED: Final = rf"runpod(?:\s*\[[^\]]*\])?(?:\s*{_SPACED_PINS}(?:\s*,\s*{_SPACED_PINS})*)?"
 _LINE: Final = re.compile(rf"(\s*(?:-\s+)?[\"']?){_SPACED}([\"']?\s*(?:[;#].*)?)", re.IGNORECASE)
 """A requirement that has a line of its own."""
 _QUOTED: Final = re.compile(rf"([\"']){_SPACED}(\s*(?:;[^\"']*)?[\"'])", re.IGNORECASE)
 _WORD: Final = re.compile(rf"((?<![\w./@:-])){_RUNPOD}(?=[\s\"';&|]|$)()")
 """A requirement among the words of a command."""
-_INSTALL: Final = re.compile(r"\b(?:pip[\d.]*\s+install|uv\s+add|poetry\s+add)\b")
+_INSTALL: Final = re.compile(r"\b(?:pip[\d.]*[\s\"',]+install|uv\s+add|poetry\s+add)\b")
 _VARIABLE: Final = re.compile(r"\bRUNPOD_[A-Z_]+\b")
 _FLAG: Final = re.compile(r"--rp_\w+")
 _FLAGS: Final = frozenset(
@@ -85,10 +86,10 @@ def port_folder(source: Path, target: Path) -> Ported:
 def _port(path: Path, data: bytes) -> tuple[bytes, list[Note]]:
     if path.suffix == ".py":
         return ported_imports(data)
+    if path.suffix == ".ipynb" and b"runpod" in data:
+        return data, [Note(1, "a notebook is left as it is; its import would be: import novita_gpus as runpod")]
     porter = _porter(path)
-    if porter is None or b"runpod" not in data.lower():
-        if path.suffix == ".ipynb" and b"runpod" in data:
-            return data, [Note(1, "a notebook is left as it is; its import would be: import novita_gpus as runpod")]
+    if porter is None:
         return data, []
     try:
         text, notes = porter(data.decode())
@@ -109,7 +110,7 @@ def _porter(path: Path) -> Porter | None:
 
 
 def _requirements(text: str) -> tuple[str, list[Note]]:
-    return _each_line(text, lambda line: _replace(_LINE, line, whole=True), "runpod")
+    return _each_line(text, lambda line: _replace(_LINE, line, whole=True), r"(?<![\w-])runpod(?![\w-])")
 
 
 def _settings(text: str) -> tuple[str, list[Note]]:

@@ -43,9 +43,7 @@ def _port(source: Path, target: Path) -> None:
     from novita_cli._ported_files import port_folder
 
     if not source.is_dir():
-        raise CommandError(
-            f"{str(source)!r} is not a folder; name that of your worker", ExitCode.USAGE, reason="FOLDER"
-        )
+        raise CommandError(f"{str(source)!r} is no folder; name that of your worker", ExitCode.USAGE, reason="FOLDER")
     if target.resolve().is_relative_to(source.resolve()):
         raise CommandError(f"{str(target)!r} is in the folder that is copied", ExitCode.USAGE, reason="FOLDER")
     _refuse_existing(target)

@@ -7,6 +7,7 @@ import inspect
 import platform
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Final, Generic, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -105,14 +106,16 @@ class FunctionTimer(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Calls the function."""
-        timer = LineTimer(self.function.__name__)
-        with timer:
+        with ExitStack() as timed:
+            timed.enter_context(LineTimer(self.function.__name__))
             result = self.function(*args, **kwargs)
-        return _awaited(result, timer) if inspect.isawaitable(result) else result  # type: ignore[return-value]  # an awaitable of the same
+            if inspect.isawaitable(result):
+                return _awaited(result, timed.pop_all())  # type: ignore[return-value]  # an awaitable of the same
+        return result
 
 
-async def _awaited(result: Awaitable[object], timer: LineTimer) -> object:
-    with timer:
+async def _awaited(result: Awaitable[object], timed: ExitStack) -> object:
+    with timed:
         return await result
 
 
