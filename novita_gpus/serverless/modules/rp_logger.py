@@ -6,7 +6,7 @@ import logging
 import os
 from typing import Final
 
-__all__ = ["RunPodLogger", "set_up"]
+__all__ = ["RunPodLogger"]
 
 LOG_LEVELS: Final = ("NOTSET", "TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 

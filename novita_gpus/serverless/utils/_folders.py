@@ -1,4 +1,4 @@
-"""Where the files of a job are, as runpod's helpers lay them out in the working directory."""
+"""The folders of a job's files, as runpod's helpers lay them out in the working directory."""
 
 from __future__ import annotations
 
