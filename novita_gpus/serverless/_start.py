@@ -35,7 +35,9 @@ def start(config: Mapping[str, object]) -> None:
         SystemExit: As of `novita_worker.start`.
         OSError: The port of the API is taken, or the host is not one of this machine.
     """
-    if is_starting_up():
+    if is_starting_up() or not hasattr(config, "keys"):
+        # In a child that multiprocessing spawns nothing is started; what is no dictionary is refused, with the reason.
+        novita_worker.start(config)
         return
     flags = _parse_flags()
     rp_logger.set_up()

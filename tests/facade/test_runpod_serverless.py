@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -17,6 +18,7 @@ import requests
 import novita_gpus as runpod
 from novita_gateway import Gateway
 from novita_gpus.serverless.modules import rp_fitness
+from novita_worker import ConfigError
 from tests.support.processes import free_port, wait_for_port
 from tests.support.waiting import DEADLINE
 from tests.support.world import WorkerRunner, connect
@@ -189,6 +191,12 @@ async def test_checks_can_be_run_and_forgotten() -> None:
     rp_fitness.clear_fitness_checks()
     await rp_fitness.run_fitness_checks()
     assert ran == ["fine"]
+
+
+@pytest.mark.parametrize("config", [print, None, "handler", {}, {"handler": 5}])
+def test_a_config_that_is_none_is_refused(config: Any) -> None:
+    with pytest.raises(ConfigError, match="handler"):
+        runpod.serverless.start(config)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="multiprocessing spawns where there is no fork anyway")
