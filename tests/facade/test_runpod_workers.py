@@ -46,9 +46,22 @@ def running(
             process.wait(DEADLINE)
 
 
+TOLD = {
+    "whisper": ["Dockerfile:2: novita-gpus needs Python 3.11 or newer"],
+    "sdxl": ["Dockerfile:1: the image is built on one of runpod's, which may bring its package and a start script"],
+}
+"""What could not be mapped of a worker."""
+
+
 @pytest.mark.parametrize("name", WORKERS)
 def test_only_the_imports_of_a_worker_change(name: str, tmp_path: Path) -> None:
-    assert port(name, tmp_path / "mine").exit_code == 0
+    done = port(name, tmp_path / "mine")
+    assert done.exit_code == 0
+    first, *notes = done.stderr.splitlines()
+    assert "requirements.txt" in first
+    assert len(notes) == len(TOLD.get(name, []))
+    for note, told in zip(notes, TOLD.get(name, []), strict=True):
+        assert note.startswith(f"{tmp_path / 'mine'}/{told}")
     files = {path.relative_to(FOLDER / name) for path in (FOLDER / name).rglob("*.py")}
     assert files == {path.relative_to(tmp_path / "mine") for path in (tmp_path / "mine").rglob("*.py")}
     for file in files:
