@@ -292,6 +292,13 @@ class TestDebugger:
         points.stop("a")
         assert rp_debugger.Checkpoints().get_checkpoints()[0]["name"] == "a"
 
+    def test_steps_that_nobody_asks_for_are_not_kept_for_ever(self) -> None:
+        for number in range(1500):
+            with rp_debugger.LineTimer(str(number)):
+                pass
+        steps = rp_debugger.get_debugger_output()["timestamps"]
+        assert (len(steps), steps[-1]["name"]) == (1000, "1499")
+
     def test_jobs_at_the_same_time_have_their_own(self) -> None:
         together = threading.Barrier(2)
 

@@ -6,10 +6,11 @@ import functools
 import inspect
 import platform
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Final, Generic, ParamSpec, TypeVar
+from typing import Final, Generic, ParamSpec, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from novita_sdk._version import __version__
@@ -21,14 +22,19 @@ __all__ = ["Checkpoints", "FunctionTimer", "LineTimer", "clear_debugger_output",
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_of_jobs: Final[WeakKeyDictionary[JobContext, list[dict[str, JSONValue]]]] = WeakKeyDictionary()
-_of_nobody: Final[list[dict[str, JSONValue]]] = []
+Steps: TypeAlias = deque[dict[str, JSONValue]]
+
+_MOST_STEPS: Final = 1000
+"""The newest ones are kept: a thread of a handler may time its work for ever, and nobody may ever ask."""
+
+_of_jobs: Final[WeakKeyDictionary[JobContext, Steps]] = WeakKeyDictionary()
+_of_nobody: Final[Steps] = deque(maxlen=_MOST_STEPS)
 
 
-def _steps() -> list[dict[str, JSONValue]]:
+def _steps() -> Steps:
     """The steps of the job that runs here, so that jobs at the same time have their own."""
     context = current_context.get()
-    return _of_nobody if context is None else _of_jobs.setdefault(context, [])
+    return _of_nobody if context is None else _of_jobs.setdefault(context, deque(maxlen=_MOST_STEPS))
 
 
 class Checkpoints:
