@@ -29,6 +29,7 @@ from novita_gateway.http.openapi import openapi
 from novita_gateway.store.memory import MemoryStore
 from novita_gateway.store.protocol import Store
 from novita_gateway.webhooks.sender import WebhookSender, new_secret
+from novita_sdk.wire.names import check_endpoint
 
 __all__ = ["Gateway"]
 
@@ -67,6 +68,8 @@ class Gateway:
             `X-Forwarded-Host` counts for such links, and nobody else's word; left out, those of this machine.
         keys_file: Keeps the keys and the secret that were not given, so that a restart has the same; left out, they go
             with the gateway.
+        open_endpoint: An endpoint that everybody who reaches the port may call, without its name and without a key:
+            `/run`, `/status/{id}` and so on. For work on one machine.
         faults: What is to go wrong on purpose.
 
     Attributes:
@@ -96,6 +99,7 @@ class Gateway:
         public_url: str | None = None,
         trusted_proxies: Sequence[str] | None = None,
         keys_file: Path | None = None,
+        open_endpoint: str | None = None,
         faults: Faults | None = None,
     ) -> None:
         if not _is_loopback(host) and (api_key is None or worker_token is None):
@@ -116,6 +120,7 @@ class Gateway:
         self._public_url = PublicUrl(public_url, LOOPBACK if trusted_proxies is None else trusted_proxies)
         self._files = FileRoutes(files, timeout=body_timeout, public_url=self._public_url)
         self._faults = faults
+        self._open_endpoint = None if open_endpoint is None else check_endpoint(open_endpoint)
         self._host = host
         self._port = port
         self._waits = Waits() if waits is None else waits
@@ -204,6 +209,7 @@ class Gateway:
             },
             files=self._files,
             faults=None if self._faults is None else FaultInjector(self._faults),
+            open_endpoint=self._open_endpoint,
         )
 
     async def __aenter__(self) -> Self:

@@ -104,9 +104,9 @@ class AsyncEndpoint:
     async def run_sync(
         self,
         request_input: JSONValue,
+        timeout: float | None = None,
         *,
         output_type: type[OutputT],
-        timeout: float | None = None,
         cancel_on_timeout: bool = False,
         **options: Unpack[SubmitOptions],
     ) -> OutputT: ...
@@ -115,9 +115,9 @@ class AsyncEndpoint:
     async def run_sync(
         self,
         request_input: JSONValue,
+        timeout: float | None = None,
         *,
         output_type: None = None,
-        timeout: float | None = None,
         cancel_on_timeout: bool = False,
         **options: Unpack[SubmitOptions],
     ) -> JSONValue: ...
@@ -147,10 +147,10 @@ class AsyncEndpoint:
     async def run_sync(
         self,
         request_input: JSONValue = MISSING,
+        timeout: float | None = None,
         *,
         input: JSONValue = MISSING,
         output_type: type[OutputT] | None = None,
-        timeout: float | None = None,
         cancel_on_timeout: bool = False,
         **options: Unpack[SubmitOptions],
     ) -> OutputT | JSONValue:
@@ -158,9 +158,9 @@ class AsyncEndpoint:
 
         Args:
             request_input: As in `run`.
+            timeout: Seconds to wait for the end of the job; None waits without end.
             input: As in `run`.
             output_type: What to make of the output, as in `run`.
-            timeout: Seconds to wait for the end of the job; None waits without end.
             cancel_on_timeout: Whether to cancel the job when the timeout is over.
             **options: As in `run`, but for its `timeout`; see `SubmitOptions`.
 

@@ -46,6 +46,7 @@ class Download:
         size: Bytes in all, where known.
         is_checked: Whether the caller compares the hash, so that a wrong rest would be found out.
         on_progress: Told about every chunk.
+        disposition: The server's Content-Disposition, when it has answered.
     """
 
     url: str
@@ -56,6 +57,7 @@ class Download:
     on_progress: OnProgress | None = None
     done: int = 0
     version: str | None = None
+    disposition: str = ""
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     def run(self, session: StepwiseSession) -> str:
@@ -147,6 +149,7 @@ class Download:
             self._start_over()
             if is_rest:
                 return Failure(kind=FailureKind.LOST), "a part of a compressed file"
+        self.disposition = answer.headers.get("Content-Disposition", "")
         version = answer.headers.get("ETag", "")
         self.version = version if version.startswith('"') else None
         # Of a compressed answer the length says nothing about the file.

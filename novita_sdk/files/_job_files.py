@@ -10,12 +10,12 @@ import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from novita_sdk.files._cache import ContentFolder
 from novita_sdk.files._download import Download, download_file
-from novita_sdk.files._errors import FileError, without_secrets
-from novita_sdk.files._file import File, safe_name
+from novita_sdk.files._errors import FileError
+from novita_sdk.files._fetch import name_in
+from novita_sdk.files._file import File
 from novita_sdk.files._policy import GIB, FetchPolicy
 
 DEFAULT_CACHE_BYTES: Final = 10 * GIB
@@ -133,13 +133,7 @@ class JobFiles:
     def _open_url(self, url: str) -> Path:
         from novita_sdk.files._guard import GuardedSession
 
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            parts = urlsplit("")
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise FileError(f"{without_secrets(url)[:200]!r} is not an http(s) URL", code="INVALID")
-        target = self._place(safe_name(unquote(parts.path)))
+        target = self._place(name_in(url))
         with GuardedSession(self._policy) as session:
             Download(url=url, part=target, policy=self._policy).run(session)
         return target

@@ -7,7 +7,7 @@ import functools
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from novita_sdk.storage.places import Bucket
 from novita_sdk.storage.s3_endpoints import host_of, is_aws
 
 if TYPE_CHECKING:
+    from boto3.s3.transfer import TransferConfig
     from boto3.session import Session
     from botocore.config import Config
 
@@ -67,6 +68,7 @@ def put(
     *,
     content_type: str,
     on_bytes: Callable[[int], None] | None = None,
+    extra_args: Mapping[str, object] | None = None,
 ) -> None:
     """Uploads a file (by path) or bytes; large ones in parallel parts, each retried for itself.
 
@@ -77,20 +79,18 @@ def put(
         content_type: The media type that downloads get.
         on_bytes: Called from the transfer's threads with the bytes that went out since the last call; a part that is
             sent again counts backwards first.
+        extra_args: Further arguments of S3, such as `ACL` or `Metadata`; they win over the media type.
 
     Raises:
         UploadError: The store refused or could not be reached.
         OSError: The local file could not be read.
     """
     from boto3.exceptions import Boto3Error
-    from boto3.s3.transfer import TransferConfig
     from botocore.exceptions import BotoCoreError, ClientError
 
     options = {
-        "ExtraArgs": {"ContentType": content_type},
-        "Config": TransferConfig(
-            multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE, max_concurrency=CONCURRENCY
-        ),
+        "ExtraArgs": {"ContentType": content_type, **(extra_args or {})},
+        "Config": transfer_config(),
         "Callback": on_bytes,
     }
     client = client_for(bucket)
@@ -101,6 +101,13 @@ def put(
             client.upload_fileobj(source, bucket.name, key, **options)
     except (Boto3Error, BotoCoreError, ClientError) as error:
         raise _explain(error, bucket, key) from error
+
+
+def transfer_config() -> TransferConfig:
+    """How files are moved: large ones in parallel parts."""
+    from boto3.s3.transfer import TransferConfig
+
+    return TransferConfig(multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE, max_concurrency=CONCURRENCY)
 
 
 def has(bucket: Bucket, key: str, size: int) -> bool:

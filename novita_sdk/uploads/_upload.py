@@ -133,6 +133,7 @@ def upload_file(
     content_type: str | None = None,
     expires_in: int = s3.MAX_EXPIRES_IN,
     on_progress: OnProgress | None = None,
+    extra_args: Mapping[str, object] | None = None,
 ) -> str:
     """Uploads a file of any size and kind under ``<prefix>/<file_name>``.
 
@@ -148,6 +149,8 @@ def upload_file(
         content_type: The media type; by the name's extension where it is left out.
         expires_in: How long the link works, in seconds.
         on_progress: Called with bytes sent and bytes in all.
+        extra_args: Further arguments of S3 for the object, such as `ACL`, `CacheControl` or `Metadata`. A file that
+            stays here, or goes to a gateway's store, has none.
     """
     return _upload(
         Path(file_path),
@@ -158,6 +161,7 @@ def upload_file(
         content_type=content_type or media_type(file_name),
         expires_in=expires_in,
         on_progress=on_progress,
+        extra_args=extra_args,
     )
 
 
@@ -206,6 +210,7 @@ def _upload(
     content_type: str,
     expires_in: int,
     on_progress: OnProgress | None,
+    extra_args: Mapping[str, object] | None = None,
 ) -> str:
     if not 0 < expires_in <= s3.MAX_EXPIRES_IN:
         raise ValueError(f"expires_in must be between 1 and {s3.MAX_EXPIRES_IN} seconds, not {expires_in}")
@@ -227,6 +232,7 @@ def _upload(
         str(source) if isinstance(source, Path) else io.BytesIO(source),
         content_type=content_type,
         on_bytes=counter,
+        extra_args=extra_args,
     )
     return s3.presign(place, key, expires_in)
 

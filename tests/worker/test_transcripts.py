@@ -53,7 +53,7 @@ def test_the_golden_transcripts(gateway: WorkerGateway, spawn: Spawn) -> None:
     (ids,) = {ping.query.partition("job_id=")[2] for ping in gateway.of("ping") if "%2C" in ping.query}
     assert sorted(ids.split("%2C")) == slow
     # One slot is free, and one job is asked for on the route for one.
-    assert ("gpu=A+B&job_in_progress=1", None) in lines(gateway, "take")
+    gateway.wait_for(lambda: ("gpu=A+B&job_in_progress=1", None) in lines(gateway, "take"))
 
     error = gateway.submit("error")
     gateway.result(error)

@@ -104,6 +104,7 @@ def _parse_arguments() -> tuple[argparse.Namespace, list[str]]:
 def _warn_of(foreign: list[str]) -> None:
     if foreign:
         text = (
-            "%s does nothing here: novita-gpus dev %s serves the handler on this machine, over HTTP, with --reload too"
+            "%s does nothing here: novita-gpus dev %s serves the handler on this machine, over HTTP, with --reload, "
+            "and novita_gpus.serverless.start takes runpod's flags"
         )
         _log.warning(text, ", ".join(foreign), Path(sys.argv[0]).name or "FILE")

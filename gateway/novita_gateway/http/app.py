@@ -17,6 +17,7 @@ from aiohttp.http import HttpVersion11
 from novita_gateway._errors import (
     AmbiguousBodyError,
     BadRequestError,
+    ForbiddenError,
     GatewayError,
     MethodNotAllowedError,
     RouteNotFoundError,
@@ -77,6 +78,7 @@ class App:
         pages: By path: `/healthz`, `/metrics`, …
         files: Answers what no method does.
         faults: Goes wrong on purpose.
+        open_endpoint: The endpoint of calls that name none, which need no key.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class App:
         pages: Mapping[str, Page],
         files: FileRoutes,
         faults: FaultInjector | None,
+        open_endpoint: str | None = None,
     ) -> None:
         self._services = services
         self._keys = keys
@@ -98,6 +101,7 @@ class App:
         self._pages = pages
         self._files = files
         self._faults = faults
+        self._open_endpoint = open_endpoint
         self._routes = Routes(jobs=services, workers=services)
         self._headers = {LONG_POLL_HEADER: str(max_wait)}
         self._json_headers = {**self._headers, "Content-Type": "application/json"}
@@ -134,13 +138,15 @@ class App:
         path, _, query = request.raw_path.partition("?")
         if (page := self._pages.get(path)) is not None:
             return await self._show(request, page)
+        found = self._find_open(request, path)
         try:
-            route, params = self._routes.find(request.method, path)
+            route, params = found or self._routes.find(request.method, path)
         except RouteNotFoundError:
             return await self._move_file(request, path, query)
         context.method = route.method.name
         context.job_id = params.get("id")
-        self._keys.check(request.headers.get("Authorization"), route.role)
+        if found is None:
+            self._keys.check(request.headers.get("Authorization"), route.role)
         if self._faults is not None:
             if (refusal := self._faults.refusal(context.method)) is not None:
                 raise refusal
@@ -166,6 +172,15 @@ class App:
         if context.is_empty:
             return web.Response(status=HTTPStatus.NO_CONTENT, headers=self._headers)
         return web.Response(body=build_response(route.method, reply), headers=self._json_headers)
+
+    def _find_open(self, request: web.BaseRequest, path: str) -> tuple[Route, dict[str, str]] | None:
+        """The route of a call that needs no key, which no page in a browser may make use of."""
+        if self._open_endpoint is None:
+            return None
+        found = self._routes.find_open(request.method, path, self._open_endpoint)
+        if found is not None and "Origin" in request.headers:
+            raise ForbiddenError("pages in browsers may not call this gateway without a key")
+        return found
 
     async def _show(self, request: web.BaseRequest, page: Page) -> web.Response:
         if request.method not in {"GET", "HEAD"}:

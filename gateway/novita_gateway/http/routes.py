@@ -27,6 +27,9 @@ __all__ = ["PREFIXES", "Route", "Routes"]
 PREFIXES: Final = ("v1", "v2")
 """API versions under which the same routes are served; the published packages differ in theirs."""
 
+OPEN_WORDS: Final = frozenset({"run", "runsync", "status", "stream", "cancel", "retry", "health", "purge-queue"})
+"""What may be called without an endpoint and a key: nothing that tells what others have submitted."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
@@ -80,6 +83,19 @@ class Routes:
             name: check_name(unquote(value) if "%" in value else value, _LABELS[name])
             for name, value in zip(route.params, parts[2:], strict=True)
         }
+
+    def find_open(self, verb: str, path: str, endpoint: str) -> tuple[Route, dict[str, str]] | None:
+        """Finds the route of a request that names no endpoint, as `/run` and `/status/{id}`; None where it has none.
+
+        What is read may be read with POST too, as the published local servers have it.
+        """
+        parts = path.split("/")
+        route = self._routes.get((parts[1], len(parts) + 2)) if len(parts) > 1 else None
+        if route is None or parts[1] not in OPEN_WORDS:
+            return None
+        return self.find(
+            route.method.verb if verb == "POST" else verb, "/".join(["", PREFIXES[0], endpoint, *parts[1:]])
+        )
 
     def _add(self, bound: BoundMethod[RequestContext], role: Role) -> None:
         method = bound.method
