@@ -61,7 +61,7 @@ class ComfyUI:
         """Puts a file into ComfyUI's input folder and returns its name there."""
         form = aiohttp.FormData({"overwrite": "true", "type": "input", "subfolder": subfolder})
         form.add_field("image", data, filename=name)
-        while (subfolder, name) in self._server.deleting:
+        while (subfolder, name) in self._server.deleting:  # noqa: ASYNC110  another job's, maybe of another loop
             await asyncio.sleep(0.01)
         self._uploads.append((subfolder, name))
         self._server.uploads[subfolder, name] += 1

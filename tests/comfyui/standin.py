@@ -176,6 +176,15 @@ async def device(request: web.Request) -> web.Response:
     return web.json_response({"device": server.device, "error": server.device_error})
 
 
+@routes.post("/testing/cut")
+async def cut(request: web.Request) -> web.Response:
+    """Cuts every connection but the one that asks for it; ComfyUI has no such thing."""
+    for protocol in request.app[RUNNER].server.connections:  # type: ignore[union-attr]
+        if protocol is not request.protocol and protocol.transport is not None:
+            protocol.transport.abort()
+    return web.Response()
+
+
 @routes.post("/worker/forget")
 async def forget(request: web.Request) -> web.Response:
     server = of(request)
@@ -211,6 +220,7 @@ async def system_stats(request: web.Request) -> web.Response:
 
 
 SERVER = web.AppKey("server", Server)
+RUNNER = web.AppKey("runner", web.AppRunner)
 
 
 async def serve(port: int, folder: Path, models: list[str], *, extension: bool, device_error: str | None) -> None:
@@ -218,7 +228,7 @@ async def serve(port: int, folder: Path, models: list[str], *, extension: bool, 
     server = app[SERVER] = Server(folder, models)
     server.extension, server.device_error = extension, device_error
     app.add_routes(routes)
-    runner = web.AppRunner(app)
+    runner = app[RUNNER] = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     print(f"To see the GUI go to: http://127.0.0.1:{port}", flush=True)
