@@ -128,7 +128,7 @@ class ComfyUI:
     async def _clean(self) -> None:
         files = []
         for run in self._runs:
-            entry = await self._entry(run.id) or {}
+            entry = run.entry or await self._entry(run.id) or {}
             # Files of nodes without a salt stay: ComfyUI's cache may name them to the next job.
             files += [file for file in collect(entry, None, previews=True).files if run.is_salted(file, entry)]
         gone = []
@@ -157,6 +157,7 @@ class ComfyUI:
                     await self._queue(run)
                     await self._follow(run, events)
                 if entry := await self._history(run):
+                    run.entry = entry
                     return run.outputs(entry)
             except aiohttp.ClientError:
                 # A process that dies closes its sockets first. One that lives goes on with the run.

@@ -56,6 +56,8 @@ class Run:
     salted: set[str] = field(default_factory=set)
     current: str | None = None
     done: set[str] = field(default_factory=set)
+    entry: dict[str, Any] | None = None
+    """What ComfyUI's history has of it."""
     received: list[OutputFile] = field(default_factory=list)
 
     @property

@@ -134,9 +134,9 @@ async def test_a_silent_listener_is_told_from_a_comfyui(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys.modules["comfyui_process"], "ANSWER_SECONDS", 1)
-    with socket.create_server(("127.0.0.1", int(comfyui_command[0].rpartition(":")[2]))):
-        with pytest.raises(Exception, match="what listens there does not answer") as caught:
-            await run(invert)
+    listener = socket.create_server(("127.0.0.1", int(comfyui_command[0].rpartition(":")[2])))
+    with listener, pytest.raises(Exception, match="what listens there does not answer") as caught:
+        await run(invert)
     assert code_of(caught.value) == "COMFYUI_UNREACHABLE"
 
 
