@@ -7,6 +7,7 @@ import base64
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -113,7 +114,7 @@ async def test_out_of_memory_is_known_by_what_it_says(run: RunWorkflow, saving: 
 
 
 async def test_the_key_for_api_nodes_reaches_them(run: RunWorkflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def key(**job_input: object) -> str:
+    async def key(**job_input: Any) -> str:
         texts = (await run({"1": {"class_type": "TestKey", "inputs": {}}}, **job_input))["texts"]
         return str(texts[0]["text"])
 

@@ -24,7 +24,7 @@ FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/Dockerfile"))
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, as `make wheel` builds it."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+    command: list[str | Path] = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
     subprocess.run(command, check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
     return path
@@ -33,7 +33,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installs(folder: Path, wheel: Path) -> list[str]:
     """What the Dockerfile's first `pip install` is given, with the wheel as NOVITA_GPUS and paths of this machine."""
     text = (folder / "Dockerfile").read_text()
-    line = re.search(r"RUN pip install --no-cache-dir (.*)", text)
+    line = re.search(r"RUN pip install --no-cache-dir ([^\\\n]*)", text)
     assert line, "no pip install"
     words = shlex.split(line[1].replace("$NOVITA_GPUS", str(wheel)))
     return [str(folder / word) if (folder / word).is_file() else word for word in words]
@@ -60,7 +60,7 @@ def test_the_requirements_of_an_image_are_to_be_had(folder: Path, wheel: Path, t
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     python_of_the_image = tmp_path / "venv/bin/python"
     pip("--python", python_of_the_image, "install", "--quiet", *words)
-    run = [python_of_the_image, "-c", "import handler; print(handler.__doc__ is not None)"]
+    run: list[str | Path] = [python_of_the_image, "-c", "import handler; print(handler.__doc__ is not None)"]
     done = subprocess.run(run, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
