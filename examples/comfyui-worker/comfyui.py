@@ -298,7 +298,7 @@ class ComfyUI:
         if self._launches != self._server.launches:
             return
         if self._server.is_ours:
-            LOG.warning("ComfyUI did not end a run in %g s while %s; it is started again", CANCEL_SECONDS, self.doing)
+            LOG.warning("ComfyUI did not end its run while %s; it is started again", self.doing)
             await self._server.restart()
         else:
             LOG.error(
