@@ -10,8 +10,8 @@ JOBS ?= 4
 SPREAD := -n $(JOBS) --dist worksteal -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo generate format check test quick fast test-comfyui clean
-.PHONY: bench-client bench-contracts bench-files bench-gateway bench-imports bench-stalls bench-worker
+.PHONY: help setup wheel demo generate format check test quick fast test-comfyui clean
+.PHONY: bench-client bench-comfyui bench-contracts bench-files bench-gateway bench-imports bench-stalls bench-worker
 
 help: ## Lists the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,11 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' -c constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev -e '.[all]'
 	@touch $@
+
+wheel: $(READY) ## Builds the wheel, and puts it beside each example's Dockerfile
+	@rm -rf build/images && $(BIN)/python -m build --wheel --no-isolation --outdir build/images . > /dev/null
+	@for folder in examples/*/; do rm -f $$folder*.whl; cp build/images/*.whl $$folder; done
+	@echo "docker build --build-arg NOVITA_GPUS=./$$(basename build/images/*.whl) -t comfyui-worker examples/comfyui-worker"
 
 demo: $(READY) ## One job from client to worker and back, on this machine
 	@$(BIN)/novita-gpus dev examples/sleep-worker/handler.py --input '{"seconds": 2}'
@@ -57,11 +62,14 @@ fast: $(READY) ## The tests without sockets and processes, in a few seconds
 bench-client: $(READY) ## Submitting, waiting and batches, beside both published packages
 	@$(BIN)/python bench/client.py
 
+bench-comfyui: $(READY) ## The ComfyUI worker: what it adds to a job, what 500 jobs leave, what a hang costs
+	@$(BIN)/python bench/comfyui.py
+
 bench-contracts: $(READY) ## What a typed contract costs, beside json, pydantic and json_format
 	@$(BIN)/python bench/contracts.py
 
 test-comfyui: $(READY) ## The ComfyUI worker on a real ComfyUI: COMFYUI_TEST_DIR=… COMFYUI_TEST_PYTHON=…
-	@test -n "$$COMFYUI_TEST_DIR" || { echo "Set COMFYUI_TEST_DIR to ComfyUI's folder and COMFYUI_TEST_PYTHON to its Python" >&2; exit 1; }
+	@test -n "$$COMFYUI_TEST_DIR" || { echo "git clone --depth 1 --branch v0.3.64 https://github.com/comfyanonymous/ComfyUI && python3 -m venv comfy-venv && comfy-venv/bin/pip install -r ComfyUI/requirements.txt requests && make test-comfyui COMFYUI_TEST_DIR=\$$PWD/ComfyUI COMFYUI_TEST_PYTHON=\$$PWD/comfy-venv/bin/python" >&2; exit 1; }
 	@$(BIN)/pytest -n 0 tests/comfyui
 
 bench-imports: $(READY) ## What importing costs, beside the published package

@@ -1,163 +1,29 @@
-"""Drives a ComfyUI server: starts it, queues a workflow, follows it, fetches its files."""
+"""Drives a ComfyUI server: queues a workflow, follows it, fetches its files, and leaves nothing behind."""
 
 import asyncio
-import atexit
-import collections
 import contextlib
 import json
-import socket
-import subprocess
-import threading
+import logging
+import os
 import time
 import urllib.parse
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-OnProgress = Callable[[dict[str, Any]], None]
-Workflow = dict[str, dict[str, Any]]
+from comfyui_errors import ComfyUIError, refusal
+from comfyui_process import NodeClass, Server
+from comfyui_run import OnProgress, OutputFile, Outputs, Run, Workflow, collect
 
-LOG_LINES = 60
-START_SECONDS = 600
-STOP_SECONDS = 30
+LOG = logging.getLogger("comfyui")
+CANCEL_SECONDS = float(os.environ.get("COMFYUI_CANCEL_SECONDS", "20"))
+STALL_SECONDS = float(os.environ.get("COMFYUI_STALL_SECONDS", "1800"))
+CUT_SECONDS = 60
+CLEAN_SECONDS = 10
 QUIET_SECONDS = 5
-
-
-class ComfyUIError(Exception):
-    """ComfyUI refused or failed. `code` says what happened; the notes hold its traceback or log."""
-
-    def __init__(self, code: str, message: str, details: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-        if details:
-            self.add_note(details)
-
-
-class Server:
-    """The ComfyUI process. One that listens at the URL already is used as it is."""
-
-    def __init__(self, url: str, command: Sequence[str]) -> None:
-        self.url = url
-        self._command = command
-        self._process: subprocess.Popen[str] | None = None
-        self._reader: threading.Thread | None = None
-        self._log: collections.deque[str] = collections.deque(maxlen=LOG_LINES)
-
-    def launch(self) -> None:
-        """Starts the process if there is none, without waiting for it."""
-        if not self._command or (self._process and self._process.poll() is None) or self._listens():
-            return
-        # A session of its own: Ctrl-C reaches the worker alone, which finishes its job before it stops ComfyUI.
-        self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        )
-        atexit.register(self.stop)
-        self._reader = threading.Thread(target=self._read_log, args=(self._process,), daemon=True)
-        self._reader.start()
-
-    def stop(self) -> None:
-        """Ends the process if this object started it."""
-        if self._process and self._process.poll() is None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(STOP_SECONDS)
-            self._process.kill()
-
-    async def wait_until_ready(self, session: aiohttp.ClientSession) -> None:
-        """Starts ComfyUI if nothing listens, and returns when it answers."""
-        self.launch()
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            with contextlib.suppress(aiohttp.ClientConnectionError):
-                async with session.get("/system_stats") as answer:
-                    if answer.status == 200:
-                        return
-            self.raise_if_dead("starting")
-            if not self._process or time.monotonic() > deadline:
-                raise ComfyUIError(
-                    "COMFYUI_UNREACHABLE",
-                    f"ComfyUI does not answer at {self.url}: set COMFYUI_URL to where it listens, "
-                    "or COMFYUI_COMMAND to the command that starts it there",
-                    self._tail(),
-                )
-            await asyncio.sleep(0.2)
-
-    def raise_if_dead(self, doing: str) -> None:
-        """Raises, with the end of the log, if the process is gone, and starts it again for the next job."""
-        if self._process and (status := self._process.poll()) is not None:
-            log = self._tail()
-            self._process = None
-            self.launch()
-            raise ComfyUIError("COMFYUI_CRASHED", f"ComfyUI ended with status {status} while {doing}", log)
-
-    def _listens(self) -> bool:
-        parts = urllib.parse.urlsplit(self.url)
-        with contextlib.suppress(OSError):
-            socket.create_connection((parts.hostname or "", parts.port or 80), timeout=1).close()
-            return True
-        return False
-
-    def _read_log(self, process: subprocess.Popen[str]) -> None:
-        with process:
-            for line in process.stdout or ():
-                self._log.append(line.rstrip())
-                print(line, end="", flush=True)
-
-    def _tail(self) -> str:
-        if self._reader:
-            self._reader.join(timeout=1)
-        return "The end of ComfyUI's log:\n" + "\n".join(self._log) if self._log else ""
-
-
-@dataclass(frozen=True)
-class OutputFile:
-    """One file that a node produced."""
-
-    node_id: str
-    filename: str
-    subfolder: str
-    type: str
-
-
-@dataclass
-class Run:
-    """How far a queued workflow is."""
-
-    workflow: Workflow
-    on_progress: OnProgress
-    id: str = ""
-    current: str | None = None
-    done: set[str] = field(default_factory=set)
-
-    @property
-    def node(self) -> str:
-        """The running node, for people."""
-        return f"node {self.current} ({self.workflow.get(self.current or '', {}).get('class_type', '?')})"
-
-    def is_over_after(self, event: str, data: dict[str, Any]) -> bool:
-        """Takes in one event of this run; raises if it says that the run failed."""
-        if event == "execution_cached":
-            self.done.update(data["nodes"])
-        elif event == "executing":
-            if self.current is not None:
-                self.done.add(self.current)
-            self.current = data["node"]
-            if self.current is None:
-                return True
-            self._report(self.node, 0.0)
-        elif event == "progress" and data["max"]:
-            self._report(f"{self.node}: step {data['value']} of {data['max']}", data["value"] / data["max"])
-        elif event in ("execution_error", "execution_interrupted"):
-            raise _failure(event, data)
-        return False
-
-    def _report(self, message: str, part: float) -> None:
-        fraction = min(1.0, (len(self.done) + part) / len(self.workflow))
-        self.on_progress({"fraction": round(fraction, 4), "message": message, "node": self.current})
 
 
 class ComfyUI:
@@ -166,49 +32,67 @@ class ComfyUI:
     def __init__(self, server: Server, session: aiohttp.ClientSession) -> None:
         self._server = server
         self._session = session
+        self._launches = server.launches
         # Events of a run go to the client that queued it, so no job sees another's.
         self._client_id = uuid.uuid4().hex
         self._run: Run | None = None
+        self._runs: list[Run] = []
+        self._uploads: list[tuple[str, str]] = []
 
     @property
     def doing(self) -> str:
         """What the job is at, for people."""
-        return f"running {self._run.node}" if self._run and self._run.id else "preparing a job"
+        return self._run.doing if self._run else "preparing a job"
 
     async def check(self, workflow: Workflow) -> None:
         """Raises if the workflow needs node classes that are not installed."""
         missing = []
-        for name in sorted({node["class_type"] for node in workflow.values()}):
+        for name in sorted({node["class_type"] for node in workflow.values()} - self._server.classes.keys()):
             status, info = await self._call("GET", f"/object_info/{urllib.parse.quote(name, safe='')}")
-            if status != 200 or not info:
+            if status == 200 and info:
+                self._server.classes[name] = NodeClass.of(info[name])
+            else:
                 users = [node_id for node_id, node in workflow.items() if node["class_type"] == name]
                 missing.append(f"{name} (node {', '.join(users)})")
         if missing:
             raise ComfyUIError("MISSING_NODE_CLASS", f"ComfyUI has no node class {', '.join(missing)}")
 
-    async def upload(self, name: str, data: bytes) -> str:
+    async def upload(self, subfolder: str, name: str, data: bytes) -> str:
         """Puts a file into ComfyUI's input folder and returns its name there."""
-        form = aiohttp.FormData({"overwrite": "true", "type": "input"})
+        form = aiohttp.FormData({"overwrite": "true", "type": "input", "subfolder": subfolder})
         form.add_field("image", data, filename=name)
+        while (subfolder, name) in self._server.deleting:  # noqa: ASYNC110  another job's, maybe of another loop
+            await asyncio.sleep(0.01)
+        self._uploads.append((subfolder, name))
+        self._server.uploads[subfolder, name] += 1
         status, saved = await self._call("POST", "/upload/image", data=form)
         if status != 200:
             raise ComfyUIError("BAD_INPUT", f"ComfyUI answered {status} to the input file {name!r}")
         return f"{saved['subfolder']}/{saved['name']}".lstrip("/")
 
-    async def run(self, workflow: Workflow, wanted: str | None, on_progress: OnProgress) -> list[OutputFile]:
-        """Queues the workflow, follows it to its end and returns the files of the wanted node, or of all.
+    async def run(
+        self,
+        workflow: Workflow,
+        wanted: str | None,
+        on_progress: OnProgress,
+        extra_data: dict[str, Any],
+        *,
+        afresh: bool = False,
+    ) -> Outputs:
+        """Queues the workflow, follows it to its end and returns the outputs of the wanted node, or of all.
 
-        However it ends, also by cancellation, the run is then out of ComfyUI's queue.
+        However it ends, also by cancellation, the run is then out of ComfyUI's queue. With `afresh` nothing comes out
+        of ComfyUI's cache.
         """
-        run = self._run = Run(workflow, on_progress)
+        await self._raise_if_stuck()
+        if afresh:
+            await self.free_memory()
+        run = self._run = Run(workflow, wanted, on_progress, extra_data)
+        if self._server.extension or afresh:
+            run.salted = {node_id for node_id, node in workflow.items() if self._server.is_output(node["class_type"])}
+        self._runs.append(run)
         try:
-            while True:
-                async with self._session.ws_connect(f"/ws?clientId={self._client_id}", max_msg_size=0) as events:
-                    run.id = run.id or await self._queue(workflow, wanted)
-                    await self._follow(run, events)
-                if entry := await self._history(run):
-                    return _files(entry["outputs"], wanted)
-                self._server.raise_if_dead(self.doing)
+            return await self._run_to_its_end(run)
         except BaseException:
             cancelling = asyncio.create_task(self._cancel())
             while not cancelling.done():
@@ -219,6 +103,9 @@ class ComfyUI:
 
     async def fetch(self, file: OutputFile, path: Path) -> None:
         """Writes one output file to a path."""
+        if file.content is not None:
+            await asyncio.to_thread(path.write_bytes, file.content)
+            return
         query = {"filename": file.filename, "subfolder": file.subfolder, "type": file.type}
         async with self._session.get("/view", params=query) as answer:
             if answer.status != 200:
@@ -232,44 +119,145 @@ class ComfyUI:
         with contextlib.suppress(aiohttp.ClientError):
             await self._call("POST", "/free", json={"unload_models": True, "free_memory": True})
 
-    async def _queue(self, workflow: Workflow, wanted: str | None) -> str:
-        status, reply = await self._call("POST", "/prompt", json={"prompt": workflow, "client_id": self._client_id})
+    async def clean(self) -> None:
+        """Deletes what the job left in ComfyUI: input files, delivered files, history."""
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(CLEAN_SECONDS):
+                await self._clean()
+
+    async def _clean(self) -> None:
+        files = []
+        for run in self._runs:
+            entry = run.entry or await self._entry(run.id) or {}
+            # Files of nodes without a salt stay: ComfyUI's cache may name them to the next job.
+            files += [file for file in collect(entry, None, previews=True).files if run.is_salted(file, entry)]
+        gone = []
+        for key in self._uploads:
+            self._server.uploads[key] -= 1
+            if self._server.uploads[key] <= 0:
+                del self._server.uploads[key]
+                gone.append(OutputFile("", key[1], key[0], "input"))
+        self._uploads.clear()
+        if self._server.extension and (files or gone):
+            names = [{"filename": one.filename, "subfolder": one.subfolder, "type": one.type} for one in files + gone]
+            keys = {(file.subfolder, file.filename) for file in gone}
+            self._server.deleting |= keys
+            try:
+                await self._call("POST", "/worker/forget", json={"files": names})
+            finally:
+                self._server.deleting -= keys
+        await self._call("POST", "/history", json={"delete": [run.id for run in self._runs]})
+
+    async def _run_to_its_end(self, run: Run) -> Outputs:
+        cut_since: float | None = None
+        while True:
+            try:
+                async with self._session.ws_connect(f"/ws?clientId={self._client_id}", max_msg_size=0) as events:
+                    cut_since = None
+                    await self._queue(run)
+                    await self._follow(run, events)
+                if entry := await self._history(run):
+                    run.entry = entry
+                    return run.outputs(entry)
+            except aiohttp.ClientError:
+                # A process that dies closes its sockets first. One that lives goes on with the run.
+                cut_since = cut_since or time.monotonic()
+                await asyncio.sleep(0.5)
+                self._server.raise_if_dead(self.doing, self._launches)
+                if time.monotonic() - cut_since > CUT_SECONDS:
+                    raise
+            self._server.raise_if_dead(self.doing, self._launches)
+
+    async def _queue(self, run: Run) -> None:
+        # The id is the worker's, so that an answer that was lost is no second run.
+        if run.is_queued or (run.is_sent and await self._knows(run)):
+            run.is_queued = True
+            return
+        run.is_sent = True
+        body = {"prompt": run.prompt(), "client_id": self._client_id, "prompt_id": run.id, "extra_data": run.extra_data}
+        if run.wanted and self._server.is_output(run.workflow[run.wanted]["class_type"]):
+            body["partial_execution_targets"] = [run.wanted]
+        status, reply = await self._call("POST", "/prompt", json=body)
         # With some outputs broken ComfyUI leaves those out and runs the others, which may not be what was asked for.
         broken = {
             node_id: node
             for node_id, node in (reply.get("node_errors") or {}).items()
-            if status != 200 or wanted in (None, node_id, *node["dependent_outputs"])
+            if status != 200 or run.wanted in (None, node_id, *node["dependent_outputs"])
         }
         if status != 200 or broken:
-            raise _refusal(reply.get("error"), broken)
-        return str(reply["prompt_id"])
+            raise refusal(reply.get("error"), broken)
+        run.id, run.is_queued = str(reply["prompt_id"]), True
 
     async def _follow(self, run: Run, events: aiohttp.ClientWebSocketResponse) -> None:
         """Returns when the run is over, or when the connection is."""
+        last = time.monotonic()
         while True:
             try:
                 frame = await events.receive(timeout=QUIET_SECONDS)
             except TimeoutError:
                 # An event can get lost with a connection; the history can't.
-                self._server.raise_if_dead(self.doing)
+                self._server.raise_if_dead(self.doing, self._launches)
+                await self._raise_if_stuck()
                 if await self._is_over(run):
                     return
+                await self._raise_if_still(run, time.monotonic() - last)
                 continue
             if frame.type == aiohttp.WSMsgType.TEXT:
                 message = json.loads(frame.data)
                 data = message.get("data") or {}
-                if data.get("prompt_id") == run.id and run.is_over_after(message["type"], data):
-                    return
-            elif frame.type != aiohttp.WSMsgType.BINARY:
+                if data.get("prompt_id") == run.id:
+                    last = time.monotonic()
+                    if run.is_over_after(message["type"], data):
+                        return
+            elif frame.type == aiohttp.WSMsgType.BINARY:
+                run.take_binary(frame.data)
+            else:
                 return
+
+    async def _raise_if_still(self, run: Run, seconds: float) -> None:
+        """Raises if the run does not move and will not, and starts a ComfyUI of the worker's own again."""
+        if await self._queued() != {run.id: "queue_running"}:
+            return
+        alive = await pulse(self._server, self._session)
+        if alive is False:
+            why = "the thread that runs workflows has ended: a node raised SystemExit or KeyboardInterrupt"
+        elif STALL_SECONDS and seconds > STALL_SECONDS:
+            why = f"nothing was heard of the run for {seconds:.0f} s (COMFYUI_STALL_SECONDS)"
+        else:
+            return
+        if self._server.is_ours:
+            raise ComfyUIError(
+                "COMFYUI_STUCK", f"ComfyUI hangs while {self.doing}: {why}. It is ended, and started again"
+            )
+        raise ComfyUIError(
+            "COMFYUI_STUCK",
+            f"the ComfyUI at {self._server.url} hangs while {self.doing}: {why}. This worker did not start it: "
+            "start it again",
+        )
+
+    async def _raise_if_stuck(self) -> None:
+        stuck = self._server.stuck
+        if not stuck:
+            return
+        _, queue = await self._call("GET", "/queue")
+        running = {item[1] for item in queue["queue_running"]}
+        for run_id in stuck.keys() - running:
+            del stuck[run_id]
+        for run_id, since in stuck.items():
+            raise ComfyUIError(
+                "COMFYUI_STUCK",
+                f"the ComfyUI at {self._server.url} still runs {run_id}, which was cancelled "
+                f"{time.monotonic() - since:.0f} s ago. This worker did not start it: start it again",
+            )
 
     async def _is_over(self, run: Run) -> bool:
         # In this order: a run goes from the queue into the history in one step.
-        if run.id in await self._queued():
-            return False
-        if await self._entry(run.id):
-            return True
+        if await self._knows(run):
+            return bool(await self._entry(run.id))
         raise ComfyUIError("RUN_LOST", "ComfyUI no longer has the run: its queue was cleared, or it was started anew")
+
+    async def _knows(self, run: Run) -> bool:
+        return run.id in await self._queued() or bool(await self._entry(run.id))
 
     async def _history(self, run: Run) -> dict[str, Any] | None:
         for _ in range(20):
@@ -286,19 +274,47 @@ class ComfyUI:
         return entry
 
     async def _cancel(self) -> None:
-        """Takes this job's run out of the queue, or interrupts it, and waits until it is gone."""
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
+        """Takes this job's run out of the queue, or interrupts it, and waits until it is gone.
+
+        One that goes on past its grace would hold up the next job: a ComfyUI of the worker's own is then started again.
+        """
+        running: list[str] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0 if await self._has_died() else CANCEL_SECONDS):
                 while True:
-                    mine = await self._queued()
-                    if not mine:
-                        return
-                    for run_id, state in mine.items():
-                        if state == "queue_pending":
-                            await self._call("POST", "/queue", json={"delete": [run_id]})
-                        else:
+                    try:
+                        mine = await self._queued()
+                        if not mine:
+                            return
+                        running = [run_id for run_id, state in mine.items() if state == "queue_running"]
+                        if waiting := [run_id for run_id in mine if run_id not in running]:
+                            await self._call("POST", "/queue", json={"delete": waiting})
+                        for run_id in running:
                             await self._call("POST", "/interrupt", json={"prompt_id": run_id})
+                    except aiohttp.ClientError:
+                        if self._launches != self._server.launches or not (running or self._server.is_ours):
+                            return
                     await asyncio.sleep(0.1)
+        if self._launches != self._server.launches:
+            return
+        if self._server.is_ours:
+            LOG.warning("ComfyUI did not end its run while %s; it is started again", self.doing)
+            await self._server.restart()
+        else:
+            LOG.error(
+                "the ComfyUI at %s did not end a cancelled run in %g s while %s; this worker did not start it: "
+                "start it again",
+                self._server.url,
+                CANCEL_SECONDS,
+                self.doing,
+            )
+            self._server.stuck.update(dict.fromkeys(running, time.monotonic()))
+
+    async def _has_died(self) -> bool:
+        # What nobody executes can't be interrupted, so that there is nothing to wait for.
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            return await pulse(self._server, self._session) is False
+        return False
 
     async def _queued(self) -> dict[str, str]:
         """This job's runs that wait or run, by id: `queue_pending` or `queue_running`."""
@@ -317,58 +333,51 @@ class ComfyUI:
             return answer.status, json.loads(body) if is_json else {"error": body.decode(errors="replace")}
 
 
+async def pulse(server: Server, session: aiohttp.ClientSession) -> bool | None:
+    """Whether the thread that runs workflows is there, or None where ComfyUI lacks the extension that knows."""
+    if server.extension is False:
+        return None
+    async with session.get("/worker/pulse") as answer:
+        server.extension = answer.status == 200
+        alive: bool | None = (await answer.json())["alive"] if server.extension else None
+        return alive
+
+
+async def check_device(server: Server, *, needs_gpu: bool) -> None:
+    """Waits for ComfyUI, and raises if the device that it computes on fails, or is none where one is needed."""
+    async with aiohttp.ClientSession(server.url) as session:
+        stats = await server.wait_until_ready(session)
+        device, error = ", ".join(one["type"] for one in stats["devices"]), None
+        async with session.get("/worker/device") as answer:
+            if answer.status == 200:
+                told = await answer.json()
+                device, error = told["device"], told["error"]
+    if error:
+        raise ComfyUIError(
+            "DEVICE_BROKEN", f"ComfyUI can't compute on {device}: {error}. Replace this worker's machine"
+        )
+    if needs_gpu and device.startswith("cpu"):
+        raise ComfyUIError("NO_GPU", "ComfyUI runs on the CPU: give the endpoint a GPU, or unset COMFYUI_REQUIRE_GPU")
+
+
 @contextlib.asynccontextmanager
 async def connect(server: Server) -> AsyncIterator[ComfyUI]:
     """Waits until ComfyUI is ready and opens a connection for one job."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300)
     async with aiohttp.ClientSession(server.url, timeout=timeout) as session:
         await server.wait_until_ready(session)
+        if server.extension is None and await pulse(server, session) is None and not server.extension:
+            LOG.warning(
+                "ComfyUI lacks custom_nodes/worker_extension.py: files of delivered jobs stay, and a node that ends "
+                "ComfyUI's thread is noticed after COMFYUI_STALL_SECONDS only"
+            )
         comfyui = ComfyUI(server, session)
         try:
             yield comfyui
         except aiohttp.ClientError as error:
             # A process that dies closes its sockets first.
             await asyncio.sleep(0.5)
-            server.raise_if_dead(comfyui.doing)
+            server.raise_if_dead(comfyui.doing, comfyui._launches)
             raise ComfyUIError("COMFYUI_UNREACHABLE", f"the connection to ComfyUI broke: {error}") from error
-
-
-def _files(outputs: dict[str, Any], wanted: str | None) -> list[OutputFile]:
-    """Every file of a run: images, gifs, videos, audio, and whatever custom nodes call theirs."""
-    entries = [
-        (node_id, entry)
-        for node_id, output in outputs.items()
-        for group in output.values()
-        for entry in (group if isinstance(group, list) else [])
-        if wanted in (None, node_id) and isinstance(entry, dict) and "filename" in entry
-    ]
-    # Previews are of type "temp"; they count where their node was asked for.
-    return [
-        OutputFile(node_id, entry["filename"], entry.get("subfolder", ""), entry.get("type", "output"))
-        for node_id, entry in entries
-        if wanted or entry.get("type", "output") == "output"
-    ]
-
-
-def _refusal(error: object, broken: dict[str, Any]) -> ComfyUIError:
-    problems = [
-        (problem["type"], f"node {node_id} ({node['class_type']}): {problem['message']}: {problem['details']}")
-        for node_id, node in broken.items()
-        for problem in node["errors"]
-    ]
-    if not problems:
-        text = f"{error.get('message')}: {error.get('details')}" if isinstance(error, dict) else str(error)
-        problems = [("", text)]
-    # A model is chosen from a list of the files that are there.
-    code = "MISSING_MODEL" if any(kind == "value_not_in_list" for kind, _ in problems) else "WORKFLOW_REFUSED"
-    return ComfyUIError(code, "ComfyUI refused the workflow: " + "; ".join(text for _, text in problems))
-
-
-def _failure(event: str, data: dict[str, Any]) -> ComfyUIError:
-    node = f"node {data['node_id']} ({data['node_type']})"
-    if event == "execution_interrupted":
-        return ComfyUIError("INTERRUPTED", f"the run was interrupted in {node}")
-    kind = str(data["exception_type"])
-    code = "OUT_OF_MEMORY" if "OutOfMemory" in kind else "NODE_FAILED"
-    trace = "ComfyUI's traceback:\n" + "".join(data.get("traceback") or [])
-    return ComfyUIError(code, f"{node} failed: {kind}: {str(data['exception_message']).strip()}", trace)
+        finally:
+            await comfyui.clean()

@@ -1,13 +1,13 @@
 """Submits one workflow to a deployed comfyui-worker and prints its output as JSON."""
 
 import argparse
-import base64
 import json
 import os
 import sys
 from pathlib import Path
 
 import novita_gpus
+from novita_sdk.files import File
 
 
 def main() -> None:
@@ -17,8 +17,9 @@ def main() -> None:
     parser.add_argument("--app-name", default=os.environ.get("NOVITA_APP_NAME"), help="name of the app, if it has one")
     parser.add_argument("--api-key", default=os.environ.get("NOVITA_API_KEY"), help="default: NOVITA_API_KEY")
     parser.add_argument("--workflow", type=Path, default=Path(__file__).with_name("workflow.json"), help="API format")
-    parser.add_argument("--output-node-id", default="9", help="node whose files to return (default: 9)")
-    parser.add_argument("--prompt", help="text for node 6 of the workflow")
+    parser.add_argument("--output-node-id", help="node whose files to return (default: all)")
+    parser.add_argument("--prompt", help="text for the prompt node")
+    parser.add_argument("--prompt-node-id", default="6", help="node whose text that is (default: 6)")
     parser.add_argument("--image", type=Path, action="append", default=[], help="input file, named as in the workflow")
     parser.add_argument("--timeout", type=int, default=900, help="seconds to wait for the output (default: 900)")
     arguments = parser.parse_args()
@@ -27,12 +28,21 @@ def main() -> None:
 
     workflow = json.loads(arguments.workflow.read_text())
     if arguments.prompt:
-        workflow["6"]["inputs"]["text"] = arguments.prompt
-    images = [{"name": path.name, "image": base64.b64encode(path.read_bytes()).decode()} for path in arguments.image]
+        if "text" not in workflow.get(arguments.prompt_node_id, {}).get("inputs", {}):
+            texts = [node_id for node_id, node in workflow.items() if "text" in node.get("inputs", {})]
+            parser.error(
+                f"node {arguments.prompt_node_id} has no text; --prompt-node-id may be {', '.join(texts) or 'none'}"
+            )
+        workflow[arguments.prompt_node_id]["inputs"]["text"] = arguments.prompt
+    # As files they go beside the job, at any size.
+    images = [{"name": path.name, "image": File.from_path(path)} for path in arguments.image]
 
     name = f"{arguments.endpoint}-{arguments.app_name}" if arguments.app_name else arguments.endpoint
     endpoint = novita_gpus.Endpoint(name, api_key=arguments.api_key)
-    job = endpoint.run({"workflow": workflow, "output_node_id": arguments.output_node_id, "images": images})
+    job_input = {"workflow": workflow, "images": images}
+    if arguments.output_node_id:
+        job_input["output_node_id"] = arguments.output_node_id
+    job = endpoint.run(job_input)
     print(f"job {job.job_id} submitted to {name}", file=sys.stderr)
     print(json.dumps(job.output(timeout=arguments.timeout), indent=2))
 

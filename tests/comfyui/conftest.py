@@ -15,6 +15,8 @@ from tests.support.comfyui import RunWorkflow, Workflow, WorkflowMaker
 from tests.support.reports import Unsent
 from tests.support.repository import EXAMPLES
 
+MODULES = [path.stem for path in (EXAMPLES / "comfyui-worker").glob("*.py")]
+
 
 @pytest.fixture
 def invert() -> Workflow:
@@ -42,12 +44,12 @@ def example(comfyui_command: tuple[str, str], monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("COMFYUI_COMMAND", command)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(EXAMPLES / "comfyui-worker"))
-    for name in ("handler", "comfyui"):
+    for name in MODULES:
         sys.modules.pop(name, None)
     module = importlib.import_module("handler")
     yield module
     module.SERVER.stop()
-    for name in ("handler", "comfyui"):
+    for name in MODULES:
         sys.modules.pop(name, None)
 
 

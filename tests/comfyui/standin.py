@@ -60,6 +60,8 @@ async def prompt(request: web.Request) -> web.Response:
     if "client_id" in body:
         extra["client_id"] = body["client_id"]
     server.number += 1
+    if targets := body.get("partial_execution_targets"):
+        outputs = [output for output in outputs if output in targets]
     item = Item(server.number, body.get("prompt_id") or str(uuid.uuid4()), body["prompt"], extra, outputs)
     server.pending.append(item)
     server.wake.set()
@@ -118,6 +120,13 @@ async def history(request: web.Request) -> web.Response:
     return web.json_response({wanted: found} if found else {})
 
 
+@routes.post("/history")
+async def change_history(request: web.Request) -> web.Response:
+    for prompt_id in (await request.json()).get("delete", []):
+        of(request).history.pop(prompt_id, None)
+    return web.Response()
+
+
 @routes.get("/view")
 async def view(request: web.Request) -> web.StreamResponse:
     query = request.query
@@ -151,6 +160,41 @@ async def upload(request: web.Request) -> web.Response:
     return web.json_response({"name": target.name, "subfolder": subfolder, "type": kind})
 
 
+@routes.get("/worker/pulse")
+async def pulse(request: web.Request) -> web.Response:
+    server = of(request)
+    if not server.extension:
+        return web.Response(status=404)
+    return web.json_response({"alive": server.alive})
+
+
+@routes.get("/worker/device")
+async def device(request: web.Request) -> web.Response:
+    server = of(request)
+    if not server.extension:
+        return web.Response(status=404)
+    return web.json_response({"device": server.device, "error": server.device_error})
+
+
+@routes.post("/testing/cut")
+async def cut(request: web.Request) -> web.Response:
+    """Cuts every connection but the one that asks for it; ComfyUI has no such thing."""
+    for protocol in request.app[RUNNER].server.connections:  # type: ignore[union-attr]
+        if protocol is not request.protocol and protocol.transport is not None:
+            protocol.transport.abort()
+    return web.Response()
+
+
+@routes.post("/worker/forget")
+async def forget(request: web.Request) -> web.Response:
+    server = of(request)
+    if not server.extension:
+        return web.Response(status=404)
+    for file in (await request.json())["files"]:
+        (server.folder / file["type"] / file["subfolder"] / file["filename"]).unlink(missing_ok=True)
+    return web.json_response({})
+
+
 @routes.get("/object_info")
 async def object_info(request: web.Request) -> web.Response:
     classes = of(request).classes
@@ -168,7 +212,7 @@ async def object_info_of(request: web.Request) -> web.Response:
 async def system_stats(request: web.Request) -> web.Response:
     return web.json_response(
         {
-            "system": {"os": os.name, "comfyui_version": "0.3.75", "python_version": sys.version, "argv": sys.argv},
+            "system": {"os": os.name, "comfyui_version": "0.3.64", "python_version": sys.version, "argv": sys.argv},
             "devices": [{"name": "cpu", "type": "cpu", "index": None, "vram_total": 0, "vram_free": 0}],
             "freed": of(request).freed,
         }
@@ -176,20 +220,25 @@ async def system_stats(request: web.Request) -> web.Response:
 
 
 SERVER = web.AppKey("server", Server)
+RUNNER = web.AppKey("runner", web.AppRunner)
 
 
-async def serve(port: int, folder: Path, models: list[str]) -> None:
+async def serve(port: int, folder: Path, models: list[str], *, extension: bool, device_error: str | None) -> None:
     app = web.Application(client_max_size=100 * 1024 * 1024)
-    app[SERVER] = Server(folder, models)
+    server = app[SERVER] = Server(folder, models)
+    server.extension, server.device_error = extension, device_error
     app.add_routes(routes)
-    runner = web.AppRunner(app)
+    runner = app[RUNNER] = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     print(f"To see the GUI go to: http://127.0.0.1:{port}", flush=True)
-    working = asyncio.create_task(app[SERVER].work())
+    working = asyncio.create_task(server.work())
     parent = os.getppid()
-    while os.getppid() == parent and not working.done():
-        await asyncio.wait([working], timeout=1)
+    while os.getppid() == parent:
+        # As with ComfyUI's thread, a run that ends it ends nothing else.
+        await asyncio.wait([asyncio.create_task(asyncio.sleep(1))])
+        if working.done() and server.alive:
+            working.result()
 
 
 if __name__ == "__main__":
@@ -197,7 +246,17 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--models", default="flux1-dev-fp8.safetensors")
+    parser.add_argument("--without-extension", action="store_true")
+    parser.add_argument("--device-error")
     parser.add_argument("--start-seconds", type=float, default=0)
     arguments = parser.parse_args()
     time.sleep(arguments.start_seconds)
-    asyncio.run(serve(arguments.port, arguments.dir, arguments.models.split(",")))
+    asyncio.run(
+        serve(
+            arguments.port,
+            arguments.dir,
+            arguments.models.split(","),
+            extension=not arguments.without_extension,
+            device_error=arguments.device_error,
+        )
+    )

@@ -3,6 +3,7 @@
 # ruff: noqa: T201
 from __future__ import annotations
 
+import asyncio
 import os
 import struct
 import zlib
@@ -70,7 +71,7 @@ def node_classes(models: list[str]) -> dict[str, NodeClass]:
         return [(width, height, 0xFFFFFF - color) for width, height, color in inputs["image"]], None
 
     async def load_image(server: Server, node_id: str, inputs: dict[str, Any]) -> tuple[Any, None]:
-        data = (server.folder / "input" / inputs["image"]).read_bytes()
+        data = server.input_file(inputs["image"]).read_bytes()
         width, height = struct.unpack(">II", data[16:24])
         start = data.index(b"IDAT") + 4
         (length,) = struct.unpack(">I", data[start - 8 : start - 4])
@@ -119,6 +120,39 @@ def node_classes(models: list[str]) -> dict[str, NodeClass]:
             await socket.close()
         return [(1, 1, 7)], None
 
+    def raising(error: BaseException) -> Runner:
+        async def run(server: Server, node_id: str, inputs: dict[str, Any]) -> tuple[Any, None]:
+            raise error
+
+        return run
+
+    async def sleep(server: Server, node_id: str, inputs: dict[str, Any]) -> tuple[Any, None]:
+        # As a node that looks at no interrupt, while the server goes on answering.
+        await asyncio.sleep(inputs["seconds"])
+        return [(1, 1, 0)], None
+
+    async def expand(server: Server, node_id: str, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        saved = [server.save("expanded", "output", png(*image), ".png") for image in inputs["images"]]
+        return inputs["images"], {"expanded": {"images": saved}}
+
+    async def to_websocket(server: Server, node_id: str, inputs: dict[str, Any]) -> tuple[Any, None]:
+        assert server.running is not None
+        sid = server.running.extra_data["client_id"]
+        for image in inputs["images"]:
+            await server.sockets[sid].send_bytes(struct.pack(">II", 1, 2) + png(*image))
+        return None, None
+
+    async def tell(server: Server, node_id: str, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return None, {"text": [inputs["text"]]}
+
+    async def key_of(server: Server, node_id: str, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        assert server.running is not None
+        return None, {"text": [str(server.running.extra_data.get("api_key_comfy_org"))]}
+
+    async def preview_3d(server: Server, node_id: str, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        saved = server.save("mesh/shape", "output", b"glTF", ".glb")
+        return None, {"result": [f"{saved['subfolder']}/{saved['filename']}", None, None]}
+
     size: list[Any] = ["INT", {"default": 512, "min": 1, "max": 16384}]
     file: dict[str, list[Any]] = {"filename_prefix": ["STRING", {}], "size": ["INT", {}]}
     image: dict[str, list[Any]] = {"images": ["IMAGE"], "filename_prefix": ["STRING", {"default": "ComfyUI"}]}
@@ -137,6 +171,21 @@ def node_classes(models: list[str]) -> dict[str, NodeClass]:
         "PreviewImage": NodeClass({"images": ["IMAGE"]}, saver("temp"), [], output_node=True),
         "TestVideo": NodeClass(file, writer("gifs", ".mp4"), [], output_node=True),
         "TestAudio": NodeClass(file, writer("audio", ".flac"), [], output_node=True),
+        "TestExit": NodeClass({}, raising(SystemExit(3)), ["IMAGE"]),
+        "TestKeyboardInterrupt": NodeClass({}, raising(KeyboardInterrupt()), ["IMAGE"]),
+        "TestCudaMemory": NodeClass({}, raising(RuntimeError("CUDA error: out of memory")), ["IMAGE"]),
+        "TestCublasMemory": NodeClass(
+            {},
+            raising(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")),
+            ["IMAGE"],
+        ),
+        "TestSleep": NodeClass({"seconds": ["FLOAT"]}, sleep, ["IMAGE"]),
+        "TestMode": NodeClass({"mode": [["fast", "slow"]]}, nothing, ["IMAGE"]),
+        "TestExpand": NodeClass({"images": ["IMAGE"]}, expand, ["IMAGE"], output_node=True),
+        "TestText": NodeClass({"text": ["STRING"]}, tell, [], output_node=True),
+        "TestKey": NodeClass({}, key_of, [], output_node=True),
+        "TestPreview3D": NodeClass({}, preview_3d, [], output_node=True),
+        "SaveImageWebsocket": NodeClass({"images": ["IMAGE"]}, to_websocket, [], output_node=True),
         "TestFail": NodeClass({}, fail, ["IMAGE"]),
         "TestOutOfMemory": NodeClass({}, no_memory, ["IMAGE"]),
         "TestCrash": NodeClass({}, crash, ["IMAGE"]),

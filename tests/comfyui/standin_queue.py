@@ -22,6 +22,21 @@ class InterruptedRunError(Exception):
     pass
 
 
+class EndOfThreadError(Exception):
+    """A node raised SystemExit or KeyboardInterrupt, which ends the thread that runs workflows."""
+
+
+def meta_of(node_id: str) -> dict[str, str | None]:
+    """Of a node that another one expanded to, as 5.0.0.2, that other one is told too."""
+    origin, _, rest = node_id.partition(".")
+    return {
+        "node_id": node_id,
+        "display_node": origin,
+        "parent_node": origin if rest else None,
+        "real_node_id": origin,
+    }
+
+
 @dataclass(order=True)
 class Item:
     number: float
@@ -48,6 +63,10 @@ class Server:
         self.counters: dict[str, int] = {}
         self.freed = 0
         self.last_node: str | None = None
+        self.alive = True
+        self.extension = True
+        self.device = "cpu"
+        self.device_error: str | None = None
         self.classes = node_classes(models)
         for kind in ("input", "output", "temp"):
             (folder / kind).mkdir(parents=True, exist_ok=True)
@@ -99,7 +118,12 @@ class Server:
             item = self.running = self.pending.pop(0)
             await self.queue_changed()
             self.interrupt = False
-            outputs, messages, success = await self.execute(item)
+            try:
+                outputs, messages, success = await self.execute(item)
+            except EndOfThreadError:
+                # The run stays the running one, and nothing executes any more.
+                self.alive = False
+                return
             self.history[item.prompt_id] = {
                 "prompt": item.row(),
                 "outputs": outputs,
@@ -108,7 +132,7 @@ class Server:
                     "completed": success,
                     "messages": messages,
                 },
-                "meta": {},
+                "meta": {node_id: meta_of(node_id) for node_id in outputs},
             }
             self.running = None
             self.last_node = None
@@ -144,6 +168,9 @@ class Server:
         executed: list[str] = []
         for node_id in order:
             if node_id in results:
+                if shown := results[node_id][1]:
+                    where = {"node": node_id, "display_node": node_id, "prompt_id": item.prompt_id}
+                    await self.send("executed", where | {"output": shown}, sid)
                 continue
             self.last_node = node_id
             node = item.prompt[node_id]
@@ -160,11 +187,13 @@ class Server:
             except InterruptedRunError:
                 await note("execution_interrupted", failed)
                 return {}, messages, False
+            except (SystemExit, KeyboardInterrupt) as error:
+                raise EndOfThreadError from error
             except Exception as error:  # noqa: BLE001  a node may raise anything
                 kind = type(error)
                 name = kind.__name__ if kind.__module__ == "builtins" else f"torch.{kind.__name__}"
                 failed |= {
-                    "exception_message": str(error),
+                    "exception_message": f"{error}\n",
                     "exception_type": name,
                     "traceback": traceback.format_tb(error.__traceback__),
                     "current_inputs": {},
@@ -174,7 +203,14 @@ class Server:
                 return {}, messages, False
             self.cache[keys[node_id]] = results[node_id]
             executed.append(node_id)
-            if shown := results[node_id][1]:
+            shown = results[node_id][1] or {}
+            if inner := shown.pop("expanded", None):
+                inner_id = f"{node_id}.0.0.2"
+                where = {"node": inner_id, "display_node": node_id, "prompt_id": item.prompt_id}
+                await self.send("executing", where, sid)
+                await self.send("executed", where | {"output": inner}, sid)
+                results[inner_id] = None, inner
+            elif shown:
                 await self.send("executed", where | {"output": shown}, sid)
         await note("execution_success", {})
         return {node_id: shown for node_id, (_, shown) in results.items() if shown}, messages, True
@@ -186,18 +222,25 @@ class Server:
             for name, value in node["inputs"].items()
         }
         if node["class_type"] == "LoadImage":
-            inputs["content"] = hashlib.sha256((self.folder / "input" / inputs["image"]).read_bytes()).hexdigest()
+            inputs["content"] = hashlib.sha256(self.input_file(inputs["image"]).read_bytes()).hexdigest()
         return json.dumps([node["class_type"], inputs], sort_keys=True)
+
+    def input_file(self, name: str) -> Path:
+        """A file by the name that a workflow has for it, with the folder that the mask editor writes after it."""
+        for kind in ("input", "output", "temp"):
+            if name.endswith(f" [{kind}]"):
+                return self.folder / kind / name.removesuffix(f" [{kind}]")
+        return self.folder / "input" / name
 
     def validate(self, prompt: dict[str, Any]) -> tuple[dict[str, Any] | None, list[str], dict[str, Any]]:
         for node_id, node in prompt.items():
             if "class_type" not in node or node["class_type"] not in self.classes:
                 name = node.get("class_type")
                 problem = {
-                    "type": "missing_node_type",
-                    "message": f"Node '{name}' not found. The custom node may not be installed.",
+                    "type": "invalid_prompt",
+                    "message": f"Cannot execute because node {name} does not exist.",
                     "details": f"Node ID '#{node_id}'",
-                    "extra_info": {"node_id": node_id, "class_type": name},
+                    "extra_info": {},
                 }
                 return problem, [], {}
         outputs = [node_id for node_id, node in prompt.items() if self.classes[node["class_type"]].output_node]
@@ -208,7 +251,12 @@ class Server:
                 {},
             )
         errors: dict[str, Any] = {}
-        good = [output for output in outputs if self.validate_node(prompt, output, output, errors)]
+        good = []
+        for output in outputs:
+            # A circle is told by an output that fails without a word.
+            with contextlib.suppress(RecursionError):
+                if self.validate_node(prompt, output, output, errors):
+                    good.append(output)
         if good:
             return None, good, errors
         problem = {
@@ -225,7 +273,8 @@ class Server:
         valid = True
 
         def add(kind: str, message: str, details: str, name: str) -> None:
-            found.append({"type": kind, "message": message, "details": details, "extra_info": {"input_name": name}})
+            extra = {"input_name": name, "received_value": node["inputs"].get(name)}
+            found.append({"type": kind, "message": message, "details": details, "extra_info": extra})
 
         for name, spec in self.classes[node["class_type"]].required.items():
             if name not in node["inputs"]:
@@ -235,7 +284,7 @@ class Server:
             if isinstance(value, list):
                 valid = self.validate_node(prompt, value[0], output, errors) and valid
             elif node["class_type"] == "LoadImage":
-                if not (self.folder / "input" / str(value)).is_file():
+                if not self.input_file(str(value)).is_file():
                     problem = f"{name} - Invalid image file: {value}"
                     add("custom_validation_failed", "Custom validation failed for node", problem, name)
             elif isinstance(spec[0], list) and value not in spec[0]:

@@ -11,6 +11,7 @@ from typing import Any, Never
 import folder_paths
 import torch
 from comfy import model_management, utils
+from comfy_execution.graph_utils import GraphBuilder
 from server import PromptServer
 
 Images = tuple[torch.Tensor]
@@ -48,6 +49,97 @@ class Crash(_Node):
     def run(self) -> Never:
         print("Segmentation fault in a custom node", flush=True)
         os._exit(139)
+
+
+class Exit(_Node):
+    def run(self) -> Never:
+        raise SystemExit(3)
+
+
+class KeyboardInterrupted(_Node):
+    def run(self) -> Never:
+        raise KeyboardInterrupt
+
+
+class CudaMemory(_Node):
+    def run(self) -> Never:
+        raise RuntimeError("CUDA error: out of memory")
+
+
+class CublasMemory(_Node):
+    def run(self) -> Never:
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+class Sleep(_Node):
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        return {"required": {"seconds": ("FLOAT", {"max": 1000})}}
+
+    def run(self, seconds: float) -> Images:
+        time.sleep(seconds)
+        return image()
+
+
+class Mode(_Node):
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        return {"required": {"mode": (["fast", "slow"],)}}
+
+    def run(self, mode: str) -> Images:
+        return image()
+
+
+class Expand(_Node):
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        return {"required": {"images": ("IMAGE",)}}
+
+    def run(self, images: torch.Tensor) -> dict[str, Any]:
+        graph = GraphBuilder()
+        inverted = graph.node("ImageInvert", image=images)
+        graph.node("SaveImage", images=inverted.out(0), filename_prefix="expanded")
+        return {"result": (inverted.out(0),), "expand": graph.finalize()}
+
+
+class Text(_Node):
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        return {"required": {"text": ("STRING", {})}}
+
+    def run(self, text: str) -> dict[str, Any]:
+        return {"ui": {"text": [text]}}
+
+
+class Key(_Node):
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        return {"required": {}, "hidden": {"key": "API_KEY_COMFY_ORG"}}
+
+    def run(self, key: str | None = None) -> dict[str, Any]:
+        return {"ui": {"text": [str(key)]}}
+
+
+class Preview3D(_Node):
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+
+    def run(self) -> dict[str, Any]:
+        folder, name, number, subfolder, _ = folder_paths.get_save_image_path(
+            "mesh/shape", folder_paths.get_output_directory()
+        )
+        filename = f"{name}_{number:05}_.glb"
+        with open(os.path.join(folder, filename), "wb") as file:  # noqa: PTH118, PTH123
+            file.write(b"glTF")
+        return {"ui": {"result": [f"{subfolder}/{filename}", None, None]}}
 
 
 class Wait(_Node):
@@ -100,5 +192,12 @@ class Audio(_Output):
 
 
 NODE_CLASS_MAPPINGS = {
-    f"Test{node.__name__}": node for node in (Fail, OutOfMemory, Crash, Wait, DropSockets, Video, Audio)
+    "TestKeyboardInterrupt": KeyboardInterrupted,
+    **{
+        f"Test{node.__name__}": node
+        for node in (
+            *(Fail, OutOfMemory, CudaMemory, CublasMemory, Crash, Exit, Sleep, Wait, DropSockets),
+            *(Mode, Expand, Text, Key, Preview3D, Video, Audio),
+        )
+    },
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.support.processes import free_port
-from tests.support.repository import ROOT
+from tests.support.repository import EXAMPLES, ROOT
 
 REAL = os.environ.get("COMFYUI_TEST_DIR")
 
@@ -56,6 +56,8 @@ def unstarted(folder: Path) -> tuple[str, str]:
     for name in ("custom_nodes", "models/checkpoints"):
         (folder / name).mkdir(parents=True)
     shutil.copy(ROOT / "tests" / "comfyui" / "testing_nodes.py", folder / "custom_nodes")
+    shutil.copy(EXAMPLES / "comfyui-worker/custom_nodes/worker_extension.py", folder / "custom_nodes")
+    shutil.copy(Path(REAL) / "custom_nodes/websocket_image_save.py", folder / "custom_nodes")
     (folder / "models/checkpoints/flux1-dev-fp8.safetensors").touch()
     python = os.environ.get("COMFYUI_TEST_PYTHON", sys.executable)
     options = f"--cpu --disable-api-nodes --port {port} --base-directory {folder} --database-url sqlite:///:memory:"
