@@ -6,10 +6,10 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import pytest
 from hypothesis import settings
@@ -87,7 +87,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.run(store.open())
         return store
 
-    def run(self, call: Coroutine[Any, Any, ResultT]) -> ResultT:
+    def run(self, call: Awaitable[ResultT]) -> ResultT:
         return self.loop.run_until_complete(asyncio.wait_for(call, DEADLINE))
 
     def teardown(self) -> None:
@@ -147,7 +147,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(worker=st.sampled_from(["w1", "w2"]))
     def a_take_that_is_undone_changes_nothing(self, worker: str) -> None:
         taken = self.run(self.store.take(ENDPOINT, worker, 1, 0))
-        taken.undo()
+        self.run(taken.undo())
         for job in self.queue()[:1]:
             job.order = self.front = self.front - 1
             job.worker = worker
@@ -271,7 +271,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert [chunk.output for chunk in page.value.stream] == job.unread
         assert page.value.status == job.status
         if undo:
-            page.undo()
+            self.run(page.undo())
         else:
             job.unread = []
 
@@ -359,7 +359,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Takes the order of jobs that were lost at once from the store: any is right, in front of all others."""
         waiting = self.queue()
         taken = self.run(self.store.take(ENDPOINT, "orderly", 1000, 0))
-        taken.undo()
+        self.run(taken.undo())
         ids = [job.id for job in taken.value]
         assert set(ids) == {job.id for job in waiting}
         count = len(lost & set(ids))

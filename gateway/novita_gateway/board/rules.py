@@ -1,7 +1,7 @@
 """The rules of one job: what a command, or time, makes of its row. Every store follows them.
 
-No other row, no queue and no clock: times, and a requeued job's place in its queue, are arguments. A rule changes the row
-and says what happened; one that doesn't apply changes nothing.
+No other row, no queue and no clock: times, and a requeued job's place in its queue, are arguments. A rule changes the
+row and says what happened; one that doesn't apply changes nothing.
 """
 
 from __future__ import annotations
