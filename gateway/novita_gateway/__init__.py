@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from novita_gateway.http.faults import Faults
     from novita_gateway.http.openapi import openapi
     from novita_gateway.store.memory import MemoryStore
+    from novita_gateway.store.postgres.database import migrate_database
+    from novita_gateway.store.postgres.store import PostgresStore
     from novita_gateway.store.protocol import Store
     from novita_gateway.store.sqlite import SQLiteStore
     from novita_testing._embedded import embedded
@@ -33,6 +35,7 @@ __all__ = [
     "Limits",
     "ManualClock",
     "MemoryStore",
+    "PostgresStore",
     "SQLiteStore",
     "Store",
     "StoreError",
@@ -40,6 +43,7 @@ __all__ = [
     "Waits",
     "embedded",
     "log_to",
+    "migrate_database",
     "openapi",
     "serve_forever",
     "serve_in_thread",
@@ -55,6 +59,7 @@ _MODULES = {
     "Limits": "novita_gateway.board.limits",
     "ManualClock": "novita_gateway._clock",
     "MemoryStore": "novita_gateway.store.memory",
+    "PostgresStore": "novita_gateway.store.postgres.store",
     "SQLiteStore": "novita_gateway.store.sqlite",
     "Store": "novita_gateway.store.protocol",
     "StoreError": "novita_gateway._errors",
@@ -63,6 +68,7 @@ _MODULES = {
     # Gateway and worker don't import each other; a third package combines them.
     "embedded": "novita_testing._embedded",
     "log_to": "novita_gateway._logs",
+    "migrate_database": "novita_gateway.store.postgres.database",
     "openapi": "novita_gateway.http.openapi",
     "serve_forever": "novita_gateway._serve",
     "serve_in_thread": "novita_gateway._serve",

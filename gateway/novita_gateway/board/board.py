@@ -193,7 +193,7 @@ class Board:
             if self._held(command.endpoint, worker.id, job_id, now) is not None:
                 continue
             row = self.find(command.endpoint, job_id)
-            if row is not None and rules.is_behind_the_worker(row):
+            if row is not None and rules.is_behind_the_worker(row.status):
                 events += self._order_stop(row, worker)
         return events
 

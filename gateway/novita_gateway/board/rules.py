@@ -72,12 +72,12 @@ def holds(row: Row, worker_id: str, *, now: int, limits: Limits) -> bool:
     return True
 
 
-def is_behind_the_worker(row: Row) -> bool:
-    """Whether a worker that pings for this job, and doesn't hold it, is to be told to stop.
+def is_behind_the_worker(status: str) -> bool:
+    """Whether a worker that pings for a job in this state, and doesn't hold it, is to be told to stop.
 
     Its stop order may have been lost, with an earlier process or on the way.
     """
-    return row.is_running or row.status in {states.CANCELLED, states.TIMED_OUT}
+    return status in {states.IN_PROGRESS, states.CANCELLED, states.TIMED_OUT}
 
 
 def give_back(row: Row, *, rank: int) -> list[Event]:
