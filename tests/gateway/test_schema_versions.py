@@ -14,6 +14,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 import pytest
 
 import novita_gateway
-from novita_gateway import Gateway, ManualClock, SQLiteStore
+from novita_gateway import Gateway, ManualClock, SQLiteStore, Store
 from novita_gateway._errors import StoreError
 from novita_gateway.board import rows
 from novita_gateway.store import sqlite_migrations
@@ -117,11 +118,16 @@ async def fill(connect: Connect, path: Path) -> int:
 
 async def answers(connect: Connect, path: Path, now: int) -> Any:
     """What a gateway on the file says of every job; it reads the streams and takes the queues as well."""
-    store = SQLiteStore(path, clock=ManualClock(now))
+    return await answers_of(connect, lambda: SQLiteStore(path, clock=ManualClock(now)))
+
+
+async def answers_of(connect: Connect, make_store: Callable[[], Store]) -> Any:
+    """The same for a store that has the jobs already."""
+    store = make_store()
     await store.open()
     notice = await asyncio.wait_for(store.next_notice(), 10)
     await store.close()
-    api = await connect(Gateway(store=SQLiteStore(path, clock=ManualClock(now)), allow_private_webhooks=True))
+    api = await connect(Gateway(store=make_store(), allow_private_webhooks=True))
     found: dict[str, Any] = {"notice": [notice.endpoint, notice.job_id, notice.revision]}
 
     async def ask(verb: str, path: str, body: bytes | None = None, **headers: str) -> Any:

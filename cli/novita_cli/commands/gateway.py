@@ -222,6 +222,44 @@ def migrate(store: str | None) -> None:
     click.echo(f"applied {numbers}" if applied else "the tables are up to date", err=True)
 
 
+@command.command("copy")
+@click.option(
+    "--from",
+    "file",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The file of a gateway that was stopped.",
+)
+@click.option(
+    "--to",
+    "store",
+    envvar=_STORE_VARIABLE,
+    required=True,
+    metavar="DSN",
+    help=f"The database, without jobs so far; see --store. Default: ${_STORE_VARIABLE}.",
+)
+def copy(file: Path, store: str) -> None:
+    """Copy the jobs of a gateway's file into a database, all of them or none.
+
+    Ids, states, results, streams, places in the queue and webhooks that are to be called stay; no time passes for ttl
+    and retention meanwhile. Refused while a gateway has the file open, and where the database has jobs already.
+    """
+    import asyncio
+
+    from novita_gateway import StoreError, copy_jobs
+
+    try:
+        copied = asyncio.run(copy_jobs(file, store))
+    except StoreError as error:
+        raise CommandError(str(error), reason="STORE") from None
+    states = ", ".join(f"{count:,} {state}" for state, count in sorted(copied.jobs.items()))
+    count = sum(copied.jobs.values())
+    click.echo(f"copied {count:,} jobs{f' ({states})' if states else ''}, {copied.payloads:,} payloads", err=True)
+    for name, use in (("keys", "its keys, for all gateways: source it"), ("files", "its files: give --files a copy")):
+        if (beside := file.with_name(f"{file.name}-{name}")).exists():
+            click.echo(f"not copied: {beside} ({use})", err=True)
+
+
 def _make_store(kept: Path | None, dsn: str | None, *, require_synchronous: bool, migrate: bool) -> Store:
     from novita_gateway import MemoryStore, PostgresStore, SQLiteStore
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-__all__ = ["Database", "migrate_database"]
+__all__ = ["Database", "migrate_database", "opened_database"]
 
 _SETTINGS: Final[Mapping[str, str]] = {
     "application_name": "novita-gateway",
@@ -112,12 +112,32 @@ async def migrate_database(dsn: str, schema: str = "novita_gateway") -> list[int
         StoreError: They can't be; the message says why.
         ValueError: The schema's name can't be one.
     """
+    async with _checked(dsn, schema) as connection:
+        return await migrate(connection, schema)
+
+
+@asynccontextmanager
+async def opened_database(dsn: str, schema: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """A connection of its own to tables that are up to date.
+
+    Raises:
+        StoreError: They can't be, or the connection was lost; the message says why.
+        ValueError: The schema's name can't be one.
+    """
+    async with _checked(dsn, schema) as connection:
+        await migrate(connection, schema)
+        yield connection
+
+
+@asynccontextmanager
+async def _checked(dsn: str, schema: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """A connection to a server that can be worked with."""
     settings = _settings(check_schema_name(schema))
     async with _opened(dsn, settings) as first:
         async with _opened(dsn, settings) as second:
             await refuse_shared_sessions(first, second)
         await check_server(first)
-        return await migrate(first, schema)
+        yield first
 
 
 def _settings(schema: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from novita_gateway.board.limits import Limits
 from novita_gateway.board.rows import Row
 from novita_sdk.wire import states
 
-__all__ = ["CODES", "COLUMNS", "SAVE", "Parts", "row_of", "saved", "status_code"]
+__all__ = ["CODES", "COLUMNS", "SAVE", "Parts", "row_columns", "row_of", "row_values", "saved", "status_code"]
 
 CODES: Final = (
     states.PENDING,
@@ -85,6 +85,18 @@ def row_of(record: Mapping[str, Any]) -> Row:
     values = {name: record[name] for name in (*_KEPT, *_CHANGING)}
     values["status"] = CODES[values["status"]]
     return Row(seq=0, **values)
+
+
+def row_columns() -> tuple[str, ...]:
+    """The columns of a whole row, for COPY."""
+    return (*_KEPT, *_CHANGING)
+
+
+def row_values(row: Row) -> tuple[object, ...]:
+    """A row's values for `row_columns`."""
+    return tuple(
+        _NUMBERS[row.status] if name == "status" else getattr(row, name) for name in (*_KEPT, *_CHANGING)
+    )
 
 
 def saved(rows: Sequence[Row], before: Sequence[str], limits: Limits) -> list[list[object]]:
