@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway_client import Connection, Server, connect, server
+from gateway_client import Server, connect, server
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.support.postgres_server import PostgresServer
@@ -267,13 +267,15 @@ def measure_queue(base: Database, *, jobs: int, rounds: int) -> None:
             empty += asyncio.run(takes(running.port, "empty", rounds // 5))
             full += asyncio.run(takes(running.port, "full", rounds // 5))
     base.query(f"DROP SCHEMA {schema} CASCADE")
-    print(f"\na take, in ms                         median     p99")
-    for name, values in ((f"empty queue", empty), (f"{jobs:,} queued", full)):
+    print("\na take, in ms                         median     p99")
+    for name, values in (("empty queue", empty), (f"{jobs:,} queued", full)):
         print(f"{name:<34}{statistics.median(values):>10.2f}{statistics.quantiles(values, n=100)[98]:>8.2f}")
     print(f"of the empty queue's: {statistics.median(full) / statistics.median(empty):.2f}")
 
 
-def main(kinds: Sequence[str], *, quick: bool, endpoints: int, in_flight: Sequence[int], gateways: Sequence[int]) -> None:
+def main(
+    kinds: Sequence[str], *, quick: bool, endpoints: int, in_flight: Sequence[int], gateways: Sequence[int]
+) -> None:
     with database() as base:
         measure_stores(
             kinds,

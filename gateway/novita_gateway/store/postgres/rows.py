@@ -94,9 +94,7 @@ def row_columns() -> tuple[str, ...]:
 
 def row_values(row: Row) -> tuple[object, ...]:
     """A row's values for `row_columns`."""
-    return tuple(
-        _NUMBERS[row.status] if name == "status" else getattr(row, name) for name in (*_KEPT, *_CHANGING)
-    )
+    return tuple(_NUMBERS[row.status] if name == "status" else getattr(row, name) for name in (*_KEPT, *_CHANGING))
 
 
 def saved(rows: Sequence[Row], before: Sequence[str], limits: Limits) -> list[list[object]]:
