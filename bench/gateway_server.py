@@ -39,7 +39,10 @@ async def start_gateway(kind: str, place: list[str]) -> int:
             store = SQLiteStore(place[0])
         case _:
             store = PostgresStore(place[0], schema=place[1])
-    gateway = Gateway(store=store, api_key="K", worker_token="W", waits=Waits(take=600_000, status=600_000))
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    gateway = Gateway(
+        store=store, api_key="K", worker_token="W", webhook_secret=secret, waits=Waits(take=600_000, status=600_000)
+    )
     await gateway.start()
     return gateway.port
 

@@ -17,6 +17,10 @@ from tests.support.gateway_process import GatewayProcess
 from tests.support.stores import dropped, new_schema
 
 
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+"""Of the gateways that share a database."""
+
+
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
     """Starts a gateway and connects to it; both end with the test."""
@@ -59,7 +63,7 @@ def gateways(postgres: str) -> Iterator[Gateways]:
 
     def make(*, waits: Waits | None = None, **options: Any) -> Gateway:
         store = PostgresStore(postgres, schema=schema, count_age=0, **options)
-        return Gateway(store=store, api_key="k", worker_token="w", waits=waits)
+        return Gateway(store=store, api_key="k", worker_token="w", webhook_secret=WEBHOOK_SECRET, waits=waits)
 
     with dropped(postgres, schema):
         yield make

@@ -121,6 +121,14 @@ _proxy_options: Final = stacked(
 @click.option(
     "--no-migrate", is_flag=True, help="With --store: refuse older tables instead of bringing them up to date."
 )
+@click.option(
+    "--files",
+    "files",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIRECTORY",
+    help="Where files that travel with jobs are kept. With --store a directory that all gateways share. Default: "
+    "FILE-files; with --store the bucket of $BUCKET_ENDPOINT_URL and the like, or nowhere.",
+)
 @click.option("--memory", is_flag=True, help="Keep jobs in memory; they are gone when the gateway ends.")
 @_secret_options
 @_proxy_options
@@ -144,6 +152,7 @@ def command(
     store: str | None,
     require_synchronous: bool,
     no_migrate: bool,
+    files: Path | None,
     memory: bool,
     api_key: str | None,
     worker_token: str | None,
@@ -185,7 +194,7 @@ def command(
             worker_token=secrets.worker_token,
             webhook_secret=secrets.webhook_secret,
             allow_private_webhooks=allow_private_webhooks,
-            files=None if kept is None else kept.with_name(f"{kept.name}-files"),
+            files=files or (None if kept is None else kept.with_name(f"{kept.name}-files")),
             public_url=public_url,
             trusted_proxies=trusted_proxies or None,
             keys_file=keys,
@@ -255,7 +264,10 @@ def copy(file: Path, store: str) -> None:
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(copied.jobs.items()))
     count = sum(copied.jobs.values())
     click.echo(f"copied {count:,} jobs{f' ({states})' if states else ''}, {copied.payloads:,} payloads", err=True)
-    for name, use in (("keys", "its keys, for all gateways: source it"), ("files", "its files: give --files a copy")):
+    for name, use in (
+        ("keys", "its keys, for all gateways: source it"),
+        ("files", "its files: give --files of all gateways a copy"),
+    ):
         if (beside := file.with_name(f"{file.name}-{name}")).exists():
             click.echo(f"not copied: {beside} ({use})", err=True)
 

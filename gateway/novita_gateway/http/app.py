@@ -24,7 +24,7 @@ from novita_gateway._errors import (
     TooLargeError,
 )
 from novita_gateway._patience import arriving_within
-from novita_gateway.files.routes import FileRoutes
+from novita_gateway.files.announcements import Files
 from novita_gateway.http.auth import Keys, Role
 from novita_gateway.http.context import RequestContext
 from novita_gateway.http.faults import Fate, FaultInjector
@@ -88,7 +88,7 @@ class App:
         max_wait: int,
         body_timeout: float,
         pages: Mapping[str, Page],
-        files: FileRoutes,
+        files: Files,
         faults: FaultInjector | None,
     ) -> None:
         self._services = services

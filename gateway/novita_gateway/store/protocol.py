@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from novita_sdk.models import (
     EndpointHealth,
@@ -18,7 +18,7 @@ from novita_sdk.models import (
     RunRequest,
 )
 
-__all__ = ["NOTICE_CLAIM", "Handover", "Notice", "Store"]
+__all__ = ["NOTICE_CLAIM", "Handover", "Notice", "SharedStore", "Store"]
 
 ValueT_co = TypeVar("ValueT_co", covariant=True)
 
@@ -211,4 +211,17 @@ class Store(Protocol):
 
     async def mark_notified(self, endpoint: str, job_id: str, revision: int) -> None:
         """The webhook was called with the final state of that revision, or given up."""
+        ...
+
+
+@runtime_checkable
+class SharedStore(Protocol):
+    """What a store has as well that several gateways share."""
+
+    async def file_place(self) -> str | None:
+        """Where the gateway that told it last keeps files; None where none has."""
+        ...
+
+    async def set_file_place(self, place: str, *, before: str | None) -> bool:
+        """Tells where this one does, unless another has told a place since `before`; returns whether it was told."""
         ...

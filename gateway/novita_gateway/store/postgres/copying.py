@@ -64,7 +64,7 @@ async def copy_jobs(
         StoreError: A gateway has the file open, there is no such file, the database has jobs already or can't be
             reached, or the connection was lost; then nothing was copied, unless the message says otherwise.
     """
-    if not file.exists():
+    if not await GATEWAY_THREADS.run(file.exists):
         raise StoreError(f"there is no file {file}")
     source = await GATEWAY_THREADS.run(SqliteFile, file)  # holds its lock, so that no gateway begins with it meanwhile
     with closing(source):

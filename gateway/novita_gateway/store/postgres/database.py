@@ -104,6 +104,20 @@ class Database:
             schema,
         )
 
+    async def file_place(self) -> str | None:
+        """Where the gateway that told it last keeps files; None where none has."""
+        records = await self.hard.fetch("SELECT place FROM file_place")
+        return str(records[0]["place"]) if records else None
+
+    async def set_file_place(self, place: str, *, before: str | None) -> bool:
+        """Tells a place unless another was told since `before`; returns whether it was told."""
+        statement = (
+            "INSERT INTO file_place (place) VALUES ($1) ON CONFLICT DO NOTHING RETURNING place"
+            if before is None
+            else "UPDATE file_place SET place = $1 WHERE place IN ($1, $2) RETURNING place"
+        )
+        return bool(await self.hard.fetch(statement, place, *([] if before is None else [before])))
+
 
 async def migrate_database(dsn: str, schema: str = "novita_gateway") -> list[int]:
     """Brings the tables of a job store up to date; returns the numbers of the files that were applied.

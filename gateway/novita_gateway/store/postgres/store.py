@@ -344,6 +344,16 @@ class PostgresStore:
         rule = partial(_mark_notified, revision)
         await self._batches.call(Change(endpoint=endpoint, id=job_id, rule=rule))
 
+    # Files
+
+    async def file_place(self) -> str | None:
+        """Where the gateways keep files."""
+        return await self._database.file_place()
+
+    async def set_file_place(self, place: str, *, before: str | None) -> bool:
+        """Tells where this one does."""
+        return await self._database.set_file_place(place, before=before)
+
     # What is taken back
 
     async def _give_back(self, endpoint: str, worker_id: str, ids: Sequence[str]) -> None:

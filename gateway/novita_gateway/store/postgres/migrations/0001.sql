@@ -93,3 +93,9 @@ CREATE TABLE endpoint_schema (
     endpoint text COLLATE "C" PRIMARY KEY,
     body bytea NOT NULL
 );
+
+-- Where the gateways keep files, as the last one told that has started; so that all of them keep theirs there.
+CREATE TABLE file_place (
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    place text NOT NULL
+);
