@@ -16,7 +16,6 @@ from tests.support.gateway_api import Api, Connect
 from tests.support.gateway_process import GatewayProcess
 from tests.support.stores import dropped, new_schema
 
-
 WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 """Of the gateways that share a database."""
 

@@ -1,4 +1,4 @@
-"""Files of several gateways: in a bucket, or in a directory that all of them see; anything else is refused at the start."""
+"""Files of several gateways: in a bucket, or in a directory that all see; anything else is refused at the start."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def markers(directory: Path) -> list[str]:
 
 
 async def test_a_file_that_came_to_one_gateway_is_had_from_another(
-    tmp_path: Path, connect: Connect, stores: Stores
+    tmp_path: Path, stores: Stores, connect: Connect
 ) -> None:
     first, second = [await connect(gateway(stores, tmp_path)) for _ in range(2)]
     link = await upload(first)
@@ -56,7 +56,7 @@ async def test_a_file_that_came_to_one_gateway_is_had_from_another(
 
 
 async def test_an_upload_link_of_one_gateway_is_taken_at_another(
-    tmp_path: Path, connect: Connect, stores: Stores
+    tmp_path: Path, stores: Stores, connect: Connect
 ) -> None:
     first, second = [await connect(gateway(stores, tmp_path)) for _ in range(2)]
     reply = (await first.client("POST", "/v1/ep/files", ANNOUNCEMENT)).json
@@ -79,12 +79,12 @@ async def test_many_gateways_in_turn_and_at_once_see_each_other_and_leave_one_ma
 
 
 async def test_a_directory_that_is_not_shared_is_refused_and_the_others_go_on(
-    tmp_path: Path, connect: Connect, stores: Stores, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, stores: Stores, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared, "_LOOKS", 2)
     first = await connect(gateway(stores, tmp_path / "a"))
     for _ in range(2):
-        with pytest.raises(StoreError, match="and that is not .*b: name a directory that all of them share"):
+        with pytest.raises(StoreError, match=r"and that is not .*b: name a directory that all of them share"):
             await gateway(stores, tmp_path / "b").start()
     assert markers(tmp_path / "b") == []
     await connect(gateway(stores, tmp_path / "a"))
@@ -118,12 +118,12 @@ async def test_files_that_were_moved_on_purpose_are_found_where_they_are_now(tmp
 
 async def test_a_directory_that_can_not_be_written_is_refused(tmp_path: Path, stores: Stores) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StoreError, match="files can't be kept in .*file"):
+    with pytest.raises(StoreError, match=r"files can't be kept in .*file"):
         await gateway(stores, tmp_path / "file").start()
 
 
 async def test_files_go_to_the_bucket_of_the_environment_and_come_from_it(
-    connect: Connect, stores: Stores, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, connect: Connect, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name_bucket(monkeypatch, s3)
     first, second = [await connect(gateway(stores)) for _ in range(2)]
@@ -158,7 +158,7 @@ def test_the_projects_own_store_client_uses_the_bucket_through_a_gateway(stores:
 
 
 async def test_a_bucket_that_takes_nothing_is_refused_at_the_start(stores: Stores, s3: S3Server) -> None:
-    with pytest.raises(StoreError, match="files can't be kept: .*there is no such bucket"):
+    with pytest.raises(StoreError, match=r"files can't be kept: .*there is no such bucket"):
         await gateway(stores, the_bucket("none", s3.creds)).start()
 
 
@@ -173,7 +173,7 @@ async def test_a_place_of_another_kind_is_refused(
 
 
 async def test_without_a_place_files_are_refused_until_a_gateway_has_one(
-    tmp_path: Path, connect: Connect, stores: Stores, s3: S3Server
+    tmp_path: Path, stores: Stores, connect: Connect, s3: S3Server
 ) -> None:
     without = await connect(gateway(stores))
     reply = await without.client("POST", "/v1/ep/files", ANNOUNCEMENT)
