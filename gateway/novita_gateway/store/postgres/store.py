@@ -34,13 +34,12 @@ from novita_gateway.store.postgres.looks import Looks, job_state
 from novita_gateway.store.postgres.news import News
 from novita_gateway.store.postgres.notices import Notices
 from novita_gateway.store.postgres.reads import Reads
-from novita_gateway.store.postgres.stops import Stops
 from novita_gateway.store.postgres.streams import Streams
 from novita_gateway.store.postgres.sweeps import Sweeps
 from novita_gateway.store.postgres.takes import Takes
 from novita_gateway.store.postgres.tasks import Tasks, nothing
 from novita_gateway.store.postgres.waiting import Waiters, Watch
-from novita_gateway.store.postgres.workers import Workers
+from novita_gateway.store.postgres.workers import Stops, Workers
 from novita_gateway.store.postgres.writes import Result, Writes
 from novita_gateway.store.protocol import Handover, Notice
 from novita_gateway.store.repeats import is_repeat
