@@ -2,6 +2,8 @@
 
 `make bench-gateway` runs it. `--quick` measures less. The server has one core and the client another. Rounds of the
 servers alternate, so that a busy machine hits all of them; a table shows the best round of each.
+
+With `--store sqlite,postgres` it measures these stores beside each other instead, at one, two and four gateways.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from gateway_client import connect, server
+from gateway_client import Connection, connect, server
 
 KINDS = ("bare", "memory", "durable")
 FIRST_CORE: set[int] = set()

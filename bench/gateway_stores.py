@@ -1,4 +1,4 @@
-"""The gateway's stores beside each other, with real clients and workers on one endpoint; for `bench/gateway.py --store`.
+"""The gateway's stores beside each other, with clients and workers on one endpoint; for `bench/gateway.py --store`.
 
 Nothing is pinned: gateways, clients, workers and the database share the machine. The database runs with fsync.
 """

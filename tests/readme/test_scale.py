@@ -1,7 +1,7 @@
 """Every code block of docs/scale.md works as it stands, on a real server, in the order in which a reader meets them.
 
-What stands after the language: `serves` runs until it is stopped, `title` is the file that it is, and `run=no` needs what
-a test does not have.
+What stands after the language: `serves` runs until it is stopped, `title` is the file that it is, and `run=no` needs
+what a test does not have.
 """
 
 from __future__ import annotations

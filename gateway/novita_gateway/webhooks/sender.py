@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import logging
 import random
 import secrets
 import time
+from contextlib import suppress
 from typing import Final
 
 import aiohttp
@@ -56,8 +56,9 @@ class WebhookSender:
         self._secret = secret
         self._allow_private = allow_private
         self._retries = retries
-        self._log = BoundedLog()
         self._held: set[Notice] = set()
+        """What this gateway has claimed and is still to deliver."""
+        self._log = BoundedLog()
         self._random = random.Random()  # of its own, so that who seeds the process's sees no other draw
 
     def check(self, url: str) -> None:
@@ -76,33 +77,31 @@ class WebhookSender:
             while True:
                 await slots.acquire()
                 notice = await self._next_notice()
+                self._held.add(notice)
                 group.create_task(self._deliver(session, notice, slots))
+
+    async def _hold(self) -> None:
+        """Keeps the claims of what is still to be delivered, so that no other gateway calls it meanwhile."""
+        while True:
+            await asyncio.sleep(NOTICE_CLAIM / 3000)
+            with suppress(UnavailableError):  # a claim that ends is another gateway's, and the call comes twice
+                await self._store.hold_notices(tuple(self._held))
 
     async def _next_notice(self) -> Notice:
         while True:
             try:
-                notice = await self._store.next_notice()
+                return await self._store.next_notice()
             except UnavailableError:
                 await asyncio.sleep(1)
-            else:
-                self._held.add(notice)
-                return notice
-
-    async def _hold(self) -> None:
-        """Keeps what is still to be delivered from other gateways; they call it when nothing is heard of this one."""
-        while True:
-            await asyncio.sleep(NOTICE_CLAIM / 3000)
-            with contextlib.suppress(UnavailableError):  # a second call is better than none
-                await self._store.hold_notices(list(self._held))
 
     async def _deliver(self, session: aiohttp.ClientSession, notice: Notice, slots: asyncio.Semaphore) -> None:
+        """Begins with a slot, and waits for another try without one: a receiver that is away holds up no other."""
         try:
-            await self._call(session, notice, slots)
+            await self._deliver_held(session, notice, slots)
         finally:
             self._held.discard(notice)
 
-    async def _call(self, session: aiohttp.ClientSession, notice: Notice, slots: asyncio.Semaphore) -> None:
-        """Begins with a slot, and waits for another try without one: a receiver that is away holds up no other."""
+    async def _deliver_held(self, session: aiohttp.ClientSession, notice: Notice, slots: asyncio.Semaphore) -> None:
         attempt, begin = 1, time.monotonic()
         while True:
             try:
