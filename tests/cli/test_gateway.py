@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -190,3 +191,30 @@ def test_gateways_that_share_a_database_need_keys_that_are_given(cli: Cli) -> No
     done = cli("gateway", "--store", "postgresql://nowhere", "--api-key", "k")
     assert done.code == 2
     assert "$NOVITA_GATEWAY_WORKER_TOKEN and $NOVITA_GATEWAY_WEBHOOK_SECRET" in done.err
+
+
+def test_copies_the_jobs_of_a_file_once_and_says_what_it_did_not_copy(
+    start: Start, cli: Cli, tmp_path: Path, postgres: str
+) -> None:
+    name = f"copy_{secrets.token_hex(4)}"
+    asyncio.run(execute(postgres, f"CREATE DATABASE {name}"))
+    dsn = f"{postgres.rpartition('/')[0]}/{name}"
+    command = start("gateway", "--port", "0", "--db", "jobs.db", "--json")
+    assert command.process.stdout is not None
+    told = json.loads(command.process.stdout.readline())
+    with Client(api_key=told["api_key"], base_url=told["url"]) as client:
+        client.endpoint("ep").run({"a": 1})
+    refused = cli("gateway", "copy", "--from", "jobs.db", "--to", dsn)
+    assert refused.code == 1
+    assert "another gateway has jobs.db open; stop it" in refused.err
+    command.interrupt()
+    command.outcome()
+    copied = cli("gateway", "copy", "--from", "jobs.db", "--to", dsn)
+    assert (copied.code, copied.out) == (0, "")
+    assert "copied 1 jobs (1 PENDING), 1 payloads" in copied.err
+    assert "not copied: jobs.db-keys" in copied.err
+    again = cli("gateway", "copy", "--from", "jobs.db", "--to", dsn)
+    assert again.code == 1
+    assert "the database has jobs or schemas already" in again.err
+    assert cli("gateway", "copy", "--from", "none.db", "--to", dsn).code == 2
+    asyncio.run(execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
