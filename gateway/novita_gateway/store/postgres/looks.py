@@ -21,6 +21,11 @@ _JOBS: Final = """
 SELECT endpoint, id, status, revision, takes, chunks FROM job JOIN unnest($1::text[], $2::text[]) AS q(endpoint, id)
 USING (endpoint, id)
 """
+_OVER: Final = """
+SELECT q.endpoint, q.id FROM unnest($1::text[], $2::text[]) AS q(endpoint, id)
+LEFT JOIN job ON job.endpoint = q.endpoint AND job.id = q.id WHERE job.id IS NULL OR job.status >= 2
+"""
+"""Most of those who wait do so for a job's end, and the answer has only what is news to them."""
 _STOPS: Final = """
 SELECT DISTINCT endpoint, worker_id FROM stop JOIN unnest($1::text[], $2::text[]) AS q(endpoint, worker_id)
 USING (endpoint, worker_id)
@@ -57,13 +62,19 @@ class Looks:
         Raises:
             StoreError: The database could not be asked.
         """
-        jobs, workers = set[tuple[str, ...]](), set[tuple[str, ...]]()
+        ends, jobs, workers = list[list[str]](), set[tuple[str, ...]](), set[tuple[str, ...]]()
         for word in self._waiters:
             kind, _, rest = word.partition(":")
-            if kind == words.NOTICE:
+            if kind == "F":
+                ends.append(rest.split("/"))
+            elif kind == words.NOTICE:
                 self._waiters.call([word])
             else:
                 (workers if kind == "S" else jobs).add(tuple(rest.split("/")))
+        for start in range(0, len(ends), AT_ONCE):
+            columns = map(list, zip(*ends[start : start + AT_ONCE], strict=True))
+            for record in await self._connections.fetch(_OVER, *columns):
+                self._waiters.call([words.final(record["endpoint"], record["id"])])
         await self._look_at_jobs(sorted(jobs))
         if workers:
             for record in await self._connections.fetch(_STOPS, *map(list, zip(*sorted(workers), strict=True))):
@@ -81,11 +92,7 @@ class Looks:
             }
             for endpoint, job_id in some:
                 record = found.get((endpoint, job_id))
-                for word in (
-                    words.final(endpoint, job_id),
-                    words.revised(endpoint, job_id),
-                    words.chunks(endpoint, job_id),
-                ):
+                for word in (words.revised(endpoint, job_id), words.chunks(endpoint, job_id)):
                     for watch in self._waiters.watches(word):
                         if record is None or watch.seen != _state(word[0], record):
                             watch.wake()

@@ -55,15 +55,19 @@ SELECT endpoint, id FROM job JOIN unnest($1::text[], $2::text[]) AS q(endpoint, 
 
 TAKE: Final = f"""
 WITH n AS MATERIALIZED (SELECT {NOW} AS now),
+e AS MATERIALIZED (SELECT * FROM unnest($2::text[], $3::integer[], $4::integer[]) AS e(endpoint, count, before)),
 p AS MATERIALIZED (
-    SELECT endpoint, id FROM job WHERE endpoint = $2 AND status = 0 AND expires > {NOW}
-    ORDER BY low_priority, rank LIMIT cardinality($3::text[]) FOR UPDATE SKIP LOCKED),
-w AS MATERIALIZED (SELECT endpoint, id, row_number() OVER () AS slot FROM p),
+    SELECT p.*, e.before FROM e CROSS JOIN LATERAL (
+        SELECT endpoint, id, low_priority, rank FROM job
+        WHERE endpoint = e.endpoint AND status = 0 AND expires > {NOW}
+        ORDER BY low_priority, rank LIMIT e.count FOR UPDATE SKIP LOCKED) AS p),
+w AS MATERIALIZED (
+    SELECT endpoint, id, before + row_number() OVER (PARTITION BY endpoint ORDER BY low_priority, rank) AS slot FROM p),
 t AS (
-    UPDATE job SET status = 1, revision = revision + 1, worker_id = ($3::text[])[w.slot],
+    UPDATE job SET status = 1, revision = revision + 1, worker_id = ($5::text[])[w.slot],
         taken = greatest(now, created), attempt = attempt + 1, takes = takes + 1,
-        lease_until = now + $4::bigint, token = $5::uuid,
-        wake = least(now + $4::bigint, expires, greatest(now, created) + execution_timeout)
+        lease_until = now + $6::bigint, token = $7::uuid,
+        wake = least(now + $6::bigint, expires, greatest(now, created) + execution_timeout)
     FROM w, n WHERE job.endpoint = w.endpoint AND job.id = w.id
     RETURNING w.slot, {COLUMNS}),
 x AS (DELETE FROM stop USING t WHERE (stop.endpoint, stop.worker_id, stop.id) = (t.endpoint, t.worker_id, t.id))
@@ -71,7 +75,7 @@ SELECT t.*, body.body
 FROM t JOIN body ON body.endpoint = t.endpoint AND body.id = t.id AND body.part = 0
 ORDER BY slot
 """  # noqa: S608 - constants
-"""Jobs for the slots $3, each of which names its worker."""
+"""Jobs of the endpoints $2, up to $3 of each, for the slots $5 after the first $4; each slot names its worker."""
 
 TAKEN: Final = f"""
 SELECT {COLUMNS}, body.body FROM job JOIN body ON body.endpoint = job.endpoint AND body.id = job.id AND body.part = 0

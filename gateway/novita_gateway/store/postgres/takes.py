@@ -6,11 +6,13 @@ import asyncio
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from novita_gateway._clock import Clock
 from novita_gateway.board.rows import Row
 from novita_gateway.store.journal import Part
+from novita_gateway.store.postgres.batches import Batches
 from novita_gateway.store.postgres.connections import Connections
 from novita_gateway.store.postgres.rows import Parts, row_of
 from novita_gateway.store.postgres.statements import TAKE, TAKEN
@@ -24,6 +26,8 @@ SLOTS: Final = 1000
 """Jobs that one statement asks for, and one worker may ask for."""
 
 Taken = list[tuple[Row, Parts]]
+_Ask = tuple[str, Sequence[str]]
+"""An endpoint, and the worker of each job that is asked for."""
 
 
 class _Taker:
@@ -71,6 +75,8 @@ class Takes:
         self._give_back = give_back
         self._tell = tell
         self._taken = taken
+        self._asks: Batches[_Ask, dict[str, Taken]] = Batches(self._run)
+        """Of all endpoints together: an endpoint asks once at a time, and many may ask in the same turn."""
         self._lines: dict[str, deque[_Taker]] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._news: dict[str, bool] = {}
@@ -164,7 +170,7 @@ class Takes:
                 asked.append(taker)
                 slots += [taker.worker_id] * taker.count
         try:
-            taken = await self._run(endpoint, slots)
+            taken = await self._asks.call((endpoint, slots))
         except Exception as error:  # noqa: BLE001 - who waits is told
             for taker in present:
                 self._leave(endpoint, taker)
@@ -185,22 +191,29 @@ class Takes:
                 taker.jobs.set_result(jobs)
         return is_more
 
-    async def _run(self, endpoint: str, slots: Sequence[str]) -> dict[str, Taken]:
-        """The jobs that each worker got."""
+    async def _run(self, asks: Sequence[_Ask]) -> Sequence[dict[str, Taken]]:
+        """The jobs that each worker got, for each of several endpoints."""
         token = uuid.uuid4()
+        counts = [len(slots) for _, slots in asks]
+        columns = (
+            [endpoint for endpoint, _ in asks],
+            counts,
+            [before - count for before, count in zip(accumulate(counts), counts, strict=True)],
+            [worker_id for _, slots in asks for worker_id in slots],
+        )
 
         async def work(connection: asyncpg.Connection[Any], is_again: bool, /) -> list[Mapping[str, Any]]:  # noqa: FBT001
             records: list[Mapping[str, Any]] = []
-            if is_again:
-                records = await connection.fetch(TAKEN, endpoint, list(set(slots)), token)
-            return records or await connection.fetch(TAKE, self._now(), endpoint, slots, self._lease, token)
+            for endpoint, slots in asks if is_again else ():
+                records += await connection.fetch(TAKEN, endpoint, list(set(slots)), token)
+            return records or await connection.fetch(TAKE, self._now(), *columns, self._lease, token)
 
-        taken: dict[str, Taken] = {}
+        taken = {endpoint: dict[str, Taken]() for endpoint, _ in asks}
         for record in await self._connections.run(work):
             row, parts = row_of(record), Parts()
             parts.add(Part.REQUEST, record["body"])
-            taken.setdefault(row.worker_id or "", []).append((row, parts))
-        return taken
+            taken[row.endpoint].setdefault(row.worker_id or "", []).append((row, parts))
+        return list(taken.values())
 
     def _end(self, endpoint: str, taker: _Taker) -> None:
         """Its wait is over; where a statement asks for it, that still decides."""
