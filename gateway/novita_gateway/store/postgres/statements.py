@@ -78,7 +78,7 @@ ORDER BY slot
 """Jobs of the endpoints $2, up to $3 of each, for the slots $5 after the first $4; each slot names its worker."""
 
 TAKEN: Final = f"""
-SELECT {COLUMNS}, body.body FROM job JOIN body ON body.endpoint = job.endpoint AND body.id = job.id AND body.part = 0
+SELECT {COLUMNS}, (SELECT body FROM body WHERE endpoint = job.endpoint AND id = job.id AND part = 0) AS body FROM job
 WHERE job.endpoint = $1 AND job.worker_id = ANY($2::text[]) AND job.status = 1 AND job.token = $3::uuid
 ORDER BY job.low_priority, job.rank
 """  # noqa: S608 - constants

@@ -183,7 +183,7 @@ class PostgresStore:
         Raises:
             StoreError: The database could not be asked.
         """
-        await self._sweeps.sweep()
+        await self._sweeps.sweep(wait=True)
 
     # Clients
 
@@ -243,10 +243,13 @@ class PostgresStore:
 
     async def _purge(self, endpoint: str, until: int) -> int:
         def cancel(row: Row, now: int, _: int) -> list[Event]:
+            if not row.is_queued:
+                return []
             return rules.end(row, states.CANCELLED, now, reason="the queue was purged")
 
-        removed = 0
-        while count := await self._changes.purge(endpoint, until, cancel):
+        removed, looked = 0, 1
+        while looked:
+            looked, count = await self._changes.purge(endpoint, until, cancel)
             removed += count
             if self._waiters.is_closed:
                 raise UnavailableError(
