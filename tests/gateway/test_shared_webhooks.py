@@ -75,7 +75,7 @@ async def test_each_final_state_calls_once_wherever_it_came_about(
 
     async def all_marked() -> bool:
         (record,) = await execute(postgres, "SELECT count(*) FROM job WHERE notify", schema=schema)
-        return record["count"] == 0
+        return int(record["count"]) == 0
 
     await eventually_async(all_marked)
     called = Counter(headers["webhook-id"] for headers, _ in receiver.requests)
@@ -189,7 +189,7 @@ async def test_a_store_that_is_away_when_a_webhook_was_called_neither_ends_the_s
 
     async def all_marked() -> bool:
         (record,) = await execute(postgres, "SELECT count(*) FROM job WHERE notify", schema=schema)
-        return record["count"] == 0
+        return int(record["count"]) == 0
 
     await eventually_async(all_marked)
     second = await finish_one(api, receiver)
