@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from novita_gateway.board.limits import Limits
     from novita_gateway.http.faults import Faults
     from novita_gateway.http.openapi import openapi
+    from novita_gateway.store.copying import copy_jobs
     from novita_gateway.store.memory import MemoryStore
-    from novita_gateway.store.postgres.copying import copy_jobs
     from novita_gateway.store.postgres.database import migrate_database
     from novita_gateway.store.postgres.store import PostgresStore
     from novita_gateway.store.protocol import Store
@@ -67,7 +67,7 @@ _MODULES = {
     "StoreError": "novita_gateway._errors",
     "SystemClock": "novita_gateway._clock",
     "Waits": "novita_gateway._service",
-    "copy_jobs": "novita_gateway.store.postgres.copying",
+    "copy_jobs": "novita_gateway.store.copying",
     # Gateway and worker don't import each other; a third package combines them.
     "embedded": "novita_testing._embedded",
     "log_to": "novita_gateway._logs",

@@ -1,4 +1,4 @@
-"""What the gateway's ways of keeping files have in common: the request that announces one, and what is refused."""
+"""Announcements of files: the request, its answer and its refusals, whichever way the gateway keeps files."""
 
 from __future__ import annotations
 
