@@ -29,6 +29,7 @@ from novita_gateway.board import rows
 from novita_gateway.store import sqlite_migrations
 from novita_gateway.store.sqlite_columns import columns_of
 from novita_gateway.store.sqlite_migrations import VERSION
+from tests.gateway.conftest import WEBHOOK_SECRET
 from tests.support.gateway_api import Connect
 
 SCHEMAS = Path(__file__).with_name("schemas")
@@ -127,7 +128,8 @@ async def answers_of(connect: Connect, make_store: Callable[[], Store]) -> Any:
     await store.open()
     notice = await asyncio.wait_for(store.next_notice(), 10)
     await store.close()
-    api = await connect(Gateway(store=make_store(), allow_private_webhooks=True))
+    keys: dict[str, Any] = {"api_key": "k", "worker_token": "w", "webhook_secret": WEBHOOK_SECRET}
+    api = await connect(Gateway(store=make_store(), allow_private_webhooks=True, **keys))
     found: dict[str, Any] = {"notice": [notice.endpoint, notice.job_id, notice.revision]}
 
     async def ask(verb: str, path: str, body: bytes | None = None, **headers: str) -> Any:
