@@ -78,8 +78,8 @@ bench-imports: $(READY) ## What importing costs, beside the published package
 bench-files: $(READY) ## Uploads and downloads, beside bare boto3 and the published package
 	@$(BIN)/python bench/files.py
 
-bench-gateway: $(READY) ## The gateway, beside a bare HTTP server that answers constants
-	@$(BIN)/python bench/gateway.py
+bench-gateway: $(READY) ## The gateway, beside a bare HTTP server that answers constants; STORE=sqlite,postgres: its stores
+	@$(BIN)/python bench/gateway.py $(if $(STORE),--store $(STORE))
 
 bench-stalls: $(READY) ## How long commands over a million jobs hold the gateway up
 	@$(BIN)/python bench/stalls.py

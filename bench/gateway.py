@@ -2,6 +2,8 @@
 
 `make bench-gateway` runs it. `--quick` measures less. The server has one core and the client another. Rounds of the
 servers alternate, so that a busy machine hits all of them; a table shows the best round of each.
+
+With `--store sqlite,postgres` it measures these stores beside each other instead, at one, two and four gateways.
 """
 
 from __future__ import annotations
@@ -11,96 +13,19 @@ import asyncio
 import os
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-SERVER = Path(__file__).with_name("gateway_server.py")
-HEADERS = b"Host: bench\r\nUser-Agent: bench\r\nAccept: */*\r\nContent-Type: application/json\r\n"
-INPUT = b'{"input":"' + b"x" * 1000 + b'"}'
-OUTPUT = b'{"output":"' + b"y" * 1000 + b'"}'
+from gateway_client import Connection, connect, server
+
 KINDS = ("bare", "memory", "durable")
+FIRST_CORE: set[int] = set()
+"""Where the servers run."""
 
 
-class Server:
-    """A server process that can be asked about itself."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        self.port = int(self._line())
-
-    def ask(self, what: str) -> float:
-        assert self._process.stdin is not None
-        self._process.stdin.write(what + "\n")
-        self._process.stdin.flush()
-        return float(self._line())
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
-
-
-@contextmanager
-def server(kind: str, file: Path) -> Iterator[Server]:
-    arguments = [str(file)] if kind == "durable" else []
-    command = [sys.executable, str(SERVER), kind, *arguments]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield Server(process)
-        finally:
-            process.kill()
-
-
-class Connection(asyncio.Protocol):
-    """As little of an HTTP client as will do, so that the server is what is measured."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self._reply: asyncio.Future[bytes] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head = self._buffer.find(b"\r\n\r\n") + 4
-        if head < 4 or self._reply is None:
-            return
-        at = self._buffer.find(b"Content-Length: ", 0, head) + 16
-        length = int(self._buffer[at : self._buffer.find(b"\r", at)]) if at > 15 else 0
-        if len(self._buffer) >= head + length:
-            body, self._buffer = self._buffer[head : head + length], self._buffer[head + length :]
-            self._reply.set_result(body)
-
-    async def call(self, line: str, key: str, body: bytes = b"") -> bytes:
-        self._reply = asyncio.get_running_loop().create_future()
-        length = f"Content-Length: {len(body)}\r\n" if body else ""
-        head = f"{line} HTTP/1.1\r\nAuthorization: {key}\r\n{length}".encode()
-        self.transport.write(head + HEADERS + b"\r\n" + body)
-        return await self._reply
-
-    async def submit(self, endpoint: str) -> str:
-        return (await self.call(f"POST /v1/{endpoint}/run", "Bearer K", INPUT))[7:31].decode()
-
-    async def take(self, endpoint: str) -> str:
-        body = await self.call(f"GET /v1/{endpoint}/job-take/w1?gpu=A+B&job_in_progress=0", "W")
-        return body[7:31].decode()
-
-    async def done(self, endpoint: str, job_id: str) -> None:
-        await self.call(f"POST /v1/{endpoint}/job-done/w1/{job_id}?gpu=A+B&isStream=false", "W", OUTPUT)
-
-    async def status(self, endpoint: str, job_id: str, query: str = "") -> None:
-        await self.call(f"GET /v1/{endpoint}/status/{job_id}{query}", "Bearer K")
-
-
-async def connect(port: int) -> Connection:
-    _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
-    return connection
+def file_of(kind: str, file: Path) -> tuple[str, ...]:
+    return (str(file),) if kind == "durable" else ()
 
 
 async def jobs_per_second(port: int, clients: int, seconds: float) -> float:
@@ -184,7 +109,7 @@ def measure_throughput(directory: Path, *, seconds: float, rounds: int) -> None:
         rates, costs = dict.fromkeys(KINDS, 0.0), dict.fromkeys(KINDS, float("inf"))
         for number in range(rounds):
             for kind in KINDS:
-                with server(kind, directory / f"throughput-{clients}-{number}.db") as running:
+                with server(kind, *file_of(kind, directory / f"throughput-{clients}-{number}.db")) as running:
                     cpu = running.ask("cpu")
                     rate = asyncio.run(jobs_per_second(running.port, clients, seconds))
                     cost = (running.ask("cpu") - cpu) / (rate * seconds) * 1e6
@@ -196,10 +121,10 @@ def measure_throughput(directory: Path, *, seconds: float, rounds: int) -> None:
 
 def measure_latency(directory: Path, *, rounds: int) -> None:
     print("\nlatency in ms                         median     p99")
-    with server("bare", directory) as running:
+    with server("bare", cores=FIRST_CORE) as running:
         rows = [("bare round trip", asyncio.run(round_trips(running.port, rounds)))]
     for kind in ("memory", "durable"):
-        with server(kind, directory / "latency.db") as running:
+        with server(kind, *file_of(kind, directory / "latency.db")) as running:
             takes, waits = asyncio.run(wake_ups(running.port, rounds))
         rows += [(f"{kind}: submit to parked worker", takes), (f"{kind}: result to parked client", waits)]
     for name, values in rows:
@@ -209,20 +134,20 @@ def measure_latency(directory: Path, *, rounds: int) -> None:
 def measure_memory(directory: Path, *, jobs: int, parked: int) -> None:
     print("\nmemory of the server process")
     for kind in ("memory", "durable"):
-        with server(kind, directory / "queue.db") as running:
+        with server(kind, *file_of(kind, directory / "queue.db")) as running:
             before = running.ask("rss")
             asyncio.run(fill(running.port, jobs))
             each = (running.ask("rss") - before) / jobs * 1024
             print(f"{kind:>10}: {each:,.0f} bytes for each of {jobs:,} queued jobs of 1 KB")
         if kind == "durable":
             begin = time.perf_counter()
-            with server(kind, directory / "queue.db") as running:
+            with server(kind, *file_of(kind, directory / "queue.db")) as running:
                 seconds = time.perf_counter() - begin
                 print(f"{'restart':>10}: {seconds:.2f} s with {jobs:,} queued jobs, the start of Python included")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     count = min(parked, hard - 500)
-    with server("memory", directory) as running:
+    with server("memory", cores=FIRST_CORE) as running:
         before = running.ask("rss")
 
         async def measure() -> float:
@@ -240,8 +165,25 @@ def measure_memory(directory: Path, *, jobs: int, parked: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="measure less, in about half a minute")
-    quick = parser.parse_args().quick
+    parser.add_argument("--store", metavar="KINDS", help="sqlite,postgres: measure these beside each other instead")
+    parser.add_argument("--in-flight", default="8,64,512", help="with --store: jobs at a time")
+    parser.add_argument("--gateways", default="1,2,4", help="with --store: gateways on one database")
+    parser.add_argument("--endpoints", type=int, default=1, help="with --store: how many the jobs are spread over")
+    arguments = parser.parse_args()
+    quick = arguments.quick
+    if arguments.store:
+        import gateway_stores
+
+        gateway_stores.main(
+            arguments.store.split(","),
+            quick=quick,
+            endpoints=arguments.endpoints,
+            in_flight=[*map(int, arguments.in_flight.split(","))],
+            gateways=[*map(int, arguments.gateways.split(","))],
+        )
+        return
     if hasattr(os, "sched_setaffinity"):
+        FIRST_CORE.add(min(os.sched_getaffinity(0)))
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

@@ -1,4 +1,4 @@
-"""The server of a bench, in a process of its own: gateway_server.py bare | memory | durable FILE.
+"""The server of a bench, in a process of its own: gateway_server.py bare | memory | durable FILE | postgres DSN SCHEMA.
 
 Prints its port. Then answers every line on stdin: `rss` with its resident memory in KiB, `cpu` with its CPU seconds.
 """
@@ -29,11 +29,20 @@ async def start_bare() -> int:
     return int(runner.addresses[0][1])
 
 
-async def start_gateway(file: str | None) -> int:
-    from novita_gateway import Gateway, MemoryStore, SQLiteStore, Waits
+async def start_gateway(kind: str, place: list[str]) -> int:
+    from novita_gateway import Gateway, MemoryStore, PostgresStore, SQLiteStore, Waits
 
-    store = MemoryStore() if file is None else SQLiteStore(file)
-    gateway = Gateway(store=store, api_key="K", worker_token="W", waits=Waits(take=600_000, status=600_000))
+    match kind:
+        case "memory":
+            store = MemoryStore()
+        case "durable":
+            store = SQLiteStore(place[0])
+        case _:
+            store = PostgresStore(place[0], schema=place[1])
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    gateway = Gateway(
+        store=store, api_key="K", worker_token="W", webhook_secret=secret, waits=Waits(take=600_000, status=600_000)
+    )
     await gateway.start()
     return gateway.port
 
@@ -44,10 +53,8 @@ def rss() -> int:
 
 
 async def main() -> None:
-    kind, *rest = sys.argv[1:]
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    port = await (start_bare() if kind == "bare" else start_gateway(rest[0] if rest else None))
+    kind, *place = sys.argv[1:]
+    port = await (start_bare() if kind == "bare" else start_gateway(kind, place))
     print(port, flush=True)
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):

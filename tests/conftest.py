@@ -16,6 +16,7 @@ from tests.support.audit import watched
 from tests.support.certificates import write_certificate
 from tests.support.environment import OWN_VARIABLES
 from tests.support.environment import plain_environment as environment_without_own
+from tests.support.postgres_server import shared_server
 from tests.support.repository import ROOT
 from tests.support.waiting import Meanwhile, threads
 from tests.support.world import WorkerRunner, connect, worker_runner
@@ -99,6 +100,14 @@ def gateway() -> Iterator[Gateway]:
     """A gateway with an in-memory store; tests use endpoints of their own."""
     with serve_in_thread() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The DSN of a PostgreSQL server, one for all processes of the run; tests use schemas of their own."""
+    base = tmp_path_factory.getbasetemp()
+    with shared_server(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) as dsn:
+        yield dsn
 
 
 @pytest.fixture

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from novita_gateway.board.limits import Limits
     from novita_gateway.http.faults import Faults
     from novita_gateway.http.openapi import openapi
+    from novita_gateway.store.copying import copy_jobs
     from novita_gateway.store.memory import MemoryStore
+    from novita_gateway.store.postgres.database import migrate_database
+    from novita_gateway.store.postgres.store import PostgresStore
     from novita_gateway.store.protocol import Store
     from novita_gateway.store.sqlite import SQLiteStore
     from novita_testing._embedded import embedded
@@ -33,13 +36,16 @@ __all__ = [
     "Limits",
     "ManualClock",
     "MemoryStore",
+    "PostgresStore",
     "SQLiteStore",
     "Store",
     "StoreError",
     "SystemClock",
     "Waits",
+    "copy_jobs",
     "embedded",
     "log_to",
+    "migrate_database",
     "openapi",
     "serve_forever",
     "serve_in_thread",
@@ -55,14 +61,17 @@ _MODULES = {
     "Limits": "novita_gateway.board.limits",
     "ManualClock": "novita_gateway._clock",
     "MemoryStore": "novita_gateway.store.memory",
+    "PostgresStore": "novita_gateway.store.postgres.store",
     "SQLiteStore": "novita_gateway.store.sqlite",
     "Store": "novita_gateway.store.protocol",
     "StoreError": "novita_gateway._errors",
     "SystemClock": "novita_gateway._clock",
     "Waits": "novita_gateway._service",
+    "copy_jobs": "novita_gateway.store.copying",
     # Gateway and worker don't import each other; a third package combines them.
     "embedded": "novita_testing._embedded",
     "log_to": "novita_gateway._logs",
+    "migrate_database": "novita_gateway.store.postgres.database",
     "openapi": "novita_gateway.http.openapi",
     "serve_forever": "novita_gateway._serve",
     "serve_in_thread": "novita_gateway._serve",

@@ -16,6 +16,8 @@ from aiohttp import web
 
 from novita_gateway._service import Service, Waits
 from novita_gateway._worker_env import Flavour, worker_env
+from novita_gateway.files.announcements import Files
+from novita_gateway.files.bucket import BucketRoutes, NoRoutes
 from novita_gateway.files.public_url import LOOPBACK, PublicUrl
 from novita_gateway.files.routes import FileRoutes
 from novita_gateway.http.app import App, Page
@@ -27,8 +29,9 @@ from novita_gateway.http.metrics import CONTENT_TYPE, Metrics
 from novita_gateway.http.open_files import room_for_connections
 from novita_gateway.http.openapi import openapi
 from novita_gateway.store.memory import MemoryStore
-from novita_gateway.store.protocol import Store
+from novita_gateway.store.protocol import SharedStore, Store
 from novita_gateway.webhooks.sender import WebhookSender, new_secret
+from novita_sdk.storage.places import Bucket, configured_bucket
 from novita_sdk.wire.names import check_endpoint
 
 __all__ = ["Gateway"]
@@ -61,7 +64,9 @@ class Gateway:
         body_timeout: Seconds in which the body of a request must have arrived.
         webhook_secret: Signs webhooks, `whsec_…`; left out, one is made.
         allow_private_webhooks: Whether webhooks may reach private addresses.
-        files: Directory for files that travel beside jobs; left out, one that is removed in the end.
+        files: Directory or bucket for files that travel beside jobs; left out, a directory that is removed in the end,
+            or with a store of several gateways the bucket that the environment names, or none. Gateways of one store
+            keep them in one place; the start looks whether they do.
         public_url: Where others reach the gateway, such as `https://gateway.example.com`: the address of the links to
             those files. Left out, it is what each request names as its host.
         trusted_proxies: Addresses or networks of reverse proxies; what they say in `X-Forwarded-Proto` and
@@ -79,8 +84,9 @@ class Gateway:
 
     Raises:
         OSError: The file of the keys can't be read or written.
-        ValueError: The host is not loopback and a key is missing, or a key, the secret, the public URL or a proxy
-            can't be one.
+        UploadError: The environment names a bucket, and not as one can be named.
+        ValueError: The host is not loopback and a key is missing; a store of several gateways, and one is not given;
+            or a key, the secret, the public URL or a proxy can't be one.
     """
 
     def __init__(
@@ -95,7 +101,7 @@ class Gateway:
         body_timeout: float = 30.0,
         webhook_secret: str | None = None,
         allow_private_webhooks: bool = False,
-        files: Path | None = None,
+        files: Path | Bucket | None = None,
         public_url: str | None = None,
         trusted_proxies: Sequence[str] | None = None,
         keys_file: Path | None = None,
@@ -107,6 +113,15 @@ class Gateway:
                 f"refusing to listen on {host!r} without keys: others could reach it; pass api_key and worker_token"
             )
         self.store: Final[Store] = MemoryStore() if store is None else store
+        if (
+            isinstance(self.store, SharedStore)
+            and keys_file is None
+            and None in {api_key, worker_token, webhook_secret}
+        ):
+            raise ValueError(
+                "gateways that share a store need the same keys and secret: pass api_key, worker_token and"
+                " webhook_secret to each"
+            )
         made = _make_keys(keys_file, {_API_KEY: api_key, _WORKER_TOKEN: worker_token, _WEBHOOK_SECRET: webhook_secret})
         self.api_key: Final = made[_API_KEY] if api_key is None else check_key("api_key", api_key)
         self.worker_token: Final = (
@@ -118,7 +133,7 @@ class Gateway:
         self._sender = WebhookSender(self.store, secret=self.webhook_secret, allow_private=allow_private_webhooks)
         self._sending: asyncio.Task[None] | None = None
         self._public_url = PublicUrl(public_url, LOOPBACK if trusted_proxies is None else trusted_proxies)
-        self._files = FileRoutes(files, timeout=body_timeout, public_url=self._public_url)
+        self._files = self._make_files(files, body_timeout)
         self._faults = faults
         self._open_endpoint = None if open_endpoint is None else check_endpoint(open_endpoint)
         self._host = host
@@ -165,15 +180,17 @@ class Gateway:
 
         Raises:
             OSError: The port is taken, or the host is not one of this machine.
+        StoreError: The job store or the place of the files can't be used.
         """
         await self.store.open()
         server = Server(self._app())
         runner = web.ServerRunner(server, shutdown_timeout=2.0)
-        await runner.setup()
         try:
+            await self._files.open(self.store if isinstance(self.store, SharedStore) else None)
+            await runner.setup()
             self._listener = Listener(server, room_for_connections())
             self._port = await self._listener.start(self._host, self._port)
-        except OSError:
+        except BaseException:
             await runner.cleanup()
             await self.store.close()
             raise
@@ -193,6 +210,15 @@ class Gateway:
         await self.store.close()
         await runner.cleanup()
         self._files.close()
+
+    def _make_files(self, place: Path | Bucket | None, timeout: float) -> Files:
+        if place is None and isinstance(self.store, SharedStore):
+            place = configured_bucket()
+            if place is None:
+                return NoRoutes()
+        if isinstance(place, Bucket):
+            return BucketRoutes(place)
+        return FileRoutes(place, timeout=timeout, public_url=self._public_url)
 
     def _app(self) -> App:
         metrics = Metrics(self.store)

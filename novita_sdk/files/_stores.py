@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, assert_never
 
 from novita_sdk.files._errors import FileError
@@ -53,9 +52,7 @@ class BucketStore:
 
     def put(self, file: LocalFile, *, on_progress: OnProgress | None = None) -> File:
         """See `FileStore.put`."""
-        suffix = PurePosixPath(file.name).suffix
-        key = f"files/{file.sha256}{suffix if suffix.isascii() else ''}"
-        size = file.size
+        key, size = s3.content_key(file.sha256, file.name), file.size
         if not s3.has(self._bucket, key, size):
             counter = None if on_progress is None else s3.ByteCounter(size, on_progress)
             with file.open() as stream:

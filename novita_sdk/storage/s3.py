@@ -8,6 +8,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import quote
 
@@ -126,6 +127,18 @@ def presign(bucket: Bucket, key: str, expires_in: int, *, file_name: str | None 
     if file_name is not None:
         what["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(file_name, safe='')}"
     return client_for(bucket).generate_presigned_url("get_object", Params=what, ExpiresIn=expires_in)
+
+
+def presign_upload(bucket: Bucket, key: str, expires_in: int) -> str:
+    """A link that takes the object with one PUT, without credentials, for `expires_in` seconds."""
+    what = {"Bucket": bucket.name, "Key": key}
+    return client_for(bucket).generate_presigned_url("put_object", Params=what, ExpiresIn=expires_in)
+
+
+def content_key(sha256: str, name: str) -> str:
+    """The key of a content that is kept once, whatever it is called; the extension helps who looks into the bucket."""
+    suffix = PurePosixPath(name).suffix
+    return f"files/{sha256}{suffix if suffix.isascii() else ''}"
 
 
 _clients: OrderedDict[tuple[int, Bucket], _S3Client] = OrderedDict()

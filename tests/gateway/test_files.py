@@ -14,6 +14,7 @@ import requests
 
 from novita_gateway import Gateway, serve_in_thread
 from novita_gateway.files.link_clock import LinkClock
+from novita_gateway.files.routes import FileRoutes
 from novita_sdk.files import GatewayStore, LocalFile
 from tests.support.gateway_api import Api, Connect, raw_connection
 from tests.support.waiting import DEADLINE, eventually_async
@@ -205,6 +206,7 @@ async def test_a_folder_that_can_not_be_made_is_said(connect: Connect, tmp_path:
 async def test_a_directory_of_its_own_goes_with_the_gateway(connect: Connect) -> None:
     api = await connect(Gateway())
     await upload(api)
+    assert isinstance(api.gateway._files, FileRoutes)
     directory = api.gateway._files._directory
     assert directory is not None
     assert directory.exists()

@@ -14,6 +14,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
@@ -22,12 +23,13 @@ from typing import Any
 import pytest
 
 import novita_gateway
-from novita_gateway import Gateway, ManualClock, SQLiteStore
+from novita_gateway import Gateway, ManualClock, SQLiteStore, Store
 from novita_gateway._errors import StoreError
 from novita_gateway.board import rows
 from novita_gateway.store import sqlite_migrations
 from novita_gateway.store.sqlite_columns import columns_of
 from novita_gateway.store.sqlite_migrations import VERSION
+from tests.gateway.conftest import WEBHOOK_SECRET
 from tests.support.gateway_api import Connect
 
 SCHEMAS = Path(__file__).with_name("schemas")
@@ -117,11 +119,17 @@ async def fill(connect: Connect, path: Path) -> int:
 
 async def answers(connect: Connect, path: Path, now: int) -> Any:
     """What a gateway on the file says of every job; it reads the streams and takes the queues as well."""
-    store = SQLiteStore(path, clock=ManualClock(now))
+    return await answers_of(connect, lambda: SQLiteStore(path, clock=ManualClock(now)))
+
+
+async def answers_of(connect: Connect, make_store: Callable[[], Store]) -> Any:
+    """The same for a store that has the jobs already."""
+    store = make_store()
     await store.open()
     notice = await asyncio.wait_for(store.next_notice(), 10)
     await store.close()
-    api = await connect(Gateway(store=SQLiteStore(path, clock=ManualClock(now)), allow_private_webhooks=True))
+    keys: dict[str, Any] = {"api_key": "k", "worker_token": "w", "webhook_secret": WEBHOOK_SECRET}
+    api = await connect(Gateway(store=make_store(), allow_private_webhooks=True, **keys))
     found: dict[str, Any] = {"notice": [notice.endpoint, notice.job_id, notice.revision]}
 
     async def ask(verb: str, path: str, body: bytes | None = None, **headers: str) -> Any:

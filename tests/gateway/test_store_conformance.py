@@ -4,65 +4,60 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from novita_gateway import Limits, ManualClock, MemoryStore, SQLiteStore, Store
+from novita_gateway import Limits, Store
 from novita_gateway._errors import JobNotFoundError
 from novita_sdk.models import ExecutionPolicy, JobRequest, JobResult, RunRequest
-
-pytestmark = pytest.mark.core
+from tests.support.stores import KINDS, Stores, stores_of, until_parked
 
 LIMITS = Limits(lease=1000, retention=100_000)
 ENDPOINT = "ep"
 FINAL = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"}
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def clock_and_store(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ManualClock, Store]:
-    clock = ManualClock()
-    if request.param == "memory":
-        return clock, MemoryStore(limits=LIMITS, clock=clock)
-    return clock, SQLiteStore(tmp_path / "jobs.db", limits=LIMITS, clock=clock)
+@pytest.fixture(params=KINDS)
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
+    with stores_of(request.param, tmp_path / "jobs.db", lambda: request.getfixturevalue("postgres")) as stores:
+        yield stores
+
+
+@pytest.fixture
+async def store(stores: Stores) -> AsyncIterator[Store]:
+    store = stores.make(limits=LIMITS)
+    await store.open()
+    yield store
+    await store.close()
 
 
 def run_request(**fields: Any) -> RunRequest:
     return RunRequest(endpoint=ENDPOINT, request=JobRequest(input=b"1", **fields))
 
 
-async def test_a_repeated_idempotency_key_answers_with_the_first_job(
-    clock_and_store: tuple[ManualClock, Store],
-) -> None:
-    _, store = clock_and_store
-    await store.open()
+async def test_a_repeated_idempotency_key_answers_with_the_first_job(store: Store) -> None:
     request = run_request()
     request.idempotency_key = "k"
     first, second = await asyncio.gather(store.submit(request), store.submit(request))
     assert first.id == second.id
     assert (await store.health(ENDPOINT)).jobs.in_queue == 1
-    await store.close()
 
 
-async def test_a_parked_take_that_was_cancelled_swallows_no_job(clock_and_store: tuple[ManualClock, Store]) -> None:
-    _, store = clock_and_store
-    await store.open()
+async def test_a_parked_take_that_was_cancelled_swallows_no_job(store: Store) -> None:
     parked = asyncio.ensure_future(store.take(ENDPOINT, "w1", 1, 60_000))
-    await asyncio.sleep(0)
+    await until_parked(store)
     submit = asyncio.ensure_future(store.submit(run_request()))
     await asyncio.sleep(0)
     parked.cancel()
     job = await submit
     taken = await store.take(ENDPOINT, "w2", 1, 60_000)
     assert [(other.id, other.attempt) for other in taken.value] == [(job.id, 1)]
-    await store.close()
 
 
-async def test_parks_end_when_their_time_is_over(clock_and_store: tuple[ManualClock, Store]) -> None:
-    clock, store = clock_and_store
-    await store.open()
+async def test_parks_end_when_their_time_is_over(stores: Stores, store: Store) -> None:
     job = await store.submit(run_request())
     await store.take(ENDPOINT, "w1", 1, 0)
     parked = asyncio.gather(
@@ -71,10 +66,10 @@ async def test_parks_end_when_their_time_is_over(clock_and_store: tuple[ManualCl
         store.status(ENDPOINT, job.id, 20_000),
         store.read_stream(ENDPOINT, job.id, 20_000),
     )
-    await asyncio.sleep(0)  # they start, and park
+    await until_parked(store, 4)
     for _ in range(40):
         await store.ping(ENDPOINT, "w1", [job.id])
-        clock.advance(0.5)
+        await stores.advance(0.5, store)
     take, stops, status, stream = await parked
     assert (list(take.value), list(stops.value), status.status, list(stream.value.stream)) == (
         [],
@@ -82,17 +77,13 @@ async def test_parks_end_when_their_time_is_over(clock_and_store: tuple[ManualCl
         "IN_PROGRESS",
         [],
     )
-    await store.close()
 
 
-async def test_jobs_of_low_priority_are_taken_after_all_others(clock_and_store: tuple[ManualClock, Store]) -> None:
-    _, store = clock_and_store
-    await store.open()
+async def test_jobs_of_low_priority_are_taken_after_all_others(store: Store) -> None:
     low = await store.submit(run_request(policy=ExecutionPolicy(low_priority=True)))
     normal = await store.submit(run_request())
     taken = await store.take(ENDPOINT, "w1", 2, 0)
     assert [job.id for job in taken.value] == [normal.id, low.id]
-    await store.close()
 
 
 @pytest.mark.parametrize(
@@ -104,53 +95,40 @@ async def test_jobs_of_low_priority_are_taken_after_all_others(clock_and_store: 
     ],
 )
 async def test_a_job_over_its_policy_times_out_and_its_worker_is_told(
-    clock_and_store: tuple[ManualClock, Store], policy: ExecutionPolicy, taken: bool, reason: str
+    stores: Stores, store: Store, policy: ExecutionPolicy, taken: bool, reason: str
 ) -> None:
-    clock, store = clock_and_store
-    await store.open()
     job = await store.submit(run_request(policy=policy))
     if taken:
         await store.take(ENDPOINT, "w1", 1, 0)
-    clock.advance(0.299)
+    await stores.advance(0.299, store)
     assert (await store.status(ENDPOINT, job.id)).status == ("IN_PROGRESS" if taken else "PENDING")
-    clock.advance(0.001)
+    await stores.advance(0.001, store)
     status = await store.status(ENDPOINT, job.id)
     assert status.status == "TIMED_OUT"
     assert reason in json.loads(status.error)
     assert list((await store.stops(ENDPOINT, "w1", 0)).value) == ([job.id] if taken else [])
-    await store.close()
 
 
-async def test_a_final_job_is_forgotten_after_its_retention(clock_and_store: tuple[ManualClock, Store]) -> None:
-    clock, store = clock_and_store
-    await store.open()
+async def test_a_final_job_is_forgotten_after_its_retention(stores: Stores, store: Store) -> None:
     request = run_request()
     request.idempotency_key = "k"
     job = await store.submit(request)
     await store.cancel(ENDPOINT, job.id)
-    clock.advance(LIMITS.retention / 1000 - 0.001)
+    await stores.advance(LIMITS.retention / 1000 - 0.001, store)
     assert (await store.status(ENDPOINT, job.id)).status == "CANCELLED"
-    clock.advance(0.001)
+    await stores.advance(0.001, store)
     with pytest.raises(JobNotFoundError, match=job.id):
         await store.status(ENDPOINT, job.id)
     assert (await store.submit(request)).id != job.id
-    await store.close()
 
 
-async def test_a_job_of_another_endpoint_is_not_found(clock_and_store: tuple[ManualClock, Store]) -> None:
-    _, store = clock_and_store
-    await store.open()
+async def test_a_job_of_another_endpoint_is_not_found(store: Store) -> None:
     job = await store.submit(run_request())
     with pytest.raises(JobNotFoundError):
         await store.status("other", job.id)
-    await store.close()
 
 
-async def test_a_followed_status_is_held_while_its_revision_is_current(
-    clock_and_store: tuple[ManualClock, Store],
-) -> None:
-    _, store = clock_and_store
-    await store.open()
+async def test_a_followed_status_is_held_while_its_revision_is_current(store: Store) -> None:
     job = await store.submit(run_request())
     known = await store.status(ENDPOINT, job.id)
     changes: list[Callable[[], Coroutine[Any, Any, object]]] = [
@@ -163,8 +141,9 @@ async def test_a_followed_status_is_held_while_its_revision_is_current(
     seen = []
     for change in changes:
         held = asyncio.ensure_future(store.status(ENDPOINT, job.id, 60_000, known.revision))
-        await asyncio.sleep(0)
-        assert held.done() == (known.status in FINAL)
+        if known.status not in FINAL:
+            await until_parked(store)
+            assert not held.done()
         await change()
         known = await held
         seen.append((known.status, known.output))
@@ -177,4 +156,3 @@ async def test_a_followed_status_is_held_while_its_revision_is_current(
     ]
     outdated = await store.status(ENDPOINT, job.id, 60_000, 1)
     assert outdated.revision == known.revision
-    await store.close()

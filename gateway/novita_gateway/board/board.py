@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import chain, islice, takewhile
 from typing import Final, assert_never
 
-from novita_gateway.board import commands
+from novita_gateway.board import commands, rules
 from novita_gateway.board.commands import Command, Event, EventKind
 from novita_gateway.board.ledger import Ledger
 from novita_gateway.board.limits import Limits
@@ -122,39 +122,25 @@ class Board:
             known = self.ledger.find_key(command.endpoint, command.idempotency_key)
             if known is not None:
                 return [Event(EventKind.DUPLICATE, known)]
-        ttl = self.limits.ttl if command.ttl is None else command.ttl
-        timeout = self.limits.execution_timeout if command.execution_timeout is None else command.execution_timeout
         self._seq += 1
-        row = Row(
-            seq=self._seq,
-            id=command.id,
-            endpoint=command.endpoint,
-            created=now,
-            expires=now + ttl,
-            ttl=ttl,
-            execution_timeout=timeout,
-            low_priority=command.low_priority,
-            idempotency_key=command.idempotency_key,
-            notify=command.notify,
-        )
-        self.ledger.add(row)
-        self._enqueue(row, at_front=False)
+        row = rules.submitted(command, seq=self._seq, rank=self._back(), now=now, limits=self.limits)
+        self.ledger.add(row).queue_of(row).append(row)
+        self._schedule(row)
         return [Event(EventKind.QUEUED, row)]
 
     def _cancel(self, command: commands.Cancel, now: int) -> list[Event]:
         row = self.find(command.endpoint, command.id)
-        return [] if row is None else self._end(row, states.CANCELLED, now, reason="cancelled by a client")
+        return [] if row is None else self._moved(row, row.status, rules.cancel(row, now=now))
 
     def _retry(self, command: commands.Retry, now: int) -> list[Event]:
         row = self.find(command.endpoint, command.id)
-        if row is None or row.status not in {states.FAILED, states.TIMED_OUT}:
+        if row is None or not rules.may_retry(row):
             return []
         self.ledger.count_final(self.ledger.endpoint(row.endpoint), row, -1)
-        row.finished = None
-        row.notify = command.notify
-        row.attempt = 0
-        row.expires = now + row.ttl
-        return self._requeue(row, at_front=False)
+        events = rules.retry(row, notify=command.notify, rank=self._back(), now=now)
+        self.ledger.endpoint(row.endpoint).queue_of(row).append(row)
+        self._schedule(row)
+        return events
 
     def _purge(self, command: commands.Purge, now: int) -> list[Event]:
         endpoint = self.ledger.known_endpoint(command.endpoint)
@@ -163,21 +149,16 @@ class Board:
         queued = (takewhile(lambda row: row.rank <= command.until, queue) for queue in endpoint.queues)
         waiting = list(islice(chain.from_iterable(queued), command.limit))
         reason = "the queue was purged"
-        return [event for row in waiting for event in self._end(row, states.CANCELLED, now, reason=reason)]
+        ends = ((row, rules.end(row, states.CANCELLED, now, reason=reason)) for row in waiting)
+        return [event for row, events in ends for event in self._moved(row, states.PENDING, events)]
 
     def _read_chunks(self, command: commands.ReadChunks) -> list[Event]:
         row = self.find(command.endpoint, command.id)
-        if row is None or row.read >= command.end:
-            return []
-        row.read = command.end
-        return [Event(EventKind.READ, row)]
+        return [] if row is None else rules.read_chunks(row, command.end)
 
     def _restore_chunks(self, command: commands.RestoreChunks) -> list[Event]:
         row = self.find(command.endpoint, command.id)
-        if row is None or row.retries != command.retries or row.read <= command.first:
-            return []
-        row.read = command.first
-        return [Event(EventKind.READ, row)]
+        return [] if row is None else rules.restore_chunks(row, first=command.first, retries=command.retries)
 
     # Workers
 
@@ -187,13 +168,7 @@ class Board:
         events: list[Event] = []
         while len(events) < command.count and (queue := endpoint.queue or endpoint.low_queue):
             row = queue.pop_first()
-            row.status = states.IN_PROGRESS
-            row.revision += 1
-            row.worker_id = worker.id
-            row.taken = now
-            row.attempt += 1
-            row.takes += 1
-            row.lease_until = now + self.limits.lease
+            rules.take(row, worker.id, now=now, limits=self.limits)
             worker.running[row.id] = row
             worker.stops.pop(row.id, None)
             endpoint.running += 1
@@ -207,11 +182,8 @@ class Board:
         events: list[Event] = []
         for job_id in reversed(command.ids):
             if (row := self._held(command.endpoint, command.worker_id, job_id, now)) is not None:
-                endpoint = self._release(row)
-                endpoint.retried -= row.takes > 1
-                row.attempt -= 1
-                row.takes -= 1
-                events += self._requeue(row, at_front=True)
+                self.ledger.endpoint(row.endpoint).retried -= row.takes > 1
+                events += self._moved(row, states.IN_PROGRESS, rules.give_back(row, rank=self._before()))
         return events
 
     def _ping(self, command: commands.Ping, now: int) -> list[Event]:
@@ -220,37 +192,24 @@ class Board:
         for job_id in command.ids:
             if self._held(command.endpoint, worker.id, job_id, now) is not None:
                 continue
-            # Its stop order may have been lost, with an earlier process or on the way.
             row = self.find(command.endpoint, job_id)
-            if row is not None and (row.is_running or row.status in {states.CANCELLED, states.TIMED_OUT}):
+            if row is not None and rules.is_behind_the_worker(row.status):
                 events += self._order_stop(row, worker)
         return events
 
     def _report(self, command: commands.Report, now: int) -> list[Event]:
         row = self._held(command.endpoint, command.worker_id, command.id, now)
-        if row is None:
-            return []
-        row.has_progress = True
-        row.revision += 1
-        return [Event(EventKind.PROGRESSED, row)]
+        return [] if row is None else rules.report(row)
 
     def _append(self, command: commands.Append, now: int) -> list[Event]:
         row = self._held(command.endpoint, command.worker_id, command.id, now)
-        if row is None or command.take not in {None, row.takes} or command.number not in {None, row.chunks}:
-            return []
-        row.chunks += 1
-        return [Event(EventKind.APPENDED, row)]
+        return [] if row is None else rules.append(row, command.take, command.number)
 
     def _finish_job(self, command: commands.Finish, now: int) -> list[Event]:
         worker = self._worker(self.ledger.endpoint(command.endpoint), command.worker_id, now)
         worker.stops.pop(command.id, None)
         row = worker.running.get(command.id)
-        if row is None or command.take not in {None, row.takes}:
-            return []
-        self._release(row)
-        row.has_output = command.has_output
-        row.has_error = command.has_error
-        return self._finalise(row, states.FAILED if command.has_error else states.COMPLETED, now)
+        return [] if row is None else self._moved(row, states.IN_PROGRESS, rules.finish(row, command, now=now))
 
     def _collect_stops(self, command: commands.CollectStops, now: int) -> list[Event]:
         worker = self._worker(self.ledger.endpoint(command.endpoint), command.worker_id, now)
@@ -270,10 +229,7 @@ class Board:
 
     def _mark_notified(self, command: commands.MarkNotified) -> list[Event]:
         row = self.find(command.endpoint, command.id)
-        if row is None or not row.notify or row.revision != command.revision:
-            return []
-        row.notify = False
-        return [Event(EventKind.NOTIFIED, row)]
+        return [] if row is None else rules.mark_notified(row, command.revision)
 
     def _tick(self, now: int) -> list[Event]:
         events: list[Event] = []
@@ -286,31 +242,16 @@ class Board:
 
     def _look_at(self, row: Row, now: int) -> list[Event]:
         # As after a restart: nobody could ping, so every lease begins again when the process goes on.
-        row.lease_until = max(row.lease_until, self._pulse.resumed + self.limits.lease)
-        if row.due(self.limits.retention) > now:
+        status, resumed = row.status, self._pulse.resumed
+        events = rules.look_at(row, resumed=resumed, rank=self._front - 1, now=now, limits=self.limits)
+        if not events:
             self._schedule(row)
-            return []
-        if row.is_final:
+        elif events[0].kind is EventKind.FORGOTTEN:
             self.ledger.forget(row)
-            return [Event(EventKind.FORGOTTEN, row)]
-        if row.expires <= now:
-            return self._end(row, states.TIMED_OUT, now, reason=f"not final within its ttl of {row.ttl} ms")
-        if row.taken is not None and row.execution_timeout is not None and row.taken + row.execution_timeout <= now:
-            reason = f"ran longer than its executionTimeout of {row.execution_timeout} ms"
-            return self._end(row, states.TIMED_OUT, now, reason=reason)
-        return self._lose(row, now)
-
-    def _lose(self, row: Row, now: int) -> list[Event]:
-        """The worker was silent for too long."""
-        worker_id = row.worker_id or ""
-        if row.attempt >= self.limits.max_attempts:
-            reason = f"lost {row.attempt} times, last with worker {worker_id!r}, which stopped pinging"
-            return self._end(row, states.FAILED, now, reason=reason)
-        endpoint = self._release(row)
-        worker = endpoint.workers.get(worker_id)
-        stop = self._order_stop(row, worker) if worker is not None else []
-        reason = f"worker {worker_id!r} stopped pinging; the job is offered again"
-        return stop + self._requeue(row, at_front=True, reason=reason)
+        else:
+            self._front = min(self._front, row.rank)
+            events = self._moved(row, status, events)
+        return events
 
     def _look_at_worker(self, worker: WorkerRow, now: int) -> None:
         if worker.running:
@@ -322,45 +263,34 @@ class Board:
         else:
             self._timers.schedule(worker, worker.seen + self.limits.worker_memory, now)
 
-    def _end(self, row: Row, status: str, now: int, *, reason: str) -> list[Event]:
-        """Makes a job final that no result came for; tells its worker."""
-        if row.is_final:
-            return []
-        events: list[Event] = []
-        if row.is_running:
-            worker = self.ledger.endpoint(row.endpoint).workers[row.worker_id or ""]
-            self._release(row)
-            events = self._order_stop(row, worker)
+    def _moved(self, row: Row, before: str, events: list[Event]) -> list[Event]:
+        """Takes a job, which a rule moved out of the state `before`, to where it belongs now."""
+        if row.status == before:
+            return events
+        endpoint = self.ledger.endpoint(row.endpoint)
+        worker = endpoint.workers.get(row.worker_id or "")
+        if before == states.IN_PROGRESS and worker is not None:
+            del worker.running[row.id]
+            endpoint.running -= 1
+            self._pulse.held -= 1
+        if before == states.PENDING:
+            endpoint.queue_of(row).remove(row)
+        if row.is_queued:
+            endpoint.queue_of(row).prepend(row)
         else:
-            self.ledger.endpoint(row.endpoint).queue_of(row).remove(row)
-        return self._finalise(row, status, now, reason=reason) + events
-
-    def _finalise(self, row: Row, status: str, now: int, *, reason: str = "") -> list[Event]:
-        row.status = status
-        row.revision += 1
-        row.finished = now
-        row.has_error = row.has_error or bool(reason and status != states.CANCELLED)
-        self.ledger.count_final(self.ledger.endpoint(row.endpoint), row, 1)
+            self.ledger.count_final(endpoint, row, 1)
         self._schedule(row)
-        return [Event(EventKind.FINISHED, row, reason=reason)]
+        if worker is not None and any(event.kind is EventKind.STOP_ORDERED for event in events):
+            worker.stops[row.id] = row
+        return events
 
-    def _requeue(self, row: Row, *, at_front: bool, reason: str = "") -> list[Event]:
-        row.status = states.PENDING
-        row.revision += 1
-        row.has_output = row.has_error = row.has_progress = False
-        row.chunks = row.read = 0
-        self._enqueue(row, at_front=at_front)
-        return [Event(EventKind.RESTARTED, row, reason=reason), Event(EventKind.QUEUED, row)]
+    def _back(self) -> int:
+        self.last_rank += 1
+        return self.last_rank
 
-    def _enqueue(self, row: Row, *, at_front: bool) -> None:
-        queue = self.ledger.endpoint(row.endpoint).queue_of(row)
-        if at_front:
-            row.rank = self._front = self._front - 1
-            queue.prepend(row)
-        else:
-            row.rank = self.last_rank = self.last_rank + 1
-            queue.append(row)
-        self._schedule(row)
+    def _before(self) -> int:
+        self._front -= 1
+        return self._front
 
     def _order_stop(self, row: Row, worker: WorkerRow) -> list[Event]:
         worker.stops[row.id] = row
@@ -376,13 +306,6 @@ class Board:
         row.lease_until = now + self.limits.lease
         worker.seen = now
         return row
-
-    def _release(self, row: Row) -> EndpointRows:
-        endpoint = self.ledger.endpoint(row.endpoint)
-        del endpoint.workers[row.worker_id or ""].running[row.id]
-        endpoint.running -= 1
-        self._pulse.held -= 1
-        return endpoint
 
     def _schedule(self, row: Row) -> None:
         self._timers.schedule(row, row.due(self.limits.retention), self._pulse.now)

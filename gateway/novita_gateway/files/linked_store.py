@@ -21,7 +21,7 @@ from novita_sdk.files import ContentFolder, File, FileError
 from novita_sdk.files._half import in_work
 from novita_sdk.wire.payload import JSONValue
 
-__all__ = ["LinkSigner", "LinkedStore", "StoredFile"]
+__all__ = ["LinkSigner", "LinkedStore", "StoredFile", "announced_file"]
 
 GIB: Final = 1024**3
 _UNKNOWN_TYPE: Final = "application/octet-stream"
@@ -37,6 +37,25 @@ class StoredFile:
 
     path: Path
     headers: Mapping[str, str]
+
+
+def announced_file(wanted: JSONValue, *, url: str, max_bytes: int = 4 * GIB) -> File:
+    """The file that the body of an announcement means.
+
+    Args:
+        wanted: ``name``, ``mediaType``, ``size``, ``sha256``.
+        url: Its URL, until it has its link.
+        max_bytes: Largest file.
+
+    Raises:
+        FileError: The body says no file, or one that is too large.
+    """
+    file = File.of({**wanted, "url": url}) if isinstance(wanted, dict) else None
+    if file is None:
+        raise FileError("a file is announced with name, mediaType, size and sha256", code="INVALID")
+    if file.size > max_bytes:
+        raise FileError(f"files may have up to {max_bytes} bytes, not {file.size}", code="TOO_LARGE")
+    return file
 
 
 class LinkedStore:
@@ -84,11 +103,7 @@ class LinkedStore:
             FileError: The body says no file, or one that is too large.
         """
         url = f"{base_url.rstrip('/')}/blobs/"
-        file = File.of({**wanted, "url": url}) if isinstance(wanted, dict) else None
-        if file is None:
-            raise FileError("a file is announced with name, mediaType, size and sha256", code="INVALID")
-        if file.size > self._max_bytes:
-            raise FileError(f"files may have up to {self._max_bytes} bytes, not {file.size}", code="TOO_LARGE")
+        file = announced_file(wanted, url=url, max_bytes=self._max_bytes)
         url += file.sha256
         file["url"] = self._link("GET", url, name=file.name, type=file.media_type)
         reply: dict[str, JSONValue] = {"file": file}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 import shutil
@@ -13,24 +12,16 @@ from typing import Final
 
 from aiohttp import web
 
-from novita_gateway._errors import (
-    BadRequestError,
-    ForbiddenError,
-    GatewayError,
-    MethodNotAllowedError,
-    RouteNotFoundError,
-    SlowSenderError,
-    StoreError,
-    TooLargeError,
-)
+from novita_gateway._errors import MethodNotAllowedError, RouteNotFoundError, SlowSenderError, StoreError
 from novita_gateway._patience import arriving_within
 from novita_gateway._private_file import read_private, write_private
+from novita_gateway.files.announcements import FILES, as_json, is_announcement, read_announcement, refused
 from novita_gateway.files.link_clock import LinkClock
 from novita_gateway.files.linked_store import LinkedStore
 from novita_gateway.files.public_url import PublicUrl
+from novita_gateway.files.shared import PlaceBoard, agree_on_directory
 from novita_sdk.files import ContentFolder, FileError
 from novita_sdk.threads import FILE_THREADS
-from novita_sdk.wire.payload import PayloadError, load
 
 __all__ = ["FileRoutes"]
 
@@ -40,22 +31,6 @@ _PIECE: Final = 1024 * 1024
 _SECRET_BYTES: Final = 32
 _log = logging.getLogger("novita_gateway")
 _BLOBS: Final = "blobs"
-_FILES: Final = "files"
-
-
-class _FileNotFoundError(GatewayError):
-    status = 404
-    code = "FILE_NOT_FOUND"
-
-
-_ERRORS: Final[dict[str, type[GatewayError]]] = {
-    "INVALID": BadRequestError,
-    "CORRUPT": BadRequestError,
-    "EXPIRED": ForbiddenError,
-    "REFUSED": ForbiddenError,
-    "NOT_FOUND": _FileNotFoundError,
-    "TOO_LARGE": TooLargeError,
-}
 
 
 class FileRoutes:
@@ -73,6 +48,20 @@ class FileRoutes:
         self._is_temporary = directory is None
         self._directory = directory
         self._opened: LinkedStore | None = None
+
+    async def open(self, board: PlaceBoard | None) -> None:
+        """Looks whether the directory is that of the other gateways.
+
+        Raises:
+            StoreError: It can't be used, or is not the one.
+        """
+        if board is None or self._directory is None:
+            return
+        try:
+            _ = self._store  # makes what it needs
+            await agree_on_directory(board, self._directory)
+        except OSError as error:
+            raise StoreError(f"files can't be kept in {self._directory}: {error.strerror}") from error
 
     def close(self) -> None:
         """Removes a directory that was made for this gateway alone."""
@@ -99,10 +88,10 @@ class FileRoutes:
             GatewayError: The store refused; see `LinkedStore`.
         """
         parts = path.split("/")
-        if len(parts) != 4 or not (parts[2] == _BLOBS or parts[3] == _FILES):
+        if len(parts) != 4 or not (parts[2] == _BLOBS or parts[3] == FILES):
             raise RouteNotFoundError(f"no route {path[:200]!r}")
         try:
-            if parts[3] == _FILES and request.method == "POST":
+            if is_announcement(request, path):
                 return await self._announce(request, parts[1], read)
             if parts[2] == _BLOBS and request.method == "PUT":
                 return await self._receive(request, path, query)
@@ -110,7 +99,7 @@ class FileRoutes:
                 found = self._store.find(path, query)
                 return web.FileResponse(found.path, headers=found.headers)
         except FileError as error:
-            raise _ERRORS[error.code](str(error)) from None
+            raise refused(error) from None
         except ConnectionError:
             raise  # the peer's, not the disk's
         except OSError as error:
@@ -122,12 +111,8 @@ class FileRoutes:
     async def _announce(
         self, request: web.BaseRequest, version: str, read: Callable[[], Awaitable[bytes]]
     ) -> web.StreamResponse:
-        try:
-            wanted = load(await read())
-        except PayloadError as error:
-            raise BadRequestError(str(error)) from None
-        reply = self._store.announce(wanted, base_url=f"{self._public_url.of(request)}/{version}")
-        return web.Response(body=json.dumps(reply).encode(), content_type="application/json")
+        wanted = await read_announcement(read)
+        return as_json(self._store.announce(wanted, base_url=f"{self._public_url.of(request)}/{version}"))
 
     async def _receive(self, request: web.BaseRequest, path: str, query: Mapping[str, str]) -> web.StreamResponse:
         with self._store.receive(path, query) as upload:
@@ -158,8 +143,12 @@ class FileRoutes:
 
 def _secret(path: Path) -> bytes:
     """The secret that the links are made with: kept, so that they outlive the process."""
-    secret = read_private(path) or b""
-    if len(secret) < _SECRET_BYTES:  # new, or cut short by a crash
-        secret = secrets.token_bytes(_SECRET_BYTES)
-        write_private(path, secret)
-    return secret
+    while True:
+        kept = read_private(path)
+        if kept is not None and len(kept) >= _SECRET_BYTES:
+            return kept
+        try:
+            # Anew, or in place of one that a crash cut short.
+            write_private(path, secrets.token_bytes(_SECRET_BYTES), replace=kept is not None)
+        except FileExistsError:
+            continue  # another gateway was first

@@ -25,7 +25,7 @@ from novita_gateway._errors import (
     TooLargeError,
 )
 from novita_gateway._patience import arriving_within
-from novita_gateway.files.routes import FileRoutes
+from novita_gateway.files.announcements import Files
 from novita_gateway.http.auth import Keys, Role
 from novita_gateway.http.context import RequestContext
 from novita_gateway.http.faults import Fate, FaultInjector
@@ -90,7 +90,7 @@ class App:
         max_wait: int,
         body_timeout: float,
         pages: Mapping[str, Page],
-        files: FileRoutes,
+        files: Files,
         faults: FaultInjector | None,
         open_endpoint: str | None = None,
     ) -> None:
@@ -235,16 +235,16 @@ class App:
                 await response.write_eof()
         except BaseException:
             if context.undo is not None:
-                context.undo()
+                await context.undo()
             raise
         if context.fate is Fate.DUPLICATE and context.undo is not None:
-            self._duplicate(context.job_ids, context.undo)
+            await self._duplicate(context.job_ids, context.undo)
         if context.is_last and request.transport is not None:
             request.transport.close()
 
-    def _duplicate(self, job_ids: tuple[str, ...], undo: Callable[[], None]) -> None:
+    async def _duplicate(self, job_ids: tuple[str, ...], undo: Callable[[], Awaitable[None]]) -> None:
         if self._faults is not None and self._faults.is_first(job_ids):
-            undo()
+            await undo()
 
     def _error(self, error: GatewayError, context: RequestContext) -> web.Response:
         job_id = error.job_id or context.job_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from novita_gateway.http.faults import Fate
@@ -19,7 +19,7 @@ class RequestContext:
     """The job that the path names, if it names one."""
     fate: Fate = Fate.GOOD
 
-    undo: Callable[[], None] | None = None
+    undo: Callable[[], Awaitable[None]] | None = None
     """Called if the reply can't be written."""
     job_ids: tuple[str, ...] = ()
     """Jobs that change hands with the reply."""

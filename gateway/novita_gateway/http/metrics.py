@@ -34,10 +34,9 @@ class Metrics:
         """The whole page."""
         jobs: list[str] = []
         workers: list[str] = []
-        for index, endpoint in enumerate(await self._store.endpoints()):
+        for index, (endpoint, health) in enumerate((await self._store.endpoints()).items()):
             if index % ENDPOINTS == ENDPOINTS - 1:
                 await asyncio.sleep(0)
-            health = await self._store.health(endpoint)
             for lines, name, counts in (
                 (jobs, "novita_gateway_jobs", health.jobs),
                 (workers, "novita_gateway_workers", health.workers),

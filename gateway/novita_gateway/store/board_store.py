@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -29,6 +29,7 @@ from novita_gateway.store.messages import bare_status, endpoint_health, job_stat
 from novita_gateway.store.parking import Taker
 from novita_gateway.store.protocol import Handover, Notice
 from novita_gateway.store.repeats import is_repeat
+from novita_gateway.store.requests import finish_command, page_size, submit_command
 from novita_gateway.store.streams import Place, check_gap, stream_page
 from novita_sdk.models import (
     EndpointHealth,
@@ -51,10 +52,14 @@ _log = logging.getLogger("novita_gateway")
 ROWS_AT_ONCE: Final = 100
 """Rows that one turn of the event loop purges."""
 ROWS_A_COMMIT: Final = 1000
+ENDPOINTS: Final = 100
+"""Endpoints that one turn of the event loop counts."""
 JOBS_READ: Final = 50
 """Payloads that one turn of the event loop reads."""
-PAGE: Final = 100
-MAX_PAGE: Final = 1000
+
+
+async def _nothing() -> None:
+    """Takes nothing back."""
 
 
 def _new_id() -> str:
@@ -94,6 +99,11 @@ class BoardStore:
         """Milliseconds of silence after which a worker loses its jobs."""
         return self._board.limits.lease
 
+    @property
+    def parked(self) -> int:
+        """Requests that wait for something to happen."""
+        return self._live.parked
+
     async def open(self) -> None:
         """Reads the journal and takes up its jobs."""
         with many_rows_coming() as counts:
@@ -112,19 +122,7 @@ class BoardStore:
 
     async def submit(self, request: RunRequest) -> JobStatus:
         """Queues a job."""
-        policy = request.request.policy
-        (event, *_) = self._live.apply(
-            commands.Submit(
-                endpoint=request.endpoint,
-                id=self._new_id(),
-                idempotency_key=request.idempotency_key if request.HasField("idempotency_key") else None,
-                execution_timeout=policy.execution_timeout if policy.HasField("execution_timeout") else None,
-                ttl=policy.ttl if policy.HasField("ttl") else None,
-                low_priority=policy.low_priority,
-                notify=request.request.HasField("webhook"),
-            ),
-            request.request.SerializeToString(),
-        )
+        (event, *_) = self._live.apply(submit_command(request, self._new_id()), request.request.SerializeToString())
         is_new = event.kind is EventKind.QUEUED
         if not is_new and not is_repeat(request.request, self._request(event.row)):
             raise KeyReusedError(request.idempotency_key, event.row.id)
@@ -149,7 +147,7 @@ class BoardStore:
     ) -> Handover[ReadStreamResponse]:
         """The chunks from the cursor on, or those that nobody without one has read."""
         if cursor is not None:
-            return Handover(await self._read_from(Place.parse(cursor), endpoint, job_id, wait), lambda: None)
+            return Handover(await self._read_from(Place.parse(cursor), endpoint, job_id, wait), _nothing)
         row = self._find(endpoint, job_id)
         if wait > 0 and not row.is_final and row.read == row.chunks and self._live.is_open:
             await self._live.readers.park(job_id, object(), wait)
@@ -161,7 +159,7 @@ class BoardStore:
         try:
             await self._settle(row)
         except (asyncio.CancelledError, UnavailableError):
-            self._live.undo(undo)
+            await self._live.undo(undo)
             raise
         return Handover(response, partial(self._live.undo, undo))
 
@@ -221,7 +219,7 @@ class BoardStore:
         rows, cursor = self._board.ledger.page(
             request.endpoint,
             status=request.status if request.HasField("status") else None,
-            limit=min(max(1, request.limit), MAX_PAGE) if request.HasField("limit") else PAGE,
+            limit=page_size(request),
             before=before,
         )
         jobs = [bare_status(row) for row in rows]
@@ -240,9 +238,14 @@ class BoardStore:
             raise SchemaNotFoundError(endpoint)
         return EndpointSchema.FromString(schema)
 
-    async def endpoints(self) -> Sequence[str]:
-        """Names of the endpoints that have jobs or workers."""
-        return sorted(self._board.ledger.endpoints())
+    async def endpoints(self) -> Mapping[str, EndpointHealth]:
+        """The health of every endpoint that has jobs or workers, by its name."""
+        found: dict[str, EndpointHealth] = {}
+        for index, name in enumerate(sorted(self._board.ledger.endpoints())):
+            if index % ENDPOINTS == ENDPOINTS - 1:
+                await asyncio.sleep(0)
+            found[name] = endpoint_health(self._board.ledger.counters(name))
+        return found
 
     # Workers
 
@@ -255,14 +258,14 @@ class BoardStore:
             try:
                 await self._live.takers.park(endpoint, taker, wait)
             except asyncio.CancelledError:
-                self._give_back(endpoint, worker_id, taker.rows)
+                await self._give_back(endpoint, worker_id, taker.rows)
                 raise
             rows = taker.rows
         try:
             jobs = await self._read(rows, worker_id)
             await self._settle(*rows)
         except (asyncio.CancelledError, UnavailableError):
-            self._give_back(endpoint, worker_id, rows)
+            await self._give_back(endpoint, worker_id, rows)
             raise
         return Handover(jobs, partial(self._give_back, endpoint, worker_id, rows))
 
@@ -298,15 +301,11 @@ class BoardStore:
     ) -> None:
         """Makes a job final."""
         row = self._find(endpoint, job_id)
-        has_error = result.HasField("error") and result.error != b"null"
-        has_output = result.HasField("output")
-        command = commands.Finish(
-            endpoint=endpoint, worker_id=worker_id, id=job_id, take=take, has_output=has_output, has_error=has_error
-        )
+        command = finish_command(endpoint, worker_id, job_id, result, take)
         if self._live.apply(command):
-            if has_output:
+            if command.has_output:
                 self._journal.put(row, Part.OUTPUT, result.output)
-            if has_error:
+            if command.has_error:
                 self._journal.put(row, Part.ERROR, result.error)
         # Also for a result that changed nothing: it may repeat one that is not durable yet.
         await self._settle(row)
@@ -340,6 +339,9 @@ class BoardStore:
             if is_due:
                 return Notice(endpoint=row.endpoint, job_id=row.id, revision=row.revision, url=url)
 
+    async def hold_notices(self, _: Sequence[Notice], /) -> None:
+        """Does nothing: nobody else is here to claim them, and the next process calls what is left."""
+
     async def mark_notified(self, endpoint: str, job_id: str, revision: int) -> None:
         """The webhook was called or given up."""
         self._live.apply(commands.MarkNotified(endpoint=endpoint, id=job_id, revision=revision))
@@ -354,10 +356,10 @@ class BoardStore:
                 jobs.append(taken_job(row, self._journal))
         return jobs
 
-    def _give_back(self, endpoint: str, worker_id: str, rows: Sequence[Row]) -> None:
+    async def _give_back(self, endpoint: str, worker_id: str, rows: Sequence[Row]) -> None:
         if rows:
             ids = tuple(row.id for row in rows)
-            self._live.undo(commands.GiveBack(endpoint=endpoint, worker_id=worker_id, ids=ids))
+            await self._live.undo(commands.GiveBack(endpoint=endpoint, worker_id=worker_id, ids=ids))
 
     async def _settle(self, *rows: Row) -> None:
         if not all(map(self._journal.is_settled, rows)):

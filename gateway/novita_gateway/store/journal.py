@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from novita_gateway.board.rows import Row
 
-__all__ = ["FIRST_CHUNK", "Journal", "Kept", "MemoryJournal", "Part"]
+__all__ = ["FIRST_CHUNK", "Journal", "Kept", "MemoryJournal", "Part", "Payloads"]
 
 
 class Part(enum.IntEnum):
@@ -36,6 +36,14 @@ class Kept:
 
     rows: Sequence[Row] = ()
     now: int | None = None
+
+
+class Payloads(Protocol):
+    """Has the payloads of jobs."""
+
+    def get(self, row: Row, part: int) -> bytes:
+        """Reads a payload; raises KeyError where there is none."""
+        ...
 
 
 class Journal(Protocol):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from novita_gateway._clock import BoardClock, Clock
 from novita_gateway._errors import StoreError
@@ -52,6 +52,13 @@ class LiveBoard:
         self.followers: Final[Lot[str, object]] = Lot(clock)
         self.readers: Final[Lot[str, object]] = Lot(clock)
         self.stoppers: Final[Lot[tuple[str, str], object]] = Lot(clock)
+        self._lots: tuple[Lot[Any, Any], ...] = (
+            self.takers,
+            self.watchers,
+            self.followers,
+            self.readers,
+            self.stoppers,
+        )
         self.notices: Final = NoticeQueue()
         self.is_open = False
         self._journal = journal
@@ -59,6 +66,11 @@ class LiveBoard:
         self._clock = BoardClock(clock)
         self._alarm = Alarm(self._clock, self._tick)
         self._catching_up: asyncio.Task[None] | None = None
+
+    @property
+    def parked(self) -> int:
+        """Requests that wait."""
+        return sum(map(len, self._lots))
 
     async def open(self, rows: Sequence[Row], last: int | None) -> None:
         """Takes up the rows of an earlier process, and its time."""
@@ -82,7 +94,7 @@ class LiveBoard:
         if self._catching_up is not None:
             self._catching_up.cancel()
         self._log.flush()
-        for lot in (self.takers, self.watchers, self.followers, self.readers, self.stoppers):
+        for lot in self._lots:
             lot.clear()
 
     def apply(self, command: Command, request: bytes | None = None) -> list[Event]:
@@ -101,8 +113,8 @@ class LiveBoard:
         self._set_alarm(now)
         return events
 
-    def undo(self, command: Command) -> None:
-        """Carries out what takes a reply back, unless the board is closed."""
+    async def undo(self, command: Command) -> None:
+        """Carries out what takes a reply back, in this turn of the event loop, unless the board is closed."""
         if self.is_open:
             self.apply(command)
 

@@ -1,10 +1,10 @@
-"""The protocol's messages, made from a board's rows and a journal's payloads."""
+"""The protocol's messages, made from a board's rows and payloads."""
 
 from __future__ import annotations
 
 from novita_gateway.board.ledger import Counters
 from novita_gateway.board.rows import Row
-from novita_gateway.store.journal import Journal, Part
+from novita_gateway.store.journal import Part, Payloads
 from novita_sdk.models import EndpointHealth, Job, JobCounts, JobRequest, JobStatus, WorkerCounts
 
 __all__ = ["bare_status", "endpoint_health", "job_status", "taken_job"]
@@ -22,21 +22,21 @@ def bare_status(row: Row) -> JobStatus:
     return status
 
 
-def job_status(row: Row, journal: Journal) -> JobStatus:
+def job_status(row: Row, payloads: Payloads) -> JobStatus:
     """What is known of a job."""
     status = bare_status(row)
     if row.has_output:
-        status.output = journal.get(row, Part.OUTPUT)
+        status.output = payloads.get(row, Part.OUTPUT)
     elif row.has_progress and not row.is_final:
-        status.output = journal.get(row, Part.PROGRESS)
+        status.output = payloads.get(row, Part.PROGRESS)
     if row.has_error:
-        status.error = journal.get(row, Part.ERROR)
+        status.error = payloads.get(row, Part.ERROR)
     return status
 
 
-def taken_job(row: Row, journal: Journal) -> Job:
+def taken_job(row: Row, payloads: Payloads) -> Job:
     """A job as a worker takes it."""
-    request = JobRequest.FromString(journal.get(row, Part.REQUEST))
+    request = JobRequest.FromString(payloads.get(row, Part.REQUEST))
     return Job(
         id=row.id,
         input=request.input,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from novita_sdk.models import (
     EndpointHealth,
@@ -18,9 +18,12 @@ from novita_sdk.models import (
     RunRequest,
 )
 
-__all__ = ["Handover", "Notice", "Store"]
+__all__ = ["NOTICE_CLAIM", "Handover", "Notice", "SharedStore", "Store"]
 
 ValueT_co = TypeVar("ValueT_co", covariant=True)
+
+NOTICE_CLAIM: Final = 60_000
+"""Milliseconds for which a webhook is claimed by the gateway that calls it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,11 @@ class Handover(Generic[ValueT_co]):
 
     Attributes:
         value: What is handed over.
-        undo: Takes it back; called when the reply could not be written.
+        undo: Takes it back, as far as it still can; called when the reply could not be written.
     """
 
     value: ValueT_co
-    undo: Callable[[], None]
+    undo: Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +53,15 @@ class Notice:
 class Store(Protocol):
     """Queues, leases and results of every endpoint, durable as far as the store promises.
 
+    Several gateways may share what a store keeps, each with a store object of its own: a job that is submitted at one
+    is taken at another, and a wait at a third ends with its result. Calls that follow each other act
+    in that order; what happens at two of them at once happens in some order, the same for all.
+
     A method returns when what it answers is as safe as the store can make it. Waits are milliseconds; they end early
     with the event that satisfies them, and with nothing when they are over. A report, chunk or result of a worker that
     does not hold the job is dropped without an error.
+
+    Time is the store's own, not the gateway's: leases, ttl and retention pass alike for all of its gateways.
 
     Raises:
         JobNotFoundError: By every method that is given a client's job id.
@@ -64,12 +73,17 @@ class Store(Protocol):
         """Milliseconds of silence after which a worker loses its jobs."""
         ...
 
+    @property
+    def parked(self) -> int:
+        """Requests of this gateway that wait for something to happen."""
+        ...
+
     async def open(self) -> None:
-        """Gets ready, and takes up what an earlier process left."""
+        """Gets ready. No lease ends before workers could be heard for as long as one lasts."""
         ...
 
     async def close(self) -> None:
-        """Wakes everybody who waits, and finishes writing."""
+        """Wakes everybody who waits here, and finishes writing. What the store keeps, others may go on with."""
         ...
 
     async def submit(self, request: RunRequest) -> JobStatus:
@@ -110,23 +124,27 @@ class Store(Protocol):
         ...
 
     async def purge(self, endpoint: str) -> int:
-        """Cancels every job that waits in the queue; returns how many."""
+        """Cancels every job that waits in the queue by now; returns how many."""
         ...
 
     async def list_jobs(self, request: ListJobsRequest) -> ListJobsResponse:
-        """A page of jobs, newest first, without outputs; raises BadRequestError for a cursor of nowhere."""
+        """A page of jobs, newest first, without outputs; raises BadRequestError for a cursor of nowhere.
+
+        A cursor holds at every gateway. Jobs that are submitted at several gateways at once come in some order, and one
+        that is being submitted may be missing.
+        """
         ...
 
     async def health(self, endpoint: str) -> EndpointHealth:
-        """Counts of jobs and workers."""
+        """Counts of jobs and workers, of all gateways together."""
         ...
 
     async def schema(self, endpoint: str) -> EndpointSchema:
         """The schema that a worker told last; raises SchemaNotFoundError where none has."""
         ...
 
-    async def endpoints(self) -> Sequence[str]:
-        """Names of the endpoints that have jobs or workers."""
+    async def endpoints(self) -> Mapping[str, EndpointHealth]:
+        """The health of every endpoint that has jobs or workers, by its name."""
         ...
 
     async def take(self, endpoint: str, worker_id: str, count: int, wait: int) -> Handover[Sequence[Job]]:
@@ -180,9 +198,30 @@ class Store(Protocol):
         ...
 
     async def next_notice(self) -> Notice:
-        """Waits for the next webhook that is to be called. Those of an earlier process come first."""
+        """Waits for the next webhook that is to be called, those of an earlier process first.
+
+        It is claimed with that: no other call gets it, at whichever gateway, unless this one is not heard of again: for
+        as long as `hold_notices` is not called in time.
+        """
+        ...
+
+    async def hold_notices(self, notices: Sequence[Notice]) -> None:
+        """Keeps claims: to be called for all that are still to be delivered, every `NOTICE_CLAIM / 3` at the latest."""
         ...
 
     async def mark_notified(self, endpoint: str, job_id: str, revision: int) -> None:
         """The webhook was called with the final state of that revision, or given up."""
+        ...
+
+
+@runtime_checkable
+class SharedStore(Protocol):
+    """What a store has as well that several gateways share."""
+
+    async def file_place(self) -> str | None:
+        """Where the gateway that told it last keeps files; None where none has."""
+        ...
+
+    async def set_file_place(self, place: str, *, before: str | None) -> bool:
+        """Tells where this one does, unless another has told a place since `before`; returns whether it was told."""
         ...

@@ -73,13 +73,6 @@ class SqliteJournal:
         """Opens the file and reads what is in it."""
         self._loop = asyncio.get_running_loop()
         self._file = await GATEWAY_THREADS.run(SqliteFile, self._path)
-        if self._file.lacks_log:
-            _log.warning(
-                "%s was copied from a running gateway without its log, %s-wal: the newest jobs may be missing. Stop"
-                " that gateway and copy again, or make the copy with: sqlite3 ORIGINAL '.backup COPY'",
-                self._path,
-                self._path.name,
-            )
         # A queue of its own, because an executor's futures cost more than the commit itself.
         self._queue: SimpleQueue[WriteBatch | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="novita-gateway-writer", daemon=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +17,8 @@ from novita_gateway.board.rows import Row
 from novita_gateway.store.sqlite_migrations import APPLICATION, COLUMNS, TABLES, VERSION, migrate
 
 __all__ = ["SqliteFile", "WriteBatch", "body_key"]
+
+_log = logging.getLogger("novita_gateway")
 
 _PART_BITS: Final = 24
 _SIZES: Final = (256, 64, 16, 4, 1)
@@ -106,6 +109,13 @@ class SqliteFile:
         found = self._writer.execute("SELECT 1 FROM body WHERE key = ?", (_LACKING,)).fetchone()
         self.lacks_log: Final = found is not None
         """Whether it is a copy that was made without the log, so that the newest changes are missing."""
+        if self.lacks_log:
+            _log.warning(
+                "%s was copied from a running gateway without its log, %s-wal: the newest jobs may be missing. Stop"
+                " that gateway and copy again, or make the copy with: sqlite3 ORIGINAL '.backup COPY'",
+                path,
+                path.name,
+            )
         self._is_marked = False
         """The file itself has the row."""
         self._is_mark_seen = self.lacks_log
@@ -140,6 +150,15 @@ class SqliteFile:
     def read_schema(self, endpoint: str) -> bytes | None:
         """Reads a schema that was written, on the reading connection; raises StoreError where the disk fails."""
         return self._read("SELECT body FROM schema WHERE endpoint = ?", endpoint)
+
+    def bodies(self) -> Iterator[tuple[int, int, bytes]]:
+        """Reads every payload, with the `seq` of its row and its part, on the reading connection."""
+        for key, body in self._reader.execute("SELECT key, body FROM body WHERE key >= 0 ORDER BY key"):
+            yield key >> _PART_BITS, key & ((1 << _PART_BITS) - 1), body
+
+    def schemas(self) -> Iterator[tuple[str, bytes]]:
+        """Reads every schema, with its endpoint, on the reading connection."""
+        yield from self._reader.execute("SELECT endpoint, body FROM schema")
 
     def write(self, batch: WriteBatch) -> None:
         """Writes a batch; it is durable when this returns."""

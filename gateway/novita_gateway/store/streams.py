@@ -9,7 +9,7 @@ from typing import Final, Self
 from novita_gateway._errors import BadRequestError, ChunkMissingError
 from novita_gateway.board.commands import Append
 from novita_gateway.board.rows import Row
-from novita_gateway.store.journal import FIRST_CHUNK, Journal, Part
+from novita_gateway.store.journal import FIRST_CHUNK, Part, Payloads
 from novita_sdk.models import ReadStreamResponse, StreamChunk
 from novita_sdk.wire.payload import MAX_PAYLOAD
 
@@ -49,17 +49,17 @@ class Place:
         return self.number == self.in_stream(row) == row.chunks
 
 
-def stream_page(row: Row, journal: Journal, first: int) -> ReadStreamResponse:
+def stream_page(row: Row, payloads: Payloads, first: int) -> ReadStreamResponse:
     """The job's state, and its chunks from number `first` on: as many as fit into one reply, and one in any case."""
     chunks: list[StreamChunk] = []
     room = MAX_PAYLOAD
     for number in range(first, min(row.chunks, first + CHUNKS)):
-        chunk = journal.get(row, FIRST_CHUNK + number)
+        chunk = payloads.get(row, FIRST_CHUNK + number)
         room -= len(chunk)
         if chunks and room < 0:
             break
         chunks.append(StreamChunk(output=chunk))
-    error = journal.get(row, Part.ERROR) if row.has_error else None
+    error = payloads.get(row, Part.ERROR) if row.has_error else None
     return ReadStreamResponse(id=row.id, status=row.status, stream=chunks, error=error)
 
 

@@ -8,13 +8,14 @@ import logging
 import random
 import secrets
 import time
+from contextlib import suppress
 from typing import Final
 
 import aiohttp
 
-from novita_gateway._errors import BadRequestError, JobNotFoundError, StoreError
+from novita_gateway._errors import BadRequestError, JobNotFoundError, UnavailableError
 from novita_gateway._logs import BoundedLog
-from novita_gateway.store.protocol import Notice, Store
+from novita_gateway.store.protocol import NOTICE_CLAIM, Notice, Store
 from novita_gateway.webhooks.addresses import PublicResolver, check_webhook
 from novita_sdk.drivers.names import make_resolver
 from novita_sdk.webhooks import sign
@@ -56,6 +57,8 @@ class WebhookSender:
         self._secret = secret
         self._allow_private = allow_private
         self._retries = retries
+        self._held: set[Notice] = set()
+        """What this gateway has claimed and is still to deliver."""
         self._log = BoundedLog()
         self._random = random.Random()  # of its own, so that who seeds the process's sees no other draw
 
@@ -71,20 +74,35 @@ class WebhookSender:
             aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session,
             asyncio.TaskGroup() as group,
         ):
+            group.create_task(self._hold())
             while True:
                 await slots.acquire()
                 notice = await self._next_notice()
+                self._held.add(notice)
                 group.create_task(self._deliver(session, notice, slots))
+
+    async def _hold(self) -> None:
+        """Keeps the claims of what is still to be delivered, so that no other gateway calls it meanwhile."""
+        while True:
+            await asyncio.sleep(NOTICE_CLAIM / 3000)
+            with suppress(UnavailableError):  # a claim that ends is another gateway's, and the call comes twice
+                await self._store.hold_notices(tuple(self._held))
 
     async def _next_notice(self) -> Notice:
         while True:
             try:
                 return await self._store.next_notice()
-            except StoreError:
+            except UnavailableError:
                 await asyncio.sleep(1)
 
     async def _deliver(self, session: aiohttp.ClientSession, notice: Notice, slots: asyncio.Semaphore) -> None:
         """Begins with a slot, and waits for another try without one: a receiver that is away holds up no other."""
+        try:
+            await self._deliver_held(session, notice, slots)
+        finally:
+            self._held.discard(notice)
+
+    async def _deliver_held(self, session: aiohttp.ClientSession, notice: Notice, slots: asyncio.Semaphore) -> None:
         attempt, begin = 1, time.monotonic()
         while True:
             try:
@@ -103,7 +121,7 @@ class WebhookSender:
             }
             if delay is None:
                 _log.warning("webhook of job %s was given up", notice.job_id, extra=extra)
-                await self._store.mark_notified(notice.endpoint, notice.job_id, notice.revision)
+                await self._mark(notice)
                 return
             kind = "webhooks that failed and are called again"
             self._log.info(kind, "webhook of job %s failed, again in %.1f s", notice.job_id, delay, extra=extra)
@@ -117,14 +135,31 @@ class WebhookSender:
             status = await self._store.status(notice.endpoint, notice.job_id)
         except JobNotFoundError:
             return None
-        except StoreError:
+        except UnavailableError:
             return Failure(kind=FailureKind.LOST)
         if status.revision != notice.revision:
             return None  # it was retried, and its next final state is the next notice
         failure = await self._post(session, notice, codec.encode(status))
         if failure is None:
-            await self._store.mark_notified(notice.endpoint, notice.job_id, notice.revision)
+            await self._mark(notice)
         return failure
+
+    async def _mark(self, notice: Notice) -> None:
+        """Says that nothing is left to do; a store that is away for long has it called again, with the same id."""
+        attempt, begin = 1, time.monotonic()
+        while True:
+            try:
+                return await self._store.mark_notified(notice.endpoint, notice.job_id, notice.revision)
+            except UnavailableError:
+                elapsed, failure = time.monotonic() - begin, Failure(kind=FailureKind.LOST)
+                delay = next_delay(
+                    self._retries, failure, attempt=attempt, elapsed=elapsed, random=self._random.random()
+                )
+                if delay is None:
+                    _log.warning("webhook of job %s was called, which the store could not be told", notice.job_id)
+                    return None
+            attempt += 1
+            await asyncio.sleep(delay)
 
     async def _post(self, session: aiohttp.ClientSession, notice: Notice, body: bytes) -> Failure | None:
         message_id = f"{notice.job_id}-{notice.revision}"
