@@ -41,8 +41,13 @@ class Balancer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, to its end."""
-        with suppress(OSError):
-            their_reader, their_writer = await self._connect()
+        with suppress(OSError, asyncio.CancelledError):  # which is how the block's end reaches it
+            await self._forward(reader, writer)
+        writer.transport.abort()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        their_reader, their_writer = await self._connect()
+        try:
             loses = asyncio.Event()
             ways = [self._up(reader, their_writer, loses), self._down(their_reader, writer, loses)]
             tasks = [asyncio.ensure_future(way) for way in ways]
@@ -50,8 +55,8 @@ class Balancer:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
             their_writer.transport.abort()
-        writer.transport.abort()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         backends = self.backends
@@ -96,6 +101,7 @@ def run_balancer(backends: Sequence[int]) -> Iterator[Balancer]:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports end in the loop's next turn
 
     try:
         yield balancer

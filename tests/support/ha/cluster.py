@@ -8,16 +8,20 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from tests.support.postgres_server import PostgresServer
 from tests.support.processes import children
 from tests.support.waiting import eventually
 
-__all__ = ["Cluster", "MakeCluster", "Pair", "kill_tree", "open_folder", "pair", "signal_receivers", "sql"]
+__all__ = ["Cluster", "Pair", "kill_tree", "open_folder", "pair", "signal_receivers", "sql"]
+
+
+ROOM: Final = 4 << 30
+"""Bytes that must be free in memory."""
 
 
 class Cluster(Protocol):
@@ -45,14 +49,12 @@ class Cluster(Protocol):
         ...
 
 
-MakeCluster = Callable[[bool], AbstractContextManager[Cluster]]
-"""Makes one: with synchronous replication, or without."""
-
-
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """A folder that another user may enter: pytest's own are closed."""
-    folder = Path(tempfile.mkdtemp(prefix="novita-ha-"))
+    """A folder that another user may enter, in memory where that has room: pytest's own are closed."""
+    memory = Path("/dev/shm")
+    has_room = memory.is_dir() and shutil.disk_usage(memory).free > ROOM
+    folder = Path(tempfile.mkdtemp(prefix="novita-ha-", dir=memory if has_room else None))
     folder.chmod(0o755)
     try:
         yield folder
