@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.gateway_api import Api
 
+STORES = ("memory", "postgres")
+
 POST_HEADERS = {"Content_Type": "application/x-www-form-urlencoded", "charset": "utf-8", "X_Request_ID": "j1"}
 
 

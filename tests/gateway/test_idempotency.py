@@ -12,6 +12,8 @@ from novita_gateway import Gateway, SQLiteStore, serve_in_thread
 from novita_sdk import AsyncClient, Client, errors
 from tests.support.gateway_api import Api, Connect
 
+STORES = ("memory", "postgres")
+
 FILE = {"name": "in.png", "mediaType": "image/png", "size": 3, "sha256": "a" * 64}
 
 

@@ -11,6 +11,8 @@ import pytest
 from novita_gateway import Gateway, Limits, ManualClock, MemoryStore, SQLiteStore, Store
 from tests.support.gateway_api import Api, Connect, Reply
 
+STORES = ("memory", "postgres")
+
 LIMITS = Limits(lease=1000, max_attempts=3, retention=100_000)
 
 

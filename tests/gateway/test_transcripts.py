@@ -13,6 +13,8 @@ import pytest
 from novita_gateway import Gateway, Waits
 from tests.support.gateway_api import Api, Connect, raw_connection
 
+STORES = ("memory", "postgres")
+
 WORKER = "Authorization: {token}\r\nAccept-Encoding: gzip, deflate\r\nUser-Agent: RunPod-Python-SDK/1.12.0\r\n"
 GET = WORKER + "Content-Type: application/json\r\n"
 POST = WORKER + "charset: utf-8\r\nX-Request-ID: {job}\r\nContent-Type: application/x-www-form-urlencoded\r\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -29,10 +29,18 @@ class Reply:
 
 @dataclass
 class Api:
-    """Calls a gateway as clients and workers do, byte for byte."""
+    """Calls a gateway as clients and workers do, byte for byte.
+
+    Attributes:
+        gateway: The gateway.
+        session: Its connections.
+        others: Gateways with the same keys and store: each call goes to the next one of all.
+    """
 
     gateway: Gateway
     session: aiohttp.ClientSession
+    others: Sequence[Gateway] = ()
+    calls: int = 0
 
     async def client(self, verb: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
         return await self.call(verb, path, body, Authorization=f"Bearer {self.gateway.api_key}", **headers)
@@ -41,7 +49,9 @@ class Api:
         return await self.call(verb, path, body, Authorization=self.gateway.worker_token, **headers)
 
     async def call(self, verb: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
-        url = self.gateway.url.removesuffix("/v1") + path
+        gateways = (self.gateway, *self.others)
+        url = gateways[self.calls % len(gateways)].url.removesuffix("/v1") + path
+        self.calls += 1
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.session.request(verb, url, data=body and io.BytesIO(body), headers=named) as response:
             return Reply(response.status, await response.read(), {**response.headers})
@@ -68,7 +78,7 @@ class Api:
 class Connect(Protocol):
     """Starts a gateway and connects to it; both end with the test."""
 
-    async def __call__(self, gateway: Gateway) -> Api: ...
+    async def __call__(self, gateway: Gateway, *others: Gateway) -> Api: ...
 
 
 @asynccontextmanager

@@ -61,7 +61,8 @@ p AS MATERIALIZED (
 w AS MATERIALIZED (SELECT endpoint, id, row_number() OVER () AS slot FROM p),
 t AS (
     UPDATE job SET status = 1, revision = revision + 1, worker_id = ($3::text[])[w.slot],
-        taken = greatest(now, created), attempt = attempt + 1, takes = takes + 1, lease_until = now + $4::bigint, token = $5::uuid,
+        taken = greatest(now, created), attempt = attempt + 1, takes = takes + 1,
+        lease_until = now + $4::bigint, token = $5::uuid,
         wake = least(now + $4::bigint, expires, greatest(now, created) + execution_timeout)
     FROM w, n WHERE job.endpoint = w.endpoint AND job.id = w.id
     RETURNING w.slot, {COLUMNS}),
