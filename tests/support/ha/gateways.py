@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -125,9 +125,9 @@ class GatewayProcess:
 
 
 @contextmanager
-def gateways(dsn: str, folder: Path, count: int = 3, **options: float) -> Iterator[list[GatewayProcess]]:
-    """So many gateways, while a block lasts."""
-    made = [GatewayProcess(dsn, folder / f"gateway{n}.log", **options) for n in range(count)]
+def gateways(dsns: Sequence[str], folder: Path, **options: float) -> Iterator[list[GatewayProcess]]:
+    """A gateway for each DSN, while a block lasts."""
+    made = [GatewayProcess(dsn, folder / f"gateway{n}.log", **options) for n, dsn in enumerate(dsns)]
     try:
         for gateway in made:
             gateway.begin()

@@ -51,6 +51,7 @@ class Workers:
 @contextmanager
 def workers(urls: Sequence[str], endpoint: str, folder: Path, script: str = HANDLER) -> Iterator[Workers]:
     """A worker for each of the URLs, while a block lasts."""
+    folder.mkdir(exist_ok=True)
     with worker_processes(folder, {}) as spawn:
         yield Workers([_spawn(spawn, url, endpoint, script) for url in urls])
 

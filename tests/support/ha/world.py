@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,11 +38,19 @@ class World:
 
 
 @contextmanager
-def world(dsn: str, folder: Path, *, is_patient: bool = True, **options: float) -> Iterator[World]:
-    """Makes one on an empty database; its clients do nothing yet."""
+def world(dsn: str, folder: Path, *, ways: Sequence[str] = (), is_patient: bool = True, **options: float) -> Iterator[World]:
+    """Makes one on an empty database; its clients do nothing yet.
+
+    Args:
+        dsn: Of the database.
+        folder: For logs.
+        ways: The DSNs of the gateways, where they go through a proxy.
+        is_patient: What clients do about a call that failed for good; see `Load`.
+        options: Of the gateways.
+    """
     prepare(dsn)
     with (
-        gateways(dsn, folder, **options) as three,
+        gateways(ways or [dsn] * 3, folder, **options) as three,
         run_balancer([gateway.port for gateway in three]) as balancer,
         workers([balancer.url] * 3, "ep", folder) as some,
     ):

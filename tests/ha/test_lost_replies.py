@@ -1,0 +1,106 @@
+"""The answer to a commit is lost: between database and gateway, between gateway and caller, or with the gateway.
+
+It is asked for again, and what was done is found and not done twice.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from novita_sdk import Client
+from tests.support.ha.balancer import Balancer, run_balancer
+from tests.support.ha.gateways import API_KEY, GatewayProcess, changes, gateways, prepare
+from tests.support.ha.history import violations
+from tests.support.ha.load import Load, workers
+from tests.support.ha.proxy import Fault, Proxy, run_proxy
+from tests.support.waiting import threads
+
+STREAMS: Final = """
+def handler(job):
+    with open("runs", "a") as file:
+        file.write(job["id"] + "\\n")
+    for number in range(3):
+        yield {"number": number}
+start({"handler": handler, "return_aggregate_stream": True})
+"""
+CHUNKS: Final = [{"number": number} for number in range(3)]
+
+REQUESTS: Final = {
+    "submit": "POST /v1/{}/run",
+    "take": "GET /v1/{}/job-take/",
+    "chunk": "POST /v1/{}/job-stream/",
+    "result": "POST /v1/{}/job-done/",
+}
+_endpoints = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Three gateways, with a proxy before and behind them."""
+
+    dsn: str
+    proxy: Proxy
+    gateways: list[GatewayProcess]
+    balancer: Balancer
+
+
+@pytest.fixture(scope="module")
+def doors(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
+    prepare(shared_database)
+    folder = tmp_path_factory.mktemp("gateways")
+    with (
+        run_proxy(shared_database, 3) as proxy,
+        gateways([proxy.dsn(n) for n in range(3)], folder) as three,
+        run_balancer([gateway.port for gateway in three]) as balancer,
+    ):
+        yield Doors(shared_database, proxy, three, balancer)
+
+
+@pytest.mark.parametrize("where", ["database", "way out", "gateway"])
+@pytest.mark.parametrize("what", ["submit", "take", "chunk", "result"])
+def test_a_lost_answer(what: str, where: str, doors: Doors, tmp_path: Path) -> None:
+    endpoint = f"ep{next(_endpoints)}"
+    load = Load(doors.balancer.url, endpoint)
+    kind = "change" if what == "chunk" else what
+    fault = None
+    if where == "way out":
+        doors.balancer.lose_answer(REQUESTS[what].format(endpoint))
+    else:
+        fault = doors.proxy.fail(kind, "after" if where == "database" else "held")
+    lost = doors.balancer.lost
+    with (
+        workers([doors.balancer.url], endpoint, tmp_path, STREAMS) as some,
+        Client(api_key=API_KEY, base_url=doors.balancer.url) as client,
+        threads() as meanwhile,
+    ):
+        if fault is not None and where == "gateway":
+            meanwhile(partial(kill_and_restart, doors, fault))
+        id = load.submit(client, "key")
+        assert id is not None
+        assert list(client.endpoint(endpoint).job(id).stream(60)) == CHUNKS
+        load.look(client, id)
+        assert load.submit(client, "key") == id
+        load.look_at_all(doors.balancer.url)
+        load.history.runs = some.runs()
+    load.history.changes = changes(doors.dsn)
+    assert violations(load.history, lambda _: CHUNKS) == []
+    if fault is None:
+        assert doors.balancer.lost == lost + 1
+    else:
+        fault.wait()
+
+
+def kill_and_restart(doors: Doors, fault: Fault) -> None:
+    """Ends the gateway that waits for the answer, which has come to nobody."""
+    gateway = doors.gateways[fault.wait()]
+    gateway.end(signal.SIGKILL)
+    fault.release()
+    gateway.start()
