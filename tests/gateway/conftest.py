@@ -38,12 +38,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-async def api(request: pytest.FixtureRequest, connect: Connect) -> Api:
-    """A gateway in memory; or two on one database, of which each call goes to the other one."""
-    if getattr(request, "param", "memory") == "memory":
-        return await connect(Gateway())
+def shared(request: pytest.FixtureRequest) -> Gateways | None:
+    """What makes the gateways of `api` where they share a database; set up before them, and so removed after them."""
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is None or callspec.params.get("api") != "postgres":
+        return None
     gateways: Gateways = request.getfixturevalue("gateways")
-    return await connect(*(gateways() for _ in range(2)))
+    return gateways
+
+
+@pytest.fixture
+async def api(request: pytest.FixtureRequest, shared: Gateways | None, connect: Connect) -> Api:
+    """A gateway in memory; or two on one database, of which each call goes to the other one."""
+    if shared is None:
+        return await connect(Gateway())
+    return await connect(*(shared() for _ in range(2)))
 
 
 class Gateways(Protocol):

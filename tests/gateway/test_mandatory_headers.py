@@ -13,8 +13,6 @@ from tests.support.gateway_api import Api, Connect
 
 from .test_files import upload
 
-STORES = ("memory", "postgres")
-
 
 @pytest.mark.parametrize(
     ("verb", "path", "allowed"),

@@ -17,8 +17,6 @@ from novita_sdk.wire.codec import WireError
 from novita_sdk.wire.http import parse_request
 from tests.support.gateway_api import Api
 
-STORES = ("memory", "postgres")
-
 UNREADABLE = {
     "integer": (b"9" * 5000, "an integer of 5,000 digits at byte "),
     "negative": (b"-" + b"9" * 4300, "an integer of 4,300 digits"),

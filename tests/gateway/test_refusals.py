@@ -14,8 +14,6 @@ from novita_gateway.http.auth import Keys, Role
 from novita_sdk.wire.payload import MAX_PAYLOAD
 from tests.support.gateway_api import Api, Connect, Reply, raw_connection
 
-STORES = ("memory", "postgres")
-
 
 def check_error(reply: Reply, status: int, code: str, *words: str) -> None:
     assert (reply.status, reply.json["code"]) == (status, code)

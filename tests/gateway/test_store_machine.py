@@ -8,18 +8,26 @@ import shutil
 import tempfile
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from novita_gateway import Limits, ManualClock, MemoryStore, SQLiteStore, Store
+from novita_gateway import Limits, ManualClock, MemoryStore, PostgresStore, SQLiteStore, Store
 from novita_gateway._errors import ChunkMissingError, NotRetryableError, SchemaNotFoundError, StoreError
 from novita_sdk.models import EndpointSchema, JobRequest, JobResult, ListJobsRequest, MethodSchema, RunRequest
-from tests.support.stores import writer_of
+from tests.support.stores import advance, execute, new_schema, until_parked, writer_of
 from tests.support.waiting import DEADLINE
 
 ResultT = TypeVar("ResultT")
@@ -62,7 +70,8 @@ class ModelReader:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    is_durable: ClassVar[bool]
+    is_durable: ClassVar[bool] = True
+    is_file: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,8 +87,6 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = self.open()
 
     def make_store(self) -> Store:
-        if self.is_durable:
-            return SQLiteStore(self.path, limits=LIMITS, clock=self.clock)
         return MemoryStore(limits=LIMITS, clock=self.clock)
 
     def open(self) -> Store:
@@ -158,7 +165,7 @@ class StoreMachine(RuleBasedStateMachine):
     def a_parked_take_gets_the_next_submit(self, body: bytes) -> None:
         async def both() -> str:
             take = asyncio.ensure_future(self.store.take(ENDPOINT, "w1", 1, 60_000))
-            await asyncio.sleep(0)
+            await until_parked(self.store)
             status = await self.store.submit(RunRequest(endpoint=ENDPOINT, request=JobRequest(input=body)))
             taken = await take
             assert [job.id for job in taken.value] == [status.id]
@@ -190,7 +197,7 @@ class StoreMachine(RuleBasedStateMachine):
 
         async def both() -> bytes:
             wait = asyncio.ensure_future(self.store.status(ENDPOINT, job.id, 60_000))
-            await asyncio.sleep(0)
+            await until_parked(self.store)
             await self.store.finish(ENDPOINT, job.worker, job.id, JobResult(output=body))
             return (await wait).output
 
@@ -373,7 +380,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def advance(self, step: int) -> None:
         async def move() -> None:
-            self.clock.advance(step / 1000)
+            await advance(self.clock, step / 1000, self.store)
 
         self.run(move())
 
@@ -383,7 +390,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.run(self.store.close())
         self.take_up()
 
-    @precondition(lambda self: self.is_durable)
+    @precondition(lambda self: self.is_file)
     @rule(body=BODIES)
     def be_killed(self, body: bytes) -> None:
         """What a submit's answer leaves on the disk is what kill -9 leaves."""
@@ -394,7 +401,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.run(self.store.close())
         self.take_up()
 
-    @precondition(lambda self: self.is_durable)
+    @precondition(lambda self: self.is_file)
     @rule(pick=PICKS, body=BODIES)
     def the_disk_fails_for_a_while(self, pick: int, body: bytes) -> None:
         """What is refused may have happened, and nothing else is lost."""
@@ -450,10 +457,31 @@ class MemoryMachine(StoreMachine):
 
 
 class SQLiteMachine(StoreMachine):
-    is_durable = True
+    is_file = True
+
+    def make_store(self) -> Store:
+        return SQLiteStore(self.path, limits=LIMITS, clock=self.clock)
+
+
+class PostgresMachine(StoreMachine):
+    def __init__(self, dsn: str) -> None:
+        self.dsn, self.tables = dsn, new_schema()
+        super().__init__()
+
+    def make_store(self) -> Store:
+        return PostgresStore(self.dsn, schema=self.tables, limits=LIMITS, clock=self.clock, count_age=0)
+
+    def teardown(self) -> None:
+        super().teardown()
+        asyncio.run(execute(self.dsn, f"DROP SCHEMA {self.tables} CASCADE"))
 
 
 MemoryMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 SQLiteMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
 test_memory_store_conforms = MemoryMachine.TestCase
 test_sqlite_store_conforms = SQLiteMachine.TestCase
+
+
+def test_postgres_store_conforms(postgres: str) -> None:
+    few = settings(max_examples=8, stateful_step_count=30, deadline=None)
+    run_state_machine_as_test(partial(PostgresMachine, postgres), settings=few)  # type: ignore[arg-type]  # makes one

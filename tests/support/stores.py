@@ -77,11 +77,16 @@ class Stores:
         return PostgresStore(self.dsn, schema=self.schema, limits=limits, clock=clock, count_age=0)
 
     async def advance(self, seconds: float, *stores: Store) -> None:
-        """Moves the time on; returns when what is due then has happened at the stores."""
-        self.clock.advance(seconds)
-        for store in stores:
-            if isinstance(store, PostgresStore):
-                await store.sweep()
+        """Moves the time on; returns when what is due then has happened."""
+        await advance(self.clock, seconds, *stores)
+
+
+async def advance(clock: ManualClock, seconds: float, *stores: Store) -> None:
+    """Moves the time of stores on; returns when what is due then has happened at them."""
+    clock.advance(seconds)
+    for store in stores:
+        if isinstance(store, PostgresStore):
+            await store.sweep()
 
 
 def new_schema() -> str:

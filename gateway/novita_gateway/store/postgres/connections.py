@@ -8,6 +8,7 @@ finds what it did, and what it answers stands behind a further commit that waite
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections import deque
@@ -31,6 +32,8 @@ CONNECT: Final = 5.0
 """Seconds in which a connection must be there."""
 ANSWER: Final = 15.0
 """Seconds in which the database must have answered."""
+CLOSE: Final = 3.0
+"""Seconds that work may go on when the gateway stops."""
 PATIENCE: Final = 20.0
 """Seconds in which work that was cut off is begun again."""
 PAUSES: Final = (0.05, 0.3)
@@ -79,7 +82,9 @@ class Connections:
         self._idle: list[asyncpg.Connection[Any]] = []
         self._count = 0
         self._line: deque[asyncio.Future[None]] = deque()
-        self._doubted: set[asyncpg.Connection[Any]] = set()
+        self._doubted: set[object] = set()
+        self._busy: set[Any] = set()
+        self._is_free = asyncio.Event()
         self._is_closed = False
 
     async def run(self, work: Work[ResultT], *, patience: float = PATIENCE) -> ResultT:
@@ -143,7 +148,7 @@ class Connections:
         return await self.run(work, patience=patience)
 
     async def close(self) -> None:
-        """Ends all connections; work that is on its way is cut off."""
+        """Ends all connections. Work that is on its way may end first, for a while; what is left is cut off."""
         self._is_closed = True
         while self._line:
             waiter = self._line.popleft()
@@ -151,7 +156,16 @@ class Connections:
                 waiter.set_result(None)
         idle, self._idle = self._idle, []
         for connection in idle:
+            self._count -= 1
             await _close(connection)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE):
+                while self._count:
+                    self._is_free.clear()
+                    await self._is_free.wait()
+        for connection in self._busy:
+            connection.terminate()
+        await asyncio.sleep(0)  # in which sockets are closed
 
     async def _answer(self, connection: asyncpg.Connection[Any], work: Awaitable[ResultT]) -> ResultT:
         """The result, unless it takes too long: then the connection is ended, which ends the work."""
@@ -183,15 +197,16 @@ class Connections:
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_closed():
+                self._busy.add(connection)
                 return connection
             self._count -= 1
         self._count += 1
         try:
             connection = await connect(self._dsn, self._settings)
         except BaseException:
-            self._count -= 1
-            self._call_next()
+            self._leave(None)
             raise
+        self._busy.add(connection)
         connection.add_log_listener(self._doubt)
         return connection
 
@@ -202,19 +217,26 @@ class Connections:
             self._doubted.add(connection)
 
     def _release(self, connection: asyncpg.Connection[Any]) -> None:
-        self._doubted.discard(connection)
         if self._is_closed:
-            connection.terminate()
+            self._end(connection)
             return
+        self._doubted.discard(connection)
+        self._busy.discard(connection)
         self._idle.append(connection)
         self._call_next()
 
     def _end(self, connection: asyncpg.Connection[Any] | None) -> None:
         if connection is not None:
-            self._doubted.discard(connection)
             connection.terminate()
-            self._count -= 1
-            self._call_next()
+            self._leave(connection)
+
+    def _leave(self, connection: asyncpg.Connection[Any] | None) -> None:
+        """There is room for another one."""
+        self._doubted.discard(connection)
+        self._busy.discard(connection)
+        self._count -= 1
+        self._is_free.set()
+        self._call_next()
 
     def _lose(self, connection: asyncpg.Connection[Any] | None, error: BaseException) -> None:
         self._end(connection)

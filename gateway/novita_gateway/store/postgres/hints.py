@@ -76,6 +76,7 @@ class Hints:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        await asyncio.sleep(0)  # in which the socket is closed
 
     def tell(self, words: Iterable[str]) -> None:
         """Sends words, with whatever else is to be sent by then."""
