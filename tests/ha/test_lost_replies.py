@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import pytest
 
 from novita_sdk import Client
 from tests.support.ha.balancer import Balancer, run_balancer
+from tests.support.ha.cluster import sql
 from tests.support.ha.gateways import API_KEY, GatewayProcess, changes, gateways, prepare
 from tests.support.ha.history import violations
-from tests.support.ha.load import Load, workers
+from tests.support.ha.load import Load, output_of, workers
 from tests.support.ha.proxy import Fault, Proxy, run_proxy
 from tests.support.waiting import threads
 
@@ -98,9 +99,39 @@ def test_a_lost_answer(what: str, where: str, doors: Doors, tmp_path: Path) -> N
         fault.wait()
 
 
+@pytest.mark.parametrize("when", ["amid", "during"])
+@pytest.mark.parametrize("what", ["submit", "result"])
+def test_the_callers_repeat_settles_what_its_gateway_never_knew(
+    what: str, when: Literal["amid", "during"], doors: Doors, tmp_path: Path
+) -> None:
+    """The connection is cut in mid-statement or in mid-commit, and its gateway can't ask again."""
+    endpoint = f"ep{next(_endpoints)}"
+    load = Load(doors.balancer.url, endpoint)
+    fault = doors.proxy.fail(what, when, isolates=True)
+    with (
+        workers([doors.balancer.url], endpoint, tmp_path) as some,
+        Client(api_key=API_KEY, base_url=doors.balancer.url) as client,
+        threads() as meanwhile,
+    ):
+        meanwhile(partial(kill_and_restart, doors, fault))
+        id = load.submit(client, "key")
+        assert id is not None
+        load.look(client, id)
+        assert load.submit(client, "key") == id
+        load.look_at_all(doors.balancer.url)
+        load.history.runs = some.runs()
+    load.history.changes = changes(doors.dsn)
+    assert violations(load.history, output_of) == []
+    assert len(load.history.runs) == 1
+    (record,) = sql(doors.dsn, f"SELECT count(*) FROM novita_gateway.job WHERE endpoint = '{endpoint}'")
+    assert record["count"] == 1
+
+
 def kill_and_restart(doors: Doors, fault: Fault) -> None:
     """Ends the gateway that waits for the answer, which has come to nobody."""
-    gateway = doors.gateways[fault.wait()]
+    place = fault.wait()
+    gateway = doors.gateways[place]
     gateway.end(signal.SIGKILL)
     fault.release()
+    doors.proxy.connect(place)
     gateway.start()

@@ -17,7 +17,7 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.processes import children
 from tests.support.waiting import eventually
 
-__all__ = ["Cluster", "Pair", "kill_tree", "open_folder", "pair", "signal_receivers", "sql"]
+__all__ = ["Cluster", "Pair", "kill_tree", "open_folder", "pair", "signal_receivers", "signal_tree", "sql"]
 
 
 ROOM: Final = 4 << 30
@@ -62,11 +62,16 @@ def open_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def kill_tree(pid: int) -> None:
-    """Ends a server and its processes at once: each of them is in a session of its own."""
+def signal_tree(pid: int, number: int) -> None:
+    """Sends a signal to a server and its processes: each of them is in a session of its own."""
     for process in (pid, *children(pid)):
         with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+            os.kill(process, number)
+
+
+def kill_tree(pid: int) -> None:
+    """Ends a server and its processes at once."""
+    signal_tree(pid, signal.SIGKILL)
 
 
 def signal_receivers(pid: int, number: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -34,11 +34,13 @@ class Fault:
     Attributes:
         kind: With the next commit of that kind.
         when: How.
+        isolates: The gateway reaches the database no more after that.
         place: The number of the port whose connection it was.
     """
 
     kind: str
     when: When
+    isolates: bool = False
     place: int = -1
     _happened: threading.Event = field(default_factory=threading.Event)
     _released: threading.Event = field(default_factory=threading.Event)
@@ -81,26 +83,38 @@ class Proxy:
         self.ports: list[int] = []
         self.delay = 0.0
         self._faults: list[Fault] = []
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._writers: dict[asyncio.StreamWriter, int] = {}
+        self._isolated: set[int] = set()
         self._loop = asyncio.new_event_loop()
 
     def dsn(self, place: int = 0) -> str:
         """Names the port of that number."""
         return f"{self._dsn[1]}127.0.0.1:{self.ports[place]}{self._dsn[4]}?sslmode=disable"
 
-    def fail(self, kind: str, when: When) -> Fault:
+    def fail(self, kind: str, when: When, *, isolates: bool = False) -> Fault:
         """Has the next commit of that kind fail."""
-        self._faults.append(fault := Fault(kind, when))
+        self._faults.append(fault := Fault(kind, when, isolates))
         return fault
+
+    def connect(self, place: int) -> None:
+        """Ends a gateway's isolation."""
+        self._isolated.discard(place)
 
     def cut_all(self) -> None:
         """Cuts every connection, whatever it is at."""
 
-        def cut() -> None:
-            for writer in self._writers:
+        self._loop.call_soon_threadsafe(self._cut, range(len(self.ports)))
+
+    def _cut(self, places: Iterable[int]) -> None:
+        for writer, place in self._writers.items():
+            if place in places:
                 writer.transport.abort()
 
-        self._loop.call_soon_threadsafe(cut)
+    def _happen(self, fault: Fault) -> None:
+        if fault.isolates:
+            self._isolated.add(fault.place)
+            self._cut([fault.place])
+        fault._happened.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, place: int) -> None:
         """One connection, to its end."""
@@ -111,8 +125,10 @@ class Proxy:
     async def _forward(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: _Connection
     ) -> None:
+        if connection.place in self._isolated:
+            return
         their_reader, their_writer = await asyncio.open_connection(self._dsn[2], int(self._dsn[3]), limit=1 << 24)
-        self._writers |= {writer, their_writer}
+        self._writers |= {writer: connection.place, their_writer: connection.place}
         try:
             ways = [self._up(reader, their_writer, connection), self._down(their_reader, writer, connection)]
             tasks = [asyncio.ensure_future(way) for way in ways]
@@ -121,7 +137,7 @@ class Proxy:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         finally:
-            self._writers -= {writer, their_writer}
+            del self._writers[writer], self._writers[their_writer]
             their_writer.transport.abort()
 
     async def _up(
@@ -147,7 +163,7 @@ class Proxy:
                         async with asyncio.timeout(0.01):
                             writer.write(await reader.read(65536))
                 await writer.drain()
-                fault._happened.set()
+                self._happen(fault)
                 return
             await writer.drain()
 
@@ -160,11 +176,11 @@ class Proxy:
             fault = connection.fault
             if fault is not None and fault.when == "after":
                 if head[:1] == b"Z":
-                    fault._happened.set()
+                    self._happen(fault)
                     return
                 continue
             if fault is not None and head[:1] == b"Z":
-                fault._happened.set()
+                self._happen(fault)
                 await asyncio.to_thread(fault._released.wait, DEADLINE)
                 connection.fault = None
             if self.delay and head[:1] == b"Z":
