@@ -119,6 +119,11 @@ class PostgresServer:
             self.process.send_signal(number)
             self.process.wait(60)
 
+    def wait(self) -> None:
+        """Returns when it has ended by itself."""
+        assert self.process is not None
+        self.process.wait(60)
+
     def kill(self) -> None:
         """Ends it and all its processes as a machine that stops does."""
         assert self.process is not None
