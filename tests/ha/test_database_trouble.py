@@ -189,7 +189,10 @@ def small_disk(size: str = "48m") -> Iterator[Path]:
     with open_folder() as folder:
         options = f"size={size},uid={NOBODY},gid={NOBODY},mode=755"
         mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "novita-ha", str(folder)], capture_output=True, text=True, check=False
+            ["mount", "-t", "tmpfs", "-o", options, "novita-ha", str(folder)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if mounted.returncode != 0:
             pytest.skip(f"no small disk can be made here: {mounted.stderr.strip()}")

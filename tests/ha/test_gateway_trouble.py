@@ -49,13 +49,13 @@ def test_a_gateway_that_stands_still_while_it_holds_replies(database: str, tmp_p
     ):
         held = proxy.fail("take", "held")
         load = Load(second.url)
-        id = load.submit(client, "key")
-        assert id is not None
+        job_id = load.submit(client, "key")
+        assert job_id is not None
         held.wait()
         slow.send(signal.SIGSTOP)
         held.release()
         with workers([third.url], "ep", tmp_path / "quick") as quick:
-            load.look(client, id)
+            load.look(client, job_id)
             slow.send(signal.SIGCONT)
             eventually(lambda: len(late.runs()) == 1, "the late worker never ran")
             load.submit(client, "key")

@@ -62,7 +62,10 @@ BAD: list[tuple[Callable[[History], object], str]] = [
     (lambda h: h.seen.insert(1, Seen("a", "FAILED")), "job a was FAILED with None, then COMPLETED with 2"),
     (lambda h: h.seen.insert(2, Seen("a", "IN_PROGRESS")), "job a was COMPLETED with 2, then IN_PROGRESS with None"),
     (lambda h: h.seen.insert(2, Seen("a", None)), "job a was COMPLETED with 2, then None with None"),
-    (lambda h: h.changes.append(Change("a", "COMPLETED", "PENDING")), "the final state COMPLETED of job a became PENDING"),
+    (
+        lambda h: h.changes.append(Change("a", "COMPLETED", "PENDING")),
+        "the final state COMPLETED of job a became PENDING",
+    ),
     (lambda h: h.changes.append(Change("a", "IN_PROGRESS", "COMPLETED")), "job a ended 2 times"),
     (lambda h: h.runs.append(Run("a")), "job a ran 2 times, with 0 lost leases"),
     (lambda h: h.runs.append(Run("b")), "job b ran 3 times, with 1 lost leases"),

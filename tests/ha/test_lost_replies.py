@@ -84,11 +84,11 @@ def test_a_lost_answer(what: str, where: str, doors: Doors, tmp_path: Path) -> N
     ):
         if fault is not None and where == "gateway":
             meanwhile(partial(kill_and_restart, doors, fault))
-        id = load.submit(client, "key")
-        assert id is not None
-        assert list(client.endpoint(endpoint).job(id).stream(60)) == CHUNKS
-        load.look(client, id)
-        assert load.submit(client, "key") == id
+        job_id = load.submit(client, "key")
+        assert job_id is not None
+        assert list(client.endpoint(endpoint).job(job_id).stream(60)) == CHUNKS
+        load.look(client, job_id)
+        assert load.submit(client, "key") == job_id
         load.look_at_all(doors.balancer.url)
         load.history.runs = some.runs()
     load.history.changes = changes(doors.dsn)
@@ -114,10 +114,10 @@ def test_the_callers_repeat_settles_what_its_gateway_never_knew(
         threads() as meanwhile,
     ):
         meanwhile(partial(kill_and_restart, doors, fault))
-        id = load.submit(client, "key")
-        assert id is not None
-        load.look(client, id)
-        assert load.submit(client, "key") == id
+        job_id = load.submit(client, "key")
+        assert job_id is not None
+        load.look(client, job_id)
+        assert load.submit(client, "key") == job_id
         load.look_at_all(doors.balancer.url)
         load.history.runs = some.runs()
     load.history.changes = changes(doors.dsn)

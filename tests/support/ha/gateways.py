@@ -87,7 +87,10 @@ class GatewayProcess:
         """Starts it; it may not listen yet."""
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, json.dumps(self._options)], stdout=subprocess.PIPE, stderr=log, text=True
+                [sys.executable, "-c", PROGRAM, json.dumps(self._options)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             )
 
     def wait(self) -> None:
@@ -125,9 +128,14 @@ class GatewayProcess:
 
 
 @contextmanager
-def gateways(dsns: Sequence[str], folder: Path, **options: float) -> Iterator[list[GatewayProcess]]:
-    """A gateway for each DSN, while a block lasts."""
-    made = [GatewayProcess(dsn, folder / f"gateway{n}.log", **options) for n, dsn in enumerate(dsns)]
+def gateways(
+    dsns: Sequence[str], folder: Path, skews: Sequence[float] = (), **options: float
+) -> Iterator[list[GatewayProcess]]:
+    """A gateway for each DSN, while a block lasts; `skews` are the seconds by which their clocks are off."""
+    made = [
+        GatewayProcess(dsn, folder / f"gateway{n}.log", skew=skew, **options)
+        for n, (dsn, skew) in enumerate(zip(dsns, skews or [0.0] * len(dsns), strict=True))
+    ]
     try:
         for gateway in made:
             gateway.begin()

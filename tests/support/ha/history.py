@@ -88,9 +88,9 @@ def _one_id_for_a_key(history: History) -> Iterator[str]:
     for key, some in ids.items():
         if len(some) > 1:
             yield f"key {key} has several jobs: {sorted(some)}"
-    for id, some in keys.items():
+    for job_id, some in keys.items():
         if len(some) > 1:
-            yield f"job {id} has several keys: {sorted(some)}"
+            yield f"job {job_id} has several keys: {sorted(some)}"
 
 
 def _one_right_final_state(history: History, output_of: Callable[[object], object]) -> Iterator[str]:
@@ -117,9 +117,9 @@ def _final_states_stay(history: History) -> Iterator[str]:
         if change.before in FINAL:
             yield f"the final state {change.before} of job {change.id} became {change.after}"
     ends = Counter(change.id for change in history.changes if change.after in FINAL)
-    for id, count in ends.items():
+    for job_id, count in ends.items():
         if count > 1:
-            yield f"job {id} ended {count} times"
+            yield f"job {job_id} ended {count} times"
 
 
 def _no_run_without_a_lease(history: History) -> Iterator[str]:
@@ -129,6 +129,6 @@ def _no_run_without_a_lease(history: History) -> Iterator[str]:
             lost[change.id] += 1
             if not change.was_due:
                 yield f"job {change.id} was offered again while its lease lasted"
-    for id, count in Counter(run.id for run in history.runs).items():
-        if count > 1 + lost[id]:
-            yield f"job {id} ran {count} times, with {lost[id]} lost leases"
+    for job_id, count in Counter(run.id for run in history.runs).items():
+        if count > 1 + lost[job_id]:
+            yield f"job {job_id} ran {count} times, with {lost[job_id]} lost leases"

@@ -45,7 +45,7 @@ class Workers:
     def runs(self) -> list[Run]:
         """What they ran by now."""
         files = [process.log.parent / "runs" for process in self.processes]
-        return [Run(id) for file in files if file.exists() for id in file.read_text().split()]
+        return [Run(job_id) for file in files if file.exists() for job_id in file.read_text().split()]
 
 
 @contextmanager
@@ -120,31 +120,31 @@ class Load:
             self.history.submits.append(Submitted(key, job.job_id, {"key": key}))
             return job.job_id
 
-    def look(self, client: Client, id: str, timeout: float = DEADLINE) -> None:
+    def look(self, client: Client, job_id: str, timeout: float = DEADLINE) -> None:
         """Waits for a job's final state, and notes what it sees."""
-        job = client.endpoint(self.endpoint).job(id)
+        job = client.endpoint(self.endpoint).job(job_id)
         try:
             info = job.wait(timeout)
         except NotFoundError:
-            self.history.seen.append(Seen(id, None))
+            self.history.seen.append(Seen(job_id, None))
         except WaitTimeoutError:
-            self.history.seen.append(Seen(id, "not final in time"))
+            self.history.seen.append(Seen(job_id, "not final in time"))
         else:
-            self.history.seen.append(Seen(id, info.status, info.output))
+            self.history.seen.append(Seen(job_id, info.status, info.output))
 
     def look_at_all(self, url: str, timeout: float = DEADLINE) -> None:
         """Looks at every acknowledged job once more."""
         ids = sorted({submit.id for submit in self.history.submits})
         with Client(api_key=API_KEY, base_url=url, retry_budget=60) as client, ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda id: self.look(client, id, timeout), ids))
+            list(pool.map(lambda job_id: self.look(client, job_id, timeout), ids))
 
     def _work(self) -> None:
         with Client(api_key=API_KEY, base_url=self.url) as client:
             while not self._is_over.is_set():
-                id = self.submit(client, f"{self.endpoint}-{next(self._names)}")
-                if id is None:
+                job_id = self.submit(client, f"{self.endpoint}-{next(self._names)}")
+                if job_id is None:
                     continue
                 try:
-                    self.look(client, id)
+                    self.look(client, job_id)
                 except NovitaError as error:
                     self.failures.append(error)

@@ -57,7 +57,10 @@ postgresql:
   data_dir: {data}
   bin_dir: {binaries}
   pgpass: {data}.pgpass
-  authentication: {{superuser: {{username: postgres}}, replication: {{username: postgres}}, rewind: {{username: postgres}}}}
+  authentication:
+    superuser: {{username: postgres}}
+    replication: {{username: postgres}}
+    rewind: {{username: postgres}}
   parameters: {{unix_socket_directories: "{folder}"}}
   pg_hba: ["local all all trust", "host all all 127.0.0.1/32 trust", "host replication all 127.0.0.1/32 trust"]
   basebackup: [{{checkpoint: fast}}]

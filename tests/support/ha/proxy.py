@@ -102,7 +102,6 @@ class Proxy:
 
     def cut_all(self) -> None:
         """Cuts every connection, whatever it is at."""
-
         self._loop.call_soon_threadsafe(self._cut, range(len(self.ports)))
 
     def _cut(self, places: Iterable[int]) -> None:
@@ -140,9 +139,7 @@ class Proxy:
             del self._writers[writer], self._writers[their_writer]
             their_writer.transport.abort()
 
-    async def _up(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: _Connection
-    ) -> None:
+    async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: _Connection) -> None:
         length = await reader.readexactly(4)
         writer.write(length + await reader.readexactly(int.from_bytes(length) - 4))
         while True:
@@ -167,9 +164,7 @@ class Proxy:
                 return
             await writer.drain()
 
-    async def _down(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: _Connection
-    ) -> None:
+    async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: _Connection) -> None:
         while True:
             head = await reader.readexactly(5)
             message = head + await reader.readexactly(int.from_bytes(head[1:]) - 4)

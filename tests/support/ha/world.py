@@ -38,19 +38,28 @@ class World:
 
 
 @contextmanager
-def world(dsn: str, folder: Path, *, ways: Sequence[str] = (), is_patient: bool = True, **options: float) -> Iterator[World]:
+def world(
+    dsn: str,
+    folder: Path,
+    *,
+    ways: Sequence[str] = (),
+    skews: Sequence[float] = (),
+    is_patient: bool = True,
+    **options: float,
+) -> Iterator[World]:
     """Makes one on an empty database; its clients do nothing yet.
 
     Args:
         dsn: Of the database.
         folder: For logs.
         ways: The DSNs of the gateways, where they go through a proxy.
+        skews: Seconds by which the gateways' clocks are off.
         is_patient: What clients do about a call that failed for good; see `Load`.
         options: Of the gateways.
     """
     prepare(dsn)
     with (
-        gateways(ways or [dsn] * 3, folder, **options) as three,
+        gateways(ways or [dsn] * 3, folder, skews, **options) as three,
         run_balancer([gateway.port for gateway in three]) as balancer,
         workers([balancer.url] * 3, "ep", folder) as some,
     ):
