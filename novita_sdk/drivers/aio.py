@@ -16,6 +16,7 @@ from yarl import URL
 from novita_sdk import errors
 from novita_sdk._hooks import RequestEvent
 from novita_sdk._settings import Settings
+from novita_sdk._sockets import Sockets
 from novita_sdk.drivers.names import make_resolver
 from novita_sdk.drivers.patience import Patience
 from novita_sdk.drivers.shared import (
@@ -75,7 +76,8 @@ class AsyncDriver:
         self._owns_session = session is None
         # A session that trusts the environment goes to a thread twice at every request, to search it for proxies and
         # ~/.netrc for a password, beside which it refuses the key.
-        self._session = _make_session(settings) if session is None else session
+        self._sockets = Sockets()
+        self._session = _make_session(settings, self._sockets) if session is None else session
         self._places = asyncio.BoundedSemaphore(self.flows.waiting.max_parked)
         # The connector has as many, but there the wait for one would count as a failure of the gateway.
         self._connections = asyncio.BoundedSemaphore(settings.max_connections if self._owns_session else UNLIMITED)
@@ -99,10 +101,13 @@ class AsyncDriver:
         """Closes the connections, but not those of the caller's own session."""
         if self._owns_session:
             await self._session.close()
+            await self._sockets.cut_off()
 
     def abandon(self) -> None:
         """Lets go of what an event loop left behind that runs no more."""
-        closing = self.close()
+        if not self._owns_session:
+            return
+        closing = self._session.close()
         try:
             closing.send(None)  # to its end, for there is nothing that it could wait for
         except StopIteration:
@@ -211,12 +216,14 @@ class AsyncDriver:
                 return unread(response.status, headers, body, error)
 
 
-def _make_session(settings: Settings) -> aiohttp.ClientSession:
+def _make_session(settings: Settings, sockets: Sockets) -> aiohttp.ClientSession:
     context: ssl.SSLContext | bool = True
     if settings.base_url.startswith("https:") and (found := certificates()):
         is_folder = Path(found).is_dir()
         context = ssl.create_default_context(cafile=None if is_folder else found, capath=found if is_folder else None)
-    connector = aiohttp.TCPConnector(limit=settings.max_connections, ssl=context, resolver=make_resolver())
+    connector = aiohttp.TCPConnector(
+        limit=settings.max_connections, ssl=context, resolver=make_resolver(), socket_factory=sockets.make
+    )
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 

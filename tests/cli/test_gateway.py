@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from novita_sdk import Client
 from tests.support.command import Cli, Start
+from tests.support.stores import execute, new_schema
 
 
 def test_serves_until_ctrl_c_and_tells_how_to_connect(start: Start) -> None:
@@ -138,3 +142,51 @@ def test_another_gateways_file_is_refused(start: Start, inline: Cli, tmp_path: P
     done = inline("gateway", "--port", "0", "--db", str(tmp_path / "jobs.db"))
     assert done.code == 1
     assert "another gateway" in done.err
+
+
+SHARED = (
+    "--api-key",
+    "client-key",
+    "--worker-token",
+    "worker-key",
+    "--webhook-secret",
+    "whsec_c2VjcmV0c2VjcmV0c2VjcmV0",
+)
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """The DSN of an empty database."""
+    name = new_schema()
+    asyncio.run(execute(postgres, f"CREATE DATABASE {name}"))
+    yield urlsplit(postgres)._replace(path=f"/{name}").geturl()
+    asyncio.run(execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def test_two_on_one_database_share_their_jobs_and_one_may_be_killed(start: Start, database: str) -> None:
+    first, second = (start("gateway", "--port", "0", "--store", database, "--json", *SHARED) for _ in range(2))
+    assert first.process.stdout is not None
+    assert second.process.stdout is not None
+    urls = [
+        json.loads(command.process.stdout.readline())["url"] for command in (first, second) if command.process.stdout
+    ]
+    with Client(api_key="client-key", base_url=urls[0]) as client:
+        job_id = client.endpoint("ep").run({"a": 1}).job_id
+    first.process.kill()
+    first.outcome()
+    with Client(api_key="client-key", base_url=urls[1]) as client:
+        assert client.endpoint("ep").job(job_id).status() == "PENDING"
+    second.wait_for("keeps jobs in PostgreSQL")
+    second.interrupt()
+    assert second.outcome().code == 0
+
+
+def test_migrate_says_what_it_applied(cli: Cli, database: str) -> None:
+    done = [cli("gateway", "migrate", "--store", database) for _ in range(2)]
+    assert [(each.code, each.err.strip()) for each in done] == [(0, "applied 0001"), (0, "the tables are up to date")]
+
+
+def test_gateways_that_share_a_database_need_keys_that_are_given(cli: Cli) -> None:
+    done = cli("gateway", "--store", "postgresql://nowhere", "--api-key", "k")
+    assert done.code == 2
+    assert "$NOVITA_GATEWAY_WORKER_TOKEN and $NOVITA_GATEWAY_WEBHOOK_SECRET" in done.err

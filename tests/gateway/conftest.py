@@ -58,7 +58,7 @@ async def api(request: pytest.FixtureRequest, shared: Gateways | None, connect: 
 class Gateways(Protocol):
     """Makes gateways that share a database and their keys."""
 
-    def __call__(self, *, waits: Waits | None = None, **options: Any) -> Gateway: ...
+    def __call__(self, *, waits: Waits | None = None, webhooks: bool = False, **options: Any) -> Gateway: ...
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ def gateways(postgres: str) -> Iterator[Gateways]:
     """Makes gateways that share a database with nothing in it."""
     schema = new_schema()
 
-    def make(*, waits: Waits | None = None, **options: Any) -> Gateway:
+    def make(*, waits: Waits | None = None, webhooks: bool = False, **options: Any) -> Gateway:
         store = PostgresStore(postgres, schema=schema, count_age=0, **options)
-        return Gateway(store=store, api_key="k", worker_token="w", waits=waits)
+        return Gateway(store=store, api_key="k", worker_token="w", waits=waits, allow_private_webhooks=webhooks)
 
     with dropped(postgres, schema):
         yield make

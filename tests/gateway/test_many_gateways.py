@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from novita_gateway import Limits, Waits
 from tests.gateway.conftest import Gateways
 from tests.support.gateway_api import Api, Connect
 from tests.support.stores import until_parked
+from tests.support.waiting import DEADLINE
 
 WAITS = Waits(take=60_000)
 
@@ -137,3 +140,27 @@ async def test_a_gateway_that_leaves_takes_nothing_with_it(gateways: Gateways, c
         assert (await leaves.take())["id"] == job_id
     assert (await stays.done(job_id, b'{"output": 1}')).status == 200
     assert (await stays.status(job_id))["status"] == "COMPLETED"
+
+
+async def test_a_webhook_is_called_by_one_gateway(gateways: Gateways, connect: Connect) -> None:
+    """Of twenty jobs that end at three gateways at once, each is announced once."""
+    called: Counter[str] = Counter()
+    is_done = asyncio.Event()
+
+    async def receive(request: web.BaseRequest) -> web.Response:
+        called[(await request.json())["id"]] += 1
+        if len(called) == 20:
+            is_done.set()
+        return web.Response()
+
+    receiver = await asyncio.get_running_loop().create_server(web.Server(receive), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{receiver.sockets[0].getsockname()[1]}/"
+    apis = [await connect(gateways(waits=WAITS, webhooks=True)) for _ in range(3)]
+    body = json.dumps({"input": 1, "webhook": url}).encode()
+    ids = [await apis[number % 3].submit(body) for number in range(20)]
+    taken = (await apis[0].worker("GET", "/v1/ep/job-take-batch/pod1?batch_size=20")).json
+    await asyncio.gather(*(apis[n % 3].done(job["id"], b'{"output": 1}') for n, job in enumerate(taken)))
+    async with asyncio.timeout(DEADLINE):
+        await is_done.wait()
+    assert called == Counter(ids)
+    receiver.close()

@@ -483,5 +483,5 @@ test_sqlite_store_conforms = SQLiteMachine.TestCase
 
 
 def test_postgres_store_conforms(postgres: str) -> None:
-    few = settings(max_examples=8, stateful_step_count=30, deadline=None)
+    few = settings(max_examples=6, stateful_step_count=30, deadline=None)
     run_state_machine_as_test(partial(PostgresMachine, postgres), settings=few)  # type: ignore[arg-type]  # makes one

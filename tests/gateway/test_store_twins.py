@@ -253,5 +253,5 @@ def _words(outcome: object) -> str:
 
 
 def test_a_store_in_memory_and_three_gateways_on_a_database_answer_alike(postgres: str) -> None:
-    few = settings(max_examples=12, stateful_step_count=40, deadline=None)
+    few = settings(max_examples=6, stateful_step_count=40, deadline=None)
     run_state_machine_as_test(partial(Twins, postgres), settings=few)  # type: ignore[arg-type]  # makes one, as a class does

@@ -9,7 +9,8 @@ import ssl
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -110,6 +111,22 @@ class WorkerGateway:
 
     def stop(self, job_id: str) -> None:
         self._loop.call_soon_threadsafe(self._queue, self._stops, job_id)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Its connections stay open, and nothing that arrives is read while the block lasts."""
+        still, go_on = threading.Event(), threading.Event()
+
+        def stand() -> None:
+            still.set()
+            go_on.wait(DEADLINE)
+
+        self._loop.call_soon_threadsafe(stand)
+        assert still.wait(DEADLINE)
+        try:
+            yield
+        finally:
+            go_on.set()
 
     def of(self, route: str, job_id: str | None = None) -> list[Request]:
         return [r for r in list(self.requests) if r.route == route and job_id in (None, r.job_id)]

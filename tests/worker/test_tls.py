@@ -59,6 +59,24 @@ def test_jobs_and_pings_go_through_the_proxy_of_the_environment(spawn: Spawn, ce
         worker.end()
 
 
+@pytest.mark.parametrize("by_proxy", [False, True])
+@pytest.mark.parametrize("has_uvloop", [True, False])
+def test_a_worker_ends_cleanly_before_a_gateway_that_says_no_goodbye(
+    spawn: Spawn, certificate: Path, has_uvloop: bool, by_proxy: bool
+) -> None:
+    script = WORKER if has_uvloop else f"import sys\nsys.modules['uvloop'] = None\n{WORKER}"
+    with WorkerGateway(server_context(certificate)) as gateway, forward_proxy(gateway.port) as proxy:
+        host = "gateway.test" if by_proxy else "127.0.0.1"
+        environ = {name: value.replace("127.0.0.1", host) for name, value in gateway.environ().items()}
+        worker = spawn(script, environ={**environ, "https_proxy": proxy.url, "SSL_CERT_FILE": str(certificate)})
+        gateway.park = 0.5
+        assert gateway.result(gateway.submit(1)) == {"output": 1}
+        gateway.wait_for(lambda: gateway.parked > 0)
+        with gateway.standing_still():
+            worker.end()
+        assert [line for line in worker.stderr.splitlines() if "INFO" not in line] == []
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "gateway.test"])
 def test_no_proxy_is_asked_for_this_machine_or_for_what_is_left_out(spawn: Spawn, host: str) -> None:
     with WorkerGateway() as gateway, forward_proxy(gateway.port) as proxy:

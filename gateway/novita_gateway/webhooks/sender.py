@@ -8,13 +8,14 @@ import logging
 import random
 import secrets
 import time
+from contextlib import suppress
 from typing import Final
 
 import aiohttp
 
 from novita_gateway._errors import BadRequestError, JobNotFoundError, StoreError
 from novita_gateway._logs import BoundedLog
-from novita_gateway.store.protocol import Notice, Store
+from novita_gateway.store.protocol import NOTICE_CLAIM, Notice, Store
 from novita_gateway.webhooks.addresses import PublicResolver, check_webhook
 from novita_sdk.webhooks import sign
 from novita_sdk.wire import codec
@@ -55,6 +56,8 @@ class WebhookSender:
         self._secret = secret
         self._allow_private = allow_private
         self._retries = retries
+        self._held: set[Notice] = set()
+        """What this gateway has claimed and is still to deliver."""
         self._log = BoundedLog()
         self._random = random.Random()  # of its own, so that who seeds the process's sees no other draw
 
@@ -70,10 +73,19 @@ class WebhookSender:
             aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session,
             asyncio.TaskGroup() as group,
         ):
+            group.create_task(self._hold())
             while True:
                 await slots.acquire()
                 notice = await self._next_notice()
+                self._held.add(notice)
                 group.create_task(self._deliver(session, notice, slots))
+
+    async def _hold(self) -> None:
+        """Keeps the claims of what is still to be delivered, so that no other gateway calls it meanwhile."""
+        while True:
+            await asyncio.sleep(NOTICE_CLAIM / 3000)
+            with suppress(StoreError):  # a claim that ends is another gateway's, and the call comes twice
+                await self._store.hold_notices(tuple(self._held))
 
     async def _next_notice(self) -> Notice:
         while True:
@@ -84,6 +96,12 @@ class WebhookSender:
 
     async def _deliver(self, session: aiohttp.ClientSession, notice: Notice, slots: asyncio.Semaphore) -> None:
         """Begins with a slot, and waits for another try without one: a receiver that is away holds up no other."""
+        try:
+            await self._deliver_held(session, notice, slots)
+        finally:
+            self._held.discard(notice)
+
+    async def _deliver_held(self, session: aiohttp.ClientSession, notice: Notice, slots: asyncio.Semaphore) -> None:
         attempt, begin = 1, time.monotonic()
         while True:
             try:

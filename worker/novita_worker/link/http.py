@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from yarl import URL
 
 from novita_sdk._network import certificates, environment_proxy
+from novita_sdk._sockets import Sockets
 from novita_sdk.models import EndpointSchema, JobResult, StreamChunk
 from novita_sdk.rpc import Method, WorkerServiceMethods
 from novita_sdk.wire import states
@@ -83,6 +84,7 @@ class HttpCalls:
         self._environment = environment
         self._session: aiohttp.ClientSession
         self._patience: Patience
+        self._sockets: Sockets
         urls = environment.urls
         stop_url = urls.stop()
         self._stop_url = URL(stop_url, encoded=True) if stop_url else None
@@ -107,8 +109,11 @@ class HttpCalls:
     async def open(self) -> None:
         """Makes the session."""
         self._patience = Patience()
+        self._sockets = Sockets()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75, ssl=self._tls()),
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=75, ssl=self._tls(), socket_factory=self._sockets.make
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT),
             headers={
@@ -123,6 +128,7 @@ class HttpCalls:
         """Closes all connections."""
         self._patience.close()
         await self._session.close()
+        await self._sockets.cut_off()
 
     async def take(self, *, count: int, busy: bool) -> TakeReply | CallFailure:
         """Asks for jobs and waits as long as the gateway parks the request."""

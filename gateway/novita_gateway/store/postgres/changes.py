@@ -32,13 +32,19 @@ SELECT l.*, now, nextval('rank') AS fresh FROM l, n
 _NAMED: Final = _LOCK % (
     "(endpoint, id) IN (SELECT * FROM unnest($2::text[], $3::text[])) ORDER BY endpoint, id FOR UPDATE OF job"
 )
-_WAITING: Final = _LOCK % (
-    "(endpoint, id) IN (SELECT endpoint, id FROM job WHERE endpoint = $2 AND status = 0 AND rank <= $3 LIMIT $4)"
-    " AND status = 0 ORDER BY endpoint, id FOR UPDATE OF job"
-)
+_WAITING: Final = f"""
+WITH n AS MATERIALIZED (SELECT {NOW} AS now),
+w AS MATERIALIZED (
+    SELECT endpoint, id FROM job WHERE endpoint = $2 AND status = 0 AND rank <= $3
+    ORDER BY low_priority, rank LIMIT $4),
+l AS MATERIALIZED (
+    SELECT {COLUMNS}, token FROM job JOIN w USING (endpoint, id) ORDER BY job.endpoint, job.id FOR UPDATE OF job)
+SELECT l.*, now, nextval('rank') AS fresh FROM l, n
+"""  # noqa: S608 - constants
 _DUE: Final = _LOCK % (
-    f"wake <= {NOW} AND ($2 OR status <> 1 OR lease_until > {NOW}) ORDER BY wake LIMIT $3 FOR UPDATE OF job SKIP LOCKED"
+    f"wake <= {NOW} AND ($2 OR status <> 1 OR lease_until > {NOW}) ORDER BY wake LIMIT $3 FOR UPDATE OF job"
 )
+_DUE_AND_FREE: Final = _DUE.replace("FOR UPDATE OF job", "FOR UPDATE OF job SKIP LOCKED")
 _CLEAR: Final = """
 DELETE FROM body USING unnest($1::text[], $2::text[]) AS q(endpoint, id)
 WHERE body.endpoint = q.endpoint AND body.id = q.id AND part > 0
@@ -157,8 +163,12 @@ class Changes:
         self._tell([event for changed in done for event in changed.events])
         return done
 
-    async def purge(self, endpoint: str, until: int, rule: Rule) -> int:
-        """Changes some of the jobs that wait with a rank up to `until`; returns how many, 0 when there are no more."""
+    async def purge(self, endpoint: str, until: int, rule: Rule) -> tuple[int, int]:
+        """Changes some of the jobs that wait with a rank up to `until`.
+
+        Returns:
+            At how many it looked, which is 0 when there are no more, and how many changed: others may have been taken.
+        """
         token = uuid.uuid4()
 
         async def work(connection: asyncpg.Connection[Any], _: bool, /) -> list[Changed]:  # noqa: FBT001
@@ -169,14 +179,20 @@ class Changes:
 
         done = await self._connections.run(work)
         self._tell([event for changed in done for event in changed.events])
-        return sum(bool(changed.events) for changed in done)
+        return len(done), sum(bool(changed.events) for changed in done)
 
-    async def sweep(self, *, judge_leases: bool) -> int:
-        """Looks at rows whose time has come, and that no other gateway looks at; returns at how many."""
+    async def sweep(self, *, judge_leases: bool, wait: bool = False) -> int:
+        """Looks at rows whose time has come; returns at how many.
+
+        Args:
+            judge_leases: Whether a lease that is over ends.
+            wait: Wait for rows that another gateway looks at, instead of leaving them to it.
+        """
+        due = _DUE if wait else _DUE_AND_FREE
 
         async def work(connection: asyncpg.Connection[Any], _: bool, /) -> tuple[int, list[Event]]:  # noqa: FBT001
             async with connection.transaction():
-                records = await connection.fetch(_DUE, self._now(), judge_leases, ROWS_AT_ONCE)
+                records = await connection.fetch(due, self._now(), judge_leases, ROWS_AT_ONCE)
                 return len(records), await self._look_at(connection, records)
 
         count, events = await self._connections.run(work)

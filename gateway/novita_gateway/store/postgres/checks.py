@@ -1,4 +1,4 @@
-"""What is asked of a database before a gateway works with it: its version, its pooler, and what a failover may lose."""
+"""The checks of a database before a gateway works with it: its version, its pooler, what a failover may lose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens, and who is told: those who wait here at once, and the other gateways after that."""
+"""The news: what happens is told to those who wait here at once, and to the other gateways after that."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ ORDER BY slot
 """Jobs for the slots $3, each of which names its worker."""
 
 TAKEN: Final = f"""
-SELECT {COLUMNS}, body.body FROM job JOIN body ON body.endpoint = job.endpoint AND body.id = job.id AND body.part = 0
+SELECT {COLUMNS}, (SELECT body FROM body WHERE endpoint = job.endpoint AND id = job.id AND part = 0) AS body FROM job
 WHERE job.endpoint = $1 AND job.worker_id = ANY($2::text[]) AND job.status = 1 AND job.token = $3::uuid
 ORDER BY job.low_priority, job.rank
 """  # noqa: S608 - constants

@@ -34,13 +34,12 @@ from novita_gateway.store.postgres.looks import Looks, job_state
 from novita_gateway.store.postgres.news import News
 from novita_gateway.store.postgres.notices import Notices
 from novita_gateway.store.postgres.reads import Reads
-from novita_gateway.store.postgres.stops import Stops
 from novita_gateway.store.postgres.streams import Streams
 from novita_gateway.store.postgres.sweeps import Sweeps
 from novita_gateway.store.postgres.takes import Takes
 from novita_gateway.store.postgres.tasks import Tasks, nothing
 from novita_gateway.store.postgres.waiting import Waiters, Watch
-from novita_gateway.store.postgres.workers import Workers
+from novita_gateway.store.postgres.workers import Stops, Workers
 from novita_gateway.store.postgres.writes import Result, Writes
 from novita_gateway.store.protocol import Handover, Notice
 from novita_gateway.store.repeats import is_repeat
@@ -184,7 +183,7 @@ class PostgresStore:
         Raises:
             StoreError: The database could not be asked.
         """
-        await self._sweeps.sweep()
+        await self._sweeps.sweep(wait=True)
 
     # Clients
 
@@ -244,10 +243,13 @@ class PostgresStore:
 
     async def _purge(self, endpoint: str, until: int) -> int:
         def cancel(row: Row, now: int, _: int) -> list[Event]:
+            if not row.is_queued:
+                return []
             return rules.end(row, states.CANCELLED, now, reason="the queue was purged")
 
-        removed = 0
-        while count := await self._changes.purge(endpoint, until, cancel):
+        removed, looked = 0, 1
+        while looked:
+            looked, count = await self._changes.purge(endpoint, until, cancel)
             removed += count
             if self._waiters.is_closed:
                 raise UnavailableError(

@@ -85,14 +85,17 @@ class Sweeps:
         """There was a break, in which workers may not have been heard."""
         self._resumed = self._clock.now()
 
-    async def sweep(self) -> None:
+    async def sweep(self, *, wait: bool) -> None:
         """Looks at everything that is due by now.
+
+        Args:
+            wait: Return only when it is done, also where another gateway does it.
 
         Raises:
             StoreError: The database could not be asked.
         """
         judge = self._clock.now() - self._resumed >= self._lease
-        while await self._changes.sweep(judge_leases=judge) == ROWS_AT_ONCE:
+        while await self._changes.sweep(judge_leases=judge, wait=wait) == ROWS_AT_ONCE:
             pass
 
     async def _run(self) -> None:
@@ -102,7 +105,7 @@ class Sweeps:
             try:
                 wait = await self._next()
                 if wait <= 0:
-                    await self.sweep()
+                    await self.sweep(wait=False)
                     wait = await self._next()
                 await self._look()
                 if self._clock.now() - self._forgot >= FORGET:
