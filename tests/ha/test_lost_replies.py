@@ -93,6 +93,10 @@ def test_a_lost_answer(what: str, where: str, doors: Doors, tmp_path: Path) -> N
         load.history.runs = some.runs()
     load.history.changes = changes(doors.dsn)
     assert violations(load.history, lambda _: CHUNKS) == []
+    if (
+        what != "take" or where == "database"
+    ):  # a take whose answer is lost for good costs a lease, and nothing else does
+        assert [change for change in load.history.changes if (change.id, change.after) == (job_id, "PENDING")] == []
     if fault is None:
         assert doors.balancer.lost == lost + 1
     else:
