@@ -132,7 +132,9 @@ def imported(name: str, names: Mapping[str, Path]) -> set[str]:
     """As the table has it: wings of the same package as `wing/`, else the package, also for the modules beside them."""
     own = name.partition(".")[0]
     found = {owner(module, names) for module in imports(names[name])} - {None, name}
-    wings = {f"{other.partition('.')[2]}/" for other in found if other and other.startswith(f"{own}.")}
+    wings = {
+        f"{other.partition('.')[2].replace('.', '/')}/" for other in found if other and other.startswith(f"{own}.")
+    }
     return wings | {other.partition(".")[0] for other in found if other and not other.startswith(f"{own}.")}
 
 
