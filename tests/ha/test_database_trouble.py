@@ -24,7 +24,7 @@ from tests.support.ha.load import workers
 from tests.support.ha.proxy import run_proxy
 from tests.support.ha.world import World, at_work, world
 from tests.support.postgres_server import IS_ROOT, NOBODY, PostgresServer
-from tests.support.waiting import eventually
+from tests.support.waiting import DEADLINE, eventually
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def test_batches_with_the_same_keys_in_opposite_order(tmp_path: Path) -> None:
         with world(postgres.dsn, tmp_path) as some:
             sql(postgres.dsn, *SLOW)
             for turn in range(3):
-                keys = [f"{turn}-{number}" for number in range(100)]
+                keys = [f"{turn}-{number}" for number in range(50)]
                 asyncio.run(submit_everywhere(some, [keys, keys[::-1], keys[1::2] + keys[::2]]))
             assert some.violations() == []
         assert "deadlock detected" not in (postgres.folder / "log").read_text()
@@ -109,7 +109,9 @@ def test_batches_with_the_same_keys_in_opposite_order(tmp_path: Path) -> None:
 async def submit_everywhere(some: World, orders: list[list[str]]) -> None:
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(AsyncClient(api_key=API_KEY, base_url=gateway.url, max_connections=100))
+            await stack.enter_async_context(
+                AsyncClient(api_key=API_KEY, base_url=gateway.url, timeout=DEADLINE, max_connections=50)
+            )
             for gateway in some.gateways
         ]
 
