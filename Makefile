@@ -10,7 +10,7 @@ JOBS ?= 4
 SPREAD := -n $(JOBS) --dist worksteal -q
 
 .DEFAULT_GOAL := help
-.PHONY: help setup wheel demo generate format check test quick fast test-comfyui clean
+.PHONY: help setup wheel demo generate format check test test-ha quick fast test-comfyui clean
 .PHONY: bench-client bench-comfyui bench-contracts bench-files bench-gateway bench-imports bench-stalls bench-worker
 
 help: ## Lists the commands
@@ -53,8 +53,11 @@ test: check ## Everything that CI checks
 	@$(BIN)/python tests/wheel.py $(SPREAD)
 	@$(BIN)/pytest $(SPREAD) -m 'sources or venv'
 
+test-ha: $(READY) ## Several gateways on databases that fail: Patroni and etcd where they are at hand, else a pair of servers
+	@$(BIN)/pytest -n 2 --dist worksteal -q -m ha
+
 quick: $(READY) ## The test suite against the sources, while you work on them
-	@$(BIN)/pytest $(SPREAD) -m 'not venv'
+	@$(BIN)/pytest $(SPREAD) -m 'not venv and not ha'
 
 fast: $(READY) ## The tests without sockets and processes, in a few seconds
 	@$(BIN)/pytest -n 2 --dist worksteal -q -m core

@@ -39,6 +39,7 @@ LAYERS = {
     "facade": "e2e",
     "files": "client",
     "gateway": "gateway",
+    "ha": "ha",
     "integration": "e2e",
     "interop": "e2e",
     "packaging": "project",

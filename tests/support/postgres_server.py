@@ -67,13 +67,22 @@ class PostgresServer:
 
     def create(self) -> None:
         """Makes the folder and an empty cluster in it."""
+        self._make_folder()
+        arguments = ["-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+        self.call("initdb", *arguments)
+
+    def create_from(self, primary: PostgresServer) -> None:
+        """Makes the folder and a copy of a running server in it, which follows that server."""
+        self._make_folder()
+        source = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
+        self.call("pg_basebackup", "-D", str(self.data), *source, "-c", "fast", "-R", "-N")
+
+    def _make_folder(self) -> None:
         self.folder.mkdir(mode=0o755)
         # A virtual environment below root's home is closed to others.
         shutil.copytree(binaries().parent, self._bin.parent, symlinks=True)
         if IS_ROOT:
             os.chown(self.folder, NOBODY, NOBODY)
-        arguments = ["-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
-        self.call("initdb", *arguments)
 
     def call(self, tool: str, *arguments: str) -> None:
         """Runs one of PostgreSQL's programs to its end."""
@@ -109,6 +118,11 @@ class PostgresServer:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
             self.process.wait(60)
+
+    def wait(self) -> None:
+        """Returns when it has ended by itself."""
+        assert self.process is not None
+        self.process.wait(60)
 
     def kill(self) -> None:
         """Ends it and all its processes as a machine that stops does."""

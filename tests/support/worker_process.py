@@ -102,10 +102,12 @@ def worker_processes(folder: Path, default: Mapping[str, str]) -> Iterator[Spawn
         workers.append(WorkerProcess(process, log))
         return workers[-1]
 
-    yield spawn
-    for worker in workers:
-        if worker.process.poll() is None:
-            worker.process.send_signal(signal.SIGKILL)
-        worker.process.wait(DEADLINE)
-        if "Traceback" in worker.stderr or "Warning" in worker.stderr:
-            sys.stderr.write(worker.stderr)
+    try:
+        yield spawn
+    finally:
+        for worker in workers:
+            if worker.process.poll() is None:
+                worker.process.send_signal(signal.SIGKILL)
+            worker.process.wait(DEADLINE)
+            if "Traceback" in worker.stderr or "Warning" in worker.stderr:
+                sys.stderr.write(worker.stderr)

@@ -42,7 +42,8 @@ l AS MATERIALIZED (
 SELECT l.*, now, nextval('rank') AS fresh FROM l, n
 """  # noqa: S608 - constants
 _DUE: Final = _LOCK % (
-    f"wake <= {NOW} AND ($2 OR status <> 1 OR lease_until > {NOW}) ORDER BY wake LIMIT $3 FOR UPDATE OF job"
+    f"wake <= {NOW} AND (status <> 1 OR lease_until > {NOW} OR lease_until <= $2::bigint)"
+    " ORDER BY wake LIMIT $3 FOR UPDATE OF job"
 )
 _DUE_AND_FREE: Final = _DUE.replace("FOR UPDATE OF job", "FOR UPDATE OF job SKIP LOCKED")
 _CLEAR: Final = """
@@ -181,18 +182,18 @@ class Changes:
         self._tell([event for changed in done for event in changed.events])
         return len(done), sum(bool(changed.events) for changed in done)
 
-    async def sweep(self, *, judge_leases: bool, wait: bool = False) -> int:
+    async def sweep(self, *, leases_until: int, wait: bool = False) -> int:
         """Looks at rows whose time has come; returns at how many.
 
         Args:
-            judge_leases: Whether a lease that is over ends.
+            leases_until: A lease that ended by then is over; one that ended later is left alone.
             wait: Wait for rows that another gateway looks at, instead of leaving them to it.
         """
         due = _DUE if wait else _DUE_AND_FREE
 
         async def work(connection: asyncpg.Connection[Any], _: bool, /) -> tuple[int, list[Event]]:  # noqa: FBT001
             async with connection.transaction():
-                records = await connection.fetch(due, self._now(), judge_leases, ROWS_AT_ONCE)
+                records = await connection.fetch(due, self._now(), leases_until, ROWS_AT_ONCE)
                 return len(records), await self._look_at(connection, records)
 
         count, events = await self._connections.run(work)

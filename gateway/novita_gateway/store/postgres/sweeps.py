@@ -10,6 +10,7 @@ from typing import Final
 
 from novita_gateway._clock import Clock
 from novita_gateway._errors import GatewayError
+from novita_gateway.board.rows import NEVER
 from novita_gateway.store.postgres.changes import ROWS_AT_ONCE, Changes
 from novita_gateway.store.postgres.connections import Connections
 from novita_gateway.store.postgres.statements import NOW
@@ -36,7 +37,8 @@ class Sweeps:
     """Sweeps when the next thing is due, and every second.
 
     A lease ends only where its worker could be heard for as long as one lasts: so a gateway judges none before it has
-    been at work for that long without a break.
+    been at work for that long without a break. A database that stands still is a break too; and because it may begin
+    to at any time, leases are judged as of the time that its last quick answer told.
 
     Args:
         connections: For looking.
@@ -68,6 +70,7 @@ class Sweeps:
         self._forget = forget
         self._resumed = clock.now()
         self._forgot = clock.now()
+        self._told = 0
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -94,8 +97,13 @@ class Sweeps:
         Raises:
             StoreError: The database could not be asked.
         """
-        judge = self._clock.now() - self._resumed >= self._lease
-        while await self._changes.sweep(judge_leases=judge, wait=wait) == ROWS_AT_ONCE:
+        await self._next()
+        await self._sweep(wait=wait)
+
+    async def _sweep(self, *, wait: bool) -> None:
+        may_judge = self._clock.now() - self._resumed >= self._lease
+        until = self._told if may_judge else -NEVER
+        while await self._changes.sweep(leases_until=until, wait=wait) == ROWS_AT_ONCE:
             pass
 
     async def _run(self) -> None:
@@ -105,7 +113,7 @@ class Sweeps:
             try:
                 wait = await self._next()
                 if wait <= 0:
-                    await self.sweep(wait=False)
+                    await self._sweep(wait=False)
                     wait = await self._next()
                 await self._look()
                 if self._clock.now() - self._forgot >= FORGET:
@@ -119,7 +127,12 @@ class Sweeps:
 
     async def _next(self) -> int:
         """Milliseconds until the next thing is due."""
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
         (record,) = await self._connections.fetch(_NEXT, self._now())
+        if (loop.time() - begin) * 1000 > max(LATE, self._lease // PART):
+            self.resume()
+        self._told = int(record["now"])
         return INTERVAL if record["wake"] is None else int(record["wake"] - record["now"])
 
     async def _sleep(self, wait: int) -> None:

@@ -1,0 +1,1 @@
+"""Many gateways on a database that fails: the parts of such a test."""
