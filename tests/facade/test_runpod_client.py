@@ -131,3 +131,10 @@ def test_names_load_what_they_need_and_no_more(tmp_path: Path) -> None:
     done = run_python(program)
     assert json.loads(done.stdout) == [[], []], done.stderr
     assert sys.version_info >= (3, 11)
+
+
+@pytest.mark.parametrize(("line", "times"), [("import novita_gpus as runpod", 1), ("import novita_gpus", 0)])
+def test_a_client_is_told_once_what_is_not_as_with_runpod(line: str, times: int) -> None:
+    name = line.split()[-1]
+    done = run_python(f"{line}\nfor _ in range(3): {name}.Endpoint('ep', api_key='K')")
+    assert (done.stdout + done.stderr).count("written for runpod runs here as it is, except") == times
