@@ -203,8 +203,8 @@ def patch(folder: Path, **additions: str) -> dict[str, str]:
     shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
     if field := additions.get("field"):
         source = copy / Path(rows.__file__).relative_to(package)
-        before, ttl, after = source.read_text().partition("    ttl: int\n")
-        source.write_text(before + field + ttl + after)
+        before, place, after = source.read_text().partition("    low_priority: bool = False\n")
+        source.write_text(before + field + place + after)
     source = copy / Path(sqlite_migrations.__file__).relative_to(package)
     source.write_text(source.read_text() + additions.get("migrations", ""))
     return {**os.environ, "PYTHONPATH": str(copy.parent)}
