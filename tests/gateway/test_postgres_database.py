@@ -11,10 +11,11 @@ import pytest
 from novita_gateway import PostgresStore, StoreError, migrate_database
 from novita_gateway.store.postgres import batches, migrate
 from novita_gateway.store.postgres.checks import refuse_shared_sessions
-from novita_gateway.store.postgres.connections import BusyError
+from novita_gateway.store.postgres.connections import BusyError, Connections
 from novita_sdk.models import JobRequest, RunRequest
 from tests.support.cutting_proxy import cutting_proxy
 from tests.support.stores import dropped, execute, new_schema, until_parked
+from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture
@@ -112,3 +113,30 @@ async def test_a_pooler_that_hands_out_sessions_by_transaction_is_refused(postgr
         await refuse_shared_sessions(first, first)
     await first.close()
     await second.close()
+
+
+async def test_a_connection_that_is_free_goes_to_the_next_where_who_was_called_is_cancelled(postgres: str) -> None:
+    connections = Connections(postgres, size=1, settings={})
+    held, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: object, __: bool, /) -> None:
+        held.set()
+        await go_on.wait()
+
+    async def hold_and_cancel() -> None:
+        await connections.run(hold)
+        called.cancel()  # in the same turn of the loop: it has been called and has not run yet
+
+    holder = asyncio.create_task(hold_and_cancel())
+    await held.wait()
+    called = asyncio.create_task(connections.fetch("SELECT 1"))
+    behind = asyncio.create_task(connections.fetch("SELECT 2 AS two"))
+    await asyncio.sleep(0)  # both stand in the line
+    go_on.set()
+    try:
+        await holder
+        (record,) = await asyncio.wait_for(behind, DEADLINE)
+        assert (record["two"], called.cancelled()) == (2, True)
+    finally:
+        behind.cancel()
+        await connections.close()

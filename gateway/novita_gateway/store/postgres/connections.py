@@ -191,7 +191,12 @@ class Connections:
                 raise BusyError(f"{WAITING} statements wait for one of {self._size} connections")
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._line.append(waiter)
-            await waiter
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if not waiter.cancelled():  # it had been called already
+                    self._call_next()
+                raise
         if self._is_closed:
             raise StoreError("the gateway stops; ask another one")
         while self._idle:
