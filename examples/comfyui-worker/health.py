@@ -12,7 +12,7 @@ URL = os.environ.get("COMFYUI_URL", "http://127.0.0.1:8188")
 def main() -> None:
     """Ends with 0 or 1, as Docker wants it."""
     try:
-        with urllib.request.urlopen(f"{URL}/worker/pulse", timeout=8) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{URL}/worker/pulse", timeout=8) as answer:  # noqa: S310  the operator's URL
             alive = json.load(answer)["alive"]
     except urllib.error.HTTPError:
         alive = None  # without the extension, an answer is what can be known

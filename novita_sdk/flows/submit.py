@@ -51,7 +51,8 @@ class Submission:
         """What its user should know of it, a sentence each."""
         if self.dropped:
             names = " and ".join(self.dropped)
-            yield f"{names} beside `input` was left out: the gateway alone sets it, and no submit can"
+            were, them = ("was", "it") if len(self.dropped) == 1 else ("were", "them")
+            yield f"{names} beside `input` {were} left out: the gateway alone sets {them}, and no submit can"
         if self.beside:
             yield self.advice
 

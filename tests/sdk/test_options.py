@@ -161,7 +161,7 @@ def test_members_of_a_whole_request_that_are_the_gateways_are_left_out(
         way(endpoint, {"input": {}, "id": "victim", "attempt": 3})
     assert [json.loads(sent.body) for sent in scripted.calls("run")] == [{"input": {}}, {"input": {}}]
     (record,) = caplog.records
-    assert record.getMessage().startswith("submit to endpoint x: attempt and id beside `input` was left out")
+    assert record.getMessage().startswith("submit to endpoint x: attempt and id beside `input` were left out")
 
 
 def test_an_input_that_is_taken_for_a_whole_request_is_told_of(

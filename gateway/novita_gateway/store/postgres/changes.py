@@ -154,7 +154,7 @@ class Changes:
         """Carries changes out together, each on what the one before left."""
         token = uuid.uuid4()
 
-        async def work(connection: asyncpg.Connection[Any], is_again: bool, /) -> list[Changed]:  # noqa: FBT001
+        async def work(connection: asyncpg.Connection[Any], is_again: bool, /) -> list[Changed]:  # noqa: FBT001 - as Work
             async with connection.transaction():
                 keys = list({(change.endpoint, change.id) for change in changes})
                 records = await connection.fetch(_NAMED, self._now(), *map(list, zip(*keys, strict=True)))
@@ -172,7 +172,7 @@ class Changes:
         """
         token = uuid.uuid4()
 
-        async def work(connection: asyncpg.Connection[Any], _: bool, /) -> list[Changed]:  # noqa: FBT001
+        async def work(connection: asyncpg.Connection[Any], _: bool, /) -> list[Changed]:  # noqa: FBT001 - as Work
             async with connection.transaction():
                 records = await connection.fetch(_WAITING, self._now(), endpoint, until, ROWS_AT_ONCE)
                 changes = [Change(endpoint=endpoint, id=record["id"], rule=rule) for record in records]
@@ -191,7 +191,7 @@ class Changes:
         """
         due = _DUE if wait else _DUE_AND_FREE
 
-        async def work(connection: asyncpg.Connection[Any], _: bool, /) -> tuple[int, list[Event]]:  # noqa: FBT001
+        async def work(connection: asyncpg.Connection[Any], _: bool, /) -> tuple[int, list[Event]]:  # noqa: FBT001 - as Work
             async with connection.transaction():
                 records = await connection.fetch(due, self._now(), leases_until, ROWS_AT_ONCE)
                 return len(records), await self._look_at(connection, records)

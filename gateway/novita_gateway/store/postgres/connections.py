@@ -57,7 +57,7 @@ class BusyError(UnavailableError):
 class Work(Protocol[ResultT_co]):
     """Something to do with a connection; `is_again` where an earlier try may have done it."""
 
-    def __call__(self, connection: asyncpg.Connection[Any], is_again: bool, /) -> Awaitable[ResultT_co]:  # noqa: FBT001
+    def __call__(self, connection: asyncpg.Connection[Any], is_again: bool, /) -> Awaitable[ResultT_co]:  # noqa: FBT001 - as Work
         """Does it."""
         ...
 
@@ -141,7 +141,7 @@ class Connections:
             StoreError: It could not be done in time, or the database refused it.
         """
 
-        async def work(connection: asyncpg.Connection[Any], _: bool, /) -> Sequence[Mapping[str, Any]]:  # noqa: FBT001
+        async def work(connection: asyncpg.Connection[Any], _: bool, /) -> Sequence[Mapping[str, Any]]:  # noqa: FBT001 - as Work
             records: Sequence[Mapping[str, Any]] = await connection.fetch(statement, *parameters)
             return records
 

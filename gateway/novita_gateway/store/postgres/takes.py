@@ -202,7 +202,7 @@ class Takes:
             [worker_id for _, slots in asks for worker_id in slots],
         )
 
-        async def work(connection: asyncpg.Connection[Any], is_again: bool, /) -> list[Mapping[str, Any]]:  # noqa: FBT001
+        async def work(connection: asyncpg.Connection[Any], is_again: bool, /) -> list[Mapping[str, Any]]:  # noqa: FBT001 - as Work
             records: list[Mapping[str, Any]] = []
             for endpoint, slots in asks if is_again else ():
                 records += await connection.fetch(TAKEN, endpoint, list(set(slots)), token)

@@ -80,7 +80,7 @@ class Writes:
             if command.idempotency_key is None or first.setdefault(key, (command, request))[0] is command:
                 new.append((command, request))
 
-        async def work(connection: asyncpg.Connection[Any], is_again: bool, /) -> list[Mapping[str, Any]]:  # noqa: FBT001
+        async def work(connection: asyncpg.Connection[Any], is_again: bool, /) -> list[Mapping[str, Any]]:  # noqa: FBT001 - as Work
             left = new
             if is_again:
                 records = await connection.fetch(
